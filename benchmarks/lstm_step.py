@@ -1,0 +1,93 @@
+"""One training step of an LSTM layer: unroll against stock Keras and PyTorch, in one run.
+
+    python benchmarks/lstm_step.py [--batch=32 --steps=50 --features=128 --units=256]
+
+Prints the median milliseconds of a forward and backward pass (gradients of the weights and of the input), plain and
+XLA-compiled. PyTorch's row needs `pip install torch`.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import statistics
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+from unroll.models.recurrent import LSTM, SimpleRNN
+
+_BATCH = flags.DEFINE_integer("batch", 32, "rows in a batch")
+_STEPS = flags.DEFINE_integer("steps", 50, "time steps")
+_FEATURES = flags.DEFINE_integer("features", 128, "input features")
+_UNITS = flags.DEFINE_integer("units", 256, "units")
+_REPEATS = flags.DEFINE_integer("repeats", 30, "rounds; each contender runs once a round")
+
+
+def keras_step(layer: keras.Layer, x: np.ndarray, jit_compile: bool):
+    layer.build(x.shape)
+    weights = [tf.convert_to_tensor(w) for w in layer.trainable_variables]
+    x = tf.constant(x)
+
+    @tf.function(jit_compile=jit_compile)
+    def step():
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(tf.square(layer(x, training=True)))
+        return tape.gradient(loss, [x, *[w.value for w in layer.trainable_variables]])
+
+    del weights
+    return lambda: step()[0].numpy()
+
+
+def torch_step(x: np.ndarray):
+    import torch
+
+    layer = torch.nn.LSTM(_FEATURES.value, _UNITS.value, batch_first=True)
+    x = torch.tensor(x, requires_grad=True)
+
+    def step():
+        layer.zero_grad()
+        x.grad = None
+        layer(x)[0].square().sum().backward()
+
+    return step
+
+
+def main(_):
+    x = np.random.default_rng(0).normal(size=(_BATCH.value, _STEPS.value, _FEATURES.value)).astype("float32")
+    units, sequences = _UNITS.value, {"return_sequences": True}
+    contenders = {
+        "keras.layers.LSTM": keras_step(keras.layers.LSTM(units, **sequences), x, False),
+        "keras.layers.LSTM, XLA": keras_step(keras.layers.LSTM(units, **sequences), x, True),
+        "unroll LSTM": keras_step(LSTM(units, **sequences), x, False),
+        "unroll LSTM, XLA": keras_step(LSTM(units, **sequences), x, True),
+        "unroll LSTM, recurrent dropout": keras_step(
+            LSTM(units, recurrent_dropout=0.2, **sequences), x, False
+        ),
+        "keras.layers.SimpleRNN": keras_step(keras.layers.SimpleRNN(units, **sequences), x, False),
+        "unroll SimpleRNN": keras_step(SimpleRNN(units, **sequences), x, False),
+    }
+    try:
+        contenders["torch.nn.LSTM"] = torch_step(x)
+    except ImportError:
+        print("PyTorch is not installed: its row is left out.")
+    times = {name: [] for name in contenders}
+    for step in contenders.values():
+        for _ in range(3):
+            step()
+    for _ in range(_REPEATS.value):
+        for name, step in contenders.items():
+            start = time.perf_counter()
+            step()
+            times[name].append(1000 * (time.perf_counter() - start))
+    reference = statistics.median(times["keras.layers.LSTM"])
+    for name, values in times.items():
+        median = statistics.median(values)
+        print(f"{name:32} {median:8.1f} ms   {median / reference:5.2f} of keras.layers.LSTM")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,9 @@
+"""Recurrent layers whose backward pass is written by hand, once, for all of them."""
+
+from unroll.models.recurrent.layer import RecurrentLayer
+from unroll.models.recurrent.lstm import LSTM
+from unroll.models.recurrent.simple_rnn import SimpleRNN
+
+CELLS: dict[str, type[RecurrentLayer]] = {"lstm": LSTM, "simple_rnn": SimpleRNN}
+
+__all__ = ["CELLS", "LSTM", "RecurrentLayer", "SimpleRNN"]

@@ -1,0 +1,280 @@
+"""What `SimpleRNN` and `LSTM` share: everything but the cell's element-wise part."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from unroll.models.random import ReplicaSeedGenerator
+from unroll.models.recurrent import activations, loop
+
+
+class RecurrentLayer(keras.layers.Layer):
+    """A recurrent layer with Keras' constructor conventions and weight layout.
+
+    Called on whole sequences, the layer runs the loop with the hand-written backward pass (`loop.run`). Whatever
+    must go step by step (a decoder with attention, beam search, streaming) calls `project` and `step`, and leaves
+    the gradient to autodiff.
+
+    Args:
+        units: number of units.
+        activation: one of linear, tanh, sigmoid, relu, hard_sigmoid, softsign, softplus, elu.
+        use_bias: whether there is a bias.
+        kernel_initializer, recurrent_initializer, bias_initializer: Keras initialisers.
+        kernel_regularizer, recurrent_regularizer, bias_regularizer: Keras regularisers.
+        kernel_constraint, recurrent_constraint, bias_constraint: Keras constraints.
+        dropout: share of the input features dropped in training, the same at all steps of a sequence.
+        recurrent_dropout: share of the units of h dropped in training on their way through the recurrent kernel,
+            the same at all steps of a sequence (Gal and Ghahramani, 2016).
+        truncate_gradient: truncated backpropagation through time: each row's real steps are cut into blocks of
+            so many, counted back from its last real step, and no gradient crosses from a block to the one before.
+            None: no truncation.
+        return_sequences: return the output of every step, not only of the last.
+        return_state: return the last state, too.
+        go_backwards: read the sequence from its end; outputs come in the order in which they were made.
+        zero_output_for_mask: a masked step gives zeros, not the output of the step before.
+        seed: of dropout.
+
+    Call arguments:
+        sequences: [batch, time, features].
+        initial_state: a tensor [batch, units] for each state, or None for zeros.
+        mask: bool [batch, time], True for real steps, of any pattern. A masked step carries the state on; with no
+            real step before it, its output is zero.
+        training: whether to drop.
+
+    Returns:
+        [batch, time, units] with `return_sequences`, else [batch, units]; with `return_state` a tuple of that and
+        the states, each [batch, units].
+    """
+
+    gates: int
+    state_size: int
+    # Asked for by `keras.layers.Bidirectional`: here state goes in and out explicitly, whatever the batch size.
+    stateful = False
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        activation: str = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        truncate_gradient: int | None = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        zero_output_for_mask: bool = False,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if units < 1:
+            raise ValueError(f"units is {units}; a recurrent layer needs at least 1.")
+        if truncate_gradient is not None and truncate_gradient < 1:
+            raise ValueError(
+                f"truncate_gradient is {truncate_gradient}; give a number of steps, at least 1, or None."
+            )
+        for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
+            if not 0 <= rate < 1:
+                raise ValueError(f"{name} is {rate}; give a share from 0 up to, but not including, 1.")
+        self.units = units
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.recurrent_regularizer = keras.regularizers.get(recurrent_regularizer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        self.kernel_constraint = keras.constraints.get(kernel_constraint)
+        self.recurrent_constraint = keras.constraints.get(recurrent_constraint)
+        self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.dropout = dropout
+        self.recurrent_dropout = recurrent_dropout
+        self.truncate_gradient = truncate_gradient
+        self.return_sequences = return_sequences
+        self.return_state = return_state
+        self.go_backwards = go_backwards
+        self.zero_output_for_mask = zero_output_for_mask
+        self.seed = seed
+        self.seed_generator = ReplicaSeedGenerator(seed) if dropout or recurrent_dropout else None
+        self.supports_masking = True
+
+    @property
+    def recurrence(self) -> loop.Recurrence:
+        """The element-wise part of the recurrence."""
+        raise NotImplementedError
+
+    def initial_bias(self, shape: tuple[int, ...], dtype: str) -> tf.Tensor:
+        """The bias at the start of training, [gates * units]."""
+        return self.bias_initializer(shape, dtype=dtype)
+
+    def build(self, sequences_shape: tuple, initial_state_shape: Any = None) -> None:
+        width = self.gates * self.units
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(sequences_shape[-1], width),
+            initializer=self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
+        self.recurrent_kernel = self.add_weight(
+            name="recurrent_kernel",
+            shape=(self.units, width),
+            initializer=self.recurrent_initializer,
+            regularizer=self.recurrent_regularizer,
+            constraint=self.recurrent_constraint,
+        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                name="bias",
+                shape=(width,),
+                initializer=self.initial_bias,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
+
+    def project(self, inputs: tf.Tensor) -> tf.Tensor:
+        """x W_x + b: [..., features] -> [..., gates * units], one matrix product whatever the rank."""
+        kernel = tf.convert_to_tensor(self.kernel)
+        flat = tf.matmul(tf.reshape(inputs, [-1, inputs.shape[-1]]), kernel)
+        if self.use_bias:
+            flat = tf.nn.bias_add(flat, tf.convert_to_tensor(self.bias))
+        shape = tf.concat([tf.shape(inputs)[:-1], [kernel.shape[1]]], axis=0)
+        return tf.ensure_shape(tf.reshape(flat, shape), inputs.shape[:-1] + kernel.shape[1:])
+
+    def step(
+        self, projected_input: tf.Tensor, state: Sequence[tf.Tensor], dropout_mask: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
+        """One step of the recurrence, differentiable by autodiff.
+
+        Args:
+            projected_input: `project(x_t)`, [batch, gates * units].
+            state: a tensor [batch, units] for each state.
+            dropout_mask: [batch, units] that h is multiplied with on its way through the recurrent kernel.
+
+        Returns:
+            The output [batch, units] and the new state.
+        """
+        h = state[0] if dropout_mask is None else state[0] * dropout_mask
+        z = projected_input + tf.matmul(h, tf.convert_to_tensor(self.recurrent_kernel))
+        new_state, _ = self.recurrence.forward(z, tuple(state))
+        return new_state[0], new_state
+
+    def get_initial_state(self, batch_size: int | tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Zeros, [batch, units] for each state."""
+        return tuple(tf.zeros([batch_size, self.units], self.compute_dtype) for _ in range(self.state_size))
+
+    def dropout_mask(self, rate: float, batch_size: int | tf.Tensor, size: int) -> tf.Tensor:
+        """A mask [batch, size] of zeros and 1 / (1 - rate), to multiply with."""
+        ones = tf.ones([batch_size, size], self.compute_dtype)
+        return keras.random.dropout(ones, rate, seed=self.seed_generator)
+
+    def call(
+        self,
+        sequences: tf.Tensor,
+        initial_state: Sequence[tf.Tensor] | tf.Tensor | None = None,
+        mask: tf.Tensor | None = None,
+        training: bool = False,
+    ) -> tf.Tensor | tuple[tf.Tensor, ...]:
+        sequences = tf.convert_to_tensor(sequences)
+        batch_size = tf.shape(sequences)[0]
+        if training and self.dropout:
+            sequences *= self.dropout_mask(self.dropout, batch_size, sequences.shape[-1])[:, None]
+        real = None if mask is None else tf.transpose(tf.cast(mask, tf.bool))[..., None]
+        sequences = tf.transpose(sequences, [1, 0, 2])
+        if self.go_backwards:
+            sequences = tf.reverse(sequences, [0])
+            real = None if real is None else tf.reverse(real, [0])
+
+        outputs, state = loop.run(
+            self.recurrence,
+            self.project(sequences),
+            self._as_state(initial_state, sequences),
+            tf.convert_to_tensor(self.recurrent_kernel),
+            self._steps(sequences, real, training),
+        )
+        output = self._masked_output(outputs, state[0], real)
+        return (output, *state) if self.return_state else output
+
+    def _as_state(
+        self, initial_state: Sequence[tf.Tensor] | tf.Tensor | None, sequences: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
+        if initial_state is None:
+            return self.get_initial_state(tf.shape(sequences)[1])
+        tensors = initial_state if isinstance(initial_state, list | tuple) else [initial_state]
+        if len(tensors) != self.state_size:
+            raise ValueError(
+                f"{type(self).__name__} has {self.state_size} state tensor(s), but initial_state has {len(tensors)}."
+            )
+        return tuple(tf.cast(tf.convert_to_tensor(t), self.compute_dtype) for t in tensors)
+
+    def _steps(self, sequences: tf.Tensor, real: tf.Tensor | None, training: bool) -> loop.Steps:
+        """The masks of the loop for time-major sequences."""
+        cut = None
+        if self.truncate_gradient:
+            every = tf.ones(tf.shape(sequences)[:2], tf.bool)[..., None]
+            cut = loop.block_edges(every if real is None else real, self.truncate_gradient)
+        dropped = None
+        if training and self.recurrent_dropout:
+            dropped = self.dropout_mask(self.recurrent_dropout, tf.shape(sequences)[1], self.units)
+        return loop.Steps(real, cut, dropped)
+
+    def _masked_output(self, outputs: tf.Tensor, last: tf.Tensor, real: tf.Tensor | None) -> tf.Tensor:
+        """Zeros where a step is masked (`zero_output_for_mask`) or no real step came before; batch-major."""
+        if self.return_sequences:
+            if real is not None:
+                shown = real if self.zero_output_for_mask else tf.cumsum(tf.cast(real, tf.int32), axis=0) > 0
+                outputs = tf.where(shown, outputs, tf.zeros_like(outputs))
+            return tf.transpose(outputs, [1, 0, 2])
+        if real is None:
+            return last
+        shown = real[-1] if self.zero_output_for_mask else tf.reduce_any(real, axis=0)
+        return tf.where(shown, last, tf.zeros_like(last))
+
+    def compute_output_shape(self, sequences_shape: tuple, initial_state_shape: Any = None) -> tuple:
+        batch, time = sequences_shape[:2]
+        output = (batch, time, self.units) if self.return_sequences else (batch, self.units)
+        return (output, *[(batch, self.units)] * self.state_size) if self.return_state else output
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        mask = mask[0] if isinstance(mask, list | tuple) else mask
+        output_mask = mask if self.return_sequences else None
+        return [output_mask, *[None] * self.state_size] if self.return_state else output_mask
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return super().get_config() | {
+            "units": self.units,
+            "activation": self.activation.name,
+            "use_bias": self.use_bias,
+            "kernel_initializer": serialize(self.kernel_initializer),
+            "recurrent_initializer": serialize(self.recurrent_initializer),
+            "bias_initializer": serialize(self.bias_initializer),
+            "kernel_regularizer": serialize(self.kernel_regularizer),
+            "recurrent_regularizer": serialize(self.recurrent_regularizer),
+            "bias_regularizer": serialize(self.bias_regularizer),
+            "kernel_constraint": serialize(self.kernel_constraint),
+            "recurrent_constraint": serialize(self.recurrent_constraint),
+            "bias_constraint": serialize(self.bias_constraint),
+            "dropout": self.dropout,
+            "recurrent_dropout": self.recurrent_dropout,
+            "truncate_gradient": self.truncate_gradient,
+            "return_sequences": self.return_sequences,
+            "return_state": self.return_state,
+            "go_backwards": self.go_backwards,
+            "zero_output_for_mask": self.zero_output_for_mask,
+            "seed": self.seed,
+        }

@@ -1,0 +1,425 @@
+"""The custom layers against stock Keras, against a NumPy oracle, and against autodiff of a plain loop."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from unroll.models.recurrent import LSTM, SimpleRNN
+from unroll.models.recurrent.loop import block_edges
+
+BATCH, TIME, FEATURES, UNITS = 5, 7, 3, 4
+PAIRS = {"lstm": (LSTM, keras.layers.LSTM), "simple_rnn": (SimpleRNN, keras.layers.SimpleRNN)}
+MASKS = {
+    "none": None,
+    "full": np.ones((BATCH, TIME), bool),
+    "right_padded": np.arange(TIME) < np.array([7, 3, 1, 0, 5])[:, None],
+    "left_padded": np.arange(TIME) >= np.array([0, 3, 6, 7, 2])[:, None],
+    "holes": np.random.default_rng(7).random((BATCH, TIME)) < 0.5,
+}
+
+
+@pytest.fixture(params=PAIRS)
+def cell(request):
+    return request.param
+
+
+@pytest.fixture
+def x(rng):
+    return rng.normal(size=(BATCH, TIME, FEATURES)).astype("float32")
+
+
+def states(cell, rng):
+    return [
+        tf.constant(rng.normal(size=(BATCH, UNITS)), tf.float32) for _ in range(2 if cell == "lstm" else 1)
+    ]
+
+
+def randomize(layer, rng):
+    layer.set_weights([rng.normal(size=w.shape, scale=0.7).astype("float32") for w in layer.get_weights()])
+
+
+def outputs_and_gradients(layer, x, **call):
+    """All outputs, and the gradients of a loss that weighs each of them differently."""
+    x = tf.convert_to_tensor(x)
+    initial = call.get("initial_state") or []
+    with tf.GradientTape() as tape:
+        tape.watch([x, *initial])
+        outputs = tf.nest.flatten(layer(x, **call))
+        loss = tf.add_n(
+            [
+                tf.reduce_sum(o * tf.sin(tf.reshape(tf.range(tf.size(o), dtype=o.dtype), tf.shape(o))))
+                for o in outputs
+            ]
+        )
+    variables = [w.value for w in layer.trainable_variables]
+    gradients = tape.gradient(loss, [x, *initial, *variables], unconnected_gradients="zero")
+    return outputs, gradients
+
+
+def assert_same(ours, theirs, tolerance=1e-5):
+    for kind in (0, 1):
+        assert len(ours[kind]) == len(theirs[kind])
+        for a, b in zip(ours[kind], theirs[kind], strict=True):
+            np.testing.assert_allclose(a, b, atol=tolerance, rtol=tolerance)
+
+
+def assert_equals_stock(cell, x, rng, options, call):
+    ours, stock = (kind(UNITS, **options) for kind in PAIRS[cell])
+    ours.build(x.shape)
+    stock.build(x.shape)
+    randomize(stock, rng)
+    ours.set_weights(stock.get_weights())
+    assert_same(outputs_and_gradients(ours, x, **call), outputs_and_gradients(stock, x, **call))
+
+
+@pytest.mark.parametrize("zero_output_for_mask", [False, True])
+@pytest.mark.parametrize("go_backwards", [False, True])
+@pytest.mark.parametrize("return_sequences", [False, True])
+@pytest.mark.parametrize("mask", MASKS)
+def test_equals_stock_for_any_mask(cell, x, rng, mask, return_sequences, go_backwards, zero_output_for_mask):
+    options = {
+        "return_sequences": return_sequences,
+        "go_backwards": go_backwards,
+        "zero_output_for_mask": zero_output_for_mask,
+        "return_state": True,
+    }
+    call = {
+        "mask": None if MASKS[mask] is None else tf.constant(MASKS[mask]),
+        "initial_state": states(cell, rng),
+    }
+    assert_equals_stock(cell, x, rng, options, call)
+
+
+@pytest.mark.parametrize(
+    "activation", ["linear", "tanh", "sigmoid", "relu", "hard_sigmoid", "softsign", "softplus", "elu"]
+)
+def test_equals_stock_for_any_activation(cell, x, rng, activation):
+    options = {"activation": activation, "return_sequences": True}
+    assert_equals_stock(cell, x * 0.3, rng, options, {"mask": tf.constant(MASKS["holes"])})
+
+
+@pytest.mark.parametrize("recurrent_activation", ["hard_sigmoid", "relu", "tanh"])
+def test_equals_stock_for_any_recurrent_activation(x, rng, recurrent_activation):
+    assert_equals_stock("lstm", x * 0.3, rng, {"recurrent_activation": recurrent_activation}, {})
+
+
+def test_equals_stock_without_bias(cell, x, rng):
+    assert_equals_stock(cell, x, rng, {"use_bias": False, "return_sequences": True}, {})
+
+
+def test_equals_stock_with_regularizers_and_constraints(cell, x, rng):
+    options = {
+        "kernel_regularizer": "l2",
+        "recurrent_regularizer": "l1",
+        "bias_regularizer": "l2",
+        "activity_regularizer": "l2",
+        "kernel_constraint": "max_norm",
+        "recurrent_constraint": "unit_norm",
+        "bias_constraint": "non_neg",
+    }
+    trained = []
+    for kind in PAIRS[cell]:
+        layer = kind(UNITS, **options)
+        model = keras.Sequential([keras.Input((TIME, FEATURES)), layer, keras.layers.Dense(1)])
+        weights = np.random.default_rng(1)
+        randomize(model, weights)
+        model.compile(keras.optimizers.SGD(0.1), "mse")
+        model.fit(x, np.ones((BATCH, 1)), epochs=3, verbose=0)
+        model(x)
+        trained.append((model.losses, model.get_weights()))
+    assert_same(*trained)
+
+
+def test_initial_weights_are_those_of_stock(cell, x):
+    def weights(kind):
+        keras.utils.set_random_seed(3)
+        layer = kind(UNITS, kernel_initializer="glorot_normal", bias_initializer="random_normal")
+        layer.build(x.shape)
+        return layer.get_weights()
+
+    for ours, stock in zip(*map(weights, PAIRS[cell]), strict=True):
+        np.testing.assert_array_equal(ours, stock)
+
+
+def test_input_dropout_drops_the_same_features_at_all_steps(cell):
+    layer = PAIRS[cell][0](UNITS, dropout=0.5, seed=1, return_sequences=True)
+    layer.build((None, None, FEATURES))
+    masks = layer.dropout_mask(0.5, 1000, FEATURES).numpy()
+    assert set(np.unique(masks)) == {0, 2}
+    assert abs(masks.mean() - 1) < 0.1
+    x = tf.ones((1, TIME, FEATURES))
+    np.testing.assert_array_equal(layer(x, training=False), layer(x))
+    assert not np.allclose(layer(x, training=True), layer(x))
+
+
+class PlainLoop:
+    """The layers' definition, step by step through the public `step`, left to autodiff."""
+
+    def __init__(self, layer, dropout_mask=None):
+        self.layer = layer
+        self.dropout_mask = dropout_mask
+        self.trainable_variables = layer.trainable_variables
+
+    def __call__(self, x, mask=None, initial_state=None):
+        layer, block = self.layer, self.layer.truncate_gradient
+        mask = np.ones((BATCH, TIME), bool) if mask is None else np.asarray(mask)
+        state = tuple(initial_state or layer.get_initial_state(BATCH))
+        outputs = []
+        order = range(TIME - 1, -1, -1) if layer.go_backwards else range(TIME)
+        remaining = mask.sum(axis=1)
+        started = np.zeros(BATCH, bool)
+        for t in order:
+            cut = mask[:, t] & started & (block is not None) & (remaining % (block or 1) == 0)
+            before = tuple(tf.where(cut[:, None], tf.stop_gradient(s), s) for s in state)
+            _, new = layer.step(layer.project(x[:, t]), before, self.dropout_mask)
+            state = tuple(tf.where(mask[:, t, None], n, s) for n, s in zip(new, state, strict=True))
+            remaining = remaining - mask[:, t]
+            started |= mask[:, t]
+            outputs.append(tf.where(started[:, None], state[0], 0.0))
+        return tf.stack(outputs, axis=1) if layer.return_sequences else outputs[-1], *state
+
+
+@pytest.mark.parametrize("go_backwards", [False, True])
+@pytest.mark.parametrize("return_sequences", [False, True])
+@pytest.mark.parametrize("block", [None, 1, 2, 3, 7, 50])
+@pytest.mark.parametrize("mask", MASKS)
+def test_equals_autodiff_of_a_plain_loop(cell, x, rng, mask, block, return_sequences, go_backwards):
+    layer = PAIRS[cell][0](
+        UNITS,
+        truncate_gradient=block,
+        return_sequences=return_sequences,
+        go_backwards=go_backwards,
+        return_state=True,
+    )
+    layer.build(x.shape)
+    randomize(layer, rng)
+    call = {
+        "mask": None if MASKS[mask] is None else tf.constant(MASKS[mask]),
+        "initial_state": states(cell, rng),
+    }
+    assert_same(outputs_and_gradients(layer, x, **call), outputs_and_gradients(PlainLoop(layer), x, **call))
+
+
+def test_recurrent_dropout_equals_autodiff_of_a_plain_loop(cell, x, rng, monkeypatch):
+    layer = PAIRS[cell][0](
+        UNITS, recurrent_dropout=0.5, truncate_gradient=3, return_sequences=True, return_state=True
+    )
+    layer.build(x.shape)
+    randomize(layer, rng)
+    drawn = layer.dropout_mask(0.5, BATCH, UNITS)
+    monkeypatch.setattr(layer, "dropout_mask", lambda *_: drawn)
+    mask = tf.constant(MASKS["holes"])
+    ours = outputs_and_gradients(layer, x, mask=mask, training=True)
+    assert_same(ours, outputs_and_gradients(PlainLoop(layer, drawn), x, mask=mask))
+
+
+def test_truncation_reaches_exactly_that_many_steps(cell, x, rng):
+    layer = PAIRS[cell][0](UNITS, truncate_gradient=3)
+    layer.build(x.shape)
+    _, (dx, *_) = outputs_and_gradients(layer, x, mask=tf.constant(MASKS["right_padded"]))
+    reached = np.abs(dx).sum(axis=2) > 0
+    lengths = MASKS["right_padded"].sum(axis=1)
+    steps = np.arange(TIME)
+    expected = (steps < lengths[:, None]) & (steps >= lengths[:, None] - 3)
+    np.testing.assert_array_equal(reached, expected)
+
+
+def test_block_edges_count_back_from_the_last_real_step():
+    real = np.array([[0, 1, 1, 1, 1, 1, 0], [1, 1, 0, 1, 1, 0, 0]], bool)
+    cut = block_edges(tf.constant(real.T[..., None]), 2)[..., 0].numpy().T
+    np.testing.assert_array_equal(cut, [[0, 0, 1, 0, 1, 0, 0], [0, 0, 0, 1, 0, 0, 0]])
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
+def numpy_lstm(x, kernel, recurrent_kernel, bias):
+    h = c = np.zeros((len(x), UNITS))
+    for t in range(x.shape[1]):
+        z_i, z_f, z_g, z_o = np.split(x[:, t] @ kernel + h @ recurrent_kernel + bias, 4, axis=1)
+        c = sigmoid(z_f) * c + sigmoid(z_i) * np.tanh(z_g)
+        h = sigmoid(z_o) * np.tanh(c)
+    return h
+
+
+def numpy_simple_rnn(x, kernel, recurrent_kernel, bias):
+    h = np.zeros((len(x), UNITS))
+    for t in range(x.shape[1]):
+        h = np.tanh(x[:, t] @ kernel + h @ recurrent_kernel + bias)
+    return h
+
+
+@pytest.mark.parametrize("truncated_mask", [None, "right_padded"])
+def test_equals_numpy_oracle_and_its_numeric_gradient(cell, rng, truncated_mask):
+    layer = PAIRS[cell][0](UNITS, dtype="float64")
+    x = rng.normal(size=(BATCH, TIME, FEATURES))
+    layer.build(x.shape)
+    layer.set_weights([rng.normal(size=w.shape, scale=0.7) for w in layer.get_weights()])
+    oracle = numpy_lstm if cell == "lstm" else numpy_simple_rnn
+    mask = None if truncated_mask is None else MASKS[truncated_mask]
+    lengths = [TIME] * BATCH if mask is None else mask.sum(axis=1)
+
+    def loss(*weights):
+        rows = [oracle(x[b : b + 1, :n], *weights) for b, n in enumerate(lengths) if n]
+        return np.sin(np.concatenate(rows)).sum()
+
+    with tf.GradientTape() as tape:
+        ours = tf.reduce_sum(tf.sin(layer(tf.constant(x), mask=None if mask is None else tf.constant(mask))))
+    weights = layer.get_weights()
+    np.testing.assert_allclose(ours, loss(*weights), rtol=1e-10)
+    gradients = tape.gradient(ours, [w.value for w in layer.trainable_variables])
+    for index, gradient in enumerate(gradients):
+        for place in [tuple(rng.integers(weights[index].shape)) for _ in range(6)]:
+            values = []
+            for delta in (1e-5, -1e-5):
+                moved = [w.copy() for w in weights]
+                moved[index][place] += delta
+                values.append(loss(*moved))
+            np.testing.assert_allclose(gradient.numpy()[place], (values[0] - values[1]) / 2e-5, atol=1e-7)
+
+
+def test_padding_and_companions_change_nothing(cell, rng):
+    layer = PAIRS[cell][0](UNITS, return_sequences=True)
+    row = rng.normal(size=(1, 4, FEATURES)).astype("float32")
+    batch = rng.normal(size=(BATCH, 9, FEATURES)).astype("float32")
+    batch[2, 5:] = row
+    mask = np.ones((BATCH, 9), bool)
+    mask[2, :5] = False
+    np.testing.assert_allclose(layer(batch, mask=tf.constant(mask))[2, 5:], layer(row)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [0, 1])
+def test_sequences_of_no_or_one_step(cell, rng, length):
+    layer = PAIRS[cell][0](UNITS, return_state=True, return_sequences=True)
+    initial = states(cell, rng)
+    outputs, *final = layer(tf.ones((BATCH, length, FEATURES)), initial_state=initial)
+    assert outputs.shape == (BATCH, length, UNITS)
+    if length == 0:
+        for a, b in zip(final, initial, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("merge_mode", ["concat", "sum", None])
+@pytest.mark.parametrize("return_sequences", [False, True])
+@pytest.mark.parametrize("mask", ["none", "right_padded", "left_padded", "holes"])
+def test_bidirectional_equals_stock(cell, x, rng, mask, return_sequences, merge_mode):
+    options = {"return_sequences": return_sequences, "return_state": True}
+    ours, stock = (
+        keras.layers.Bidirectional(kind(UNITS, **options), merge_mode=merge_mode) for kind in PAIRS[cell]
+    )
+    ours.build(x.shape)
+    stock.build(x.shape)
+    randomize(stock, rng)
+    ours.set_weights(stock.get_weights())
+    call = {"mask": None if MASKS[mask] is None else tf.constant(MASKS[mask])}
+    assert_same(outputs_and_gradients(ours, x, **call), outputs_and_gradients(stock, x, **call))
+
+
+def token_model(kind, **options):
+    return keras.Sequential(
+        [
+            keras.Input((None,), dtype="int32"),
+            keras.layers.Embedding(20, 8, mask_zero=True),
+            keras.layers.Bidirectional(kind(UNITS, return_sequences=True, **options)),
+            kind(UNITS, **options),
+            keras.layers.Dense(1),
+        ]
+    )
+
+
+def test_fit_equals_stock(cell, rng):
+    tokens = rng.integers(0, 20, size=(64, 11))
+    targets = rng.normal(size=(64, 1))
+    weights = []
+    for kind in PAIRS[cell]:
+        keras.utils.set_random_seed(5)
+        model = token_model(kind)
+        model.compile("sgd", "mse")
+        model.fit(tokens, targets, batch_size=16, epochs=2, verbose=0)
+        weights.append(model.get_weights())
+    assert_same([weights[0], []], [weights[1], []])
+
+
+def test_saves_and_loads_as_keras_file(cell, rng, tmp_path):
+    model = token_model(PAIRS[cell][0], dropout=0.1, recurrent_dropout=0.2, truncate_gradient=4, seed=1)
+    tokens = rng.integers(0, 20, size=(6, 11))
+    expected = model.predict(tokens, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.predict(tokens, verbose=0), expected)
+    assert loaded.layers[2].get_config() == model.layers[2].get_config()
+
+
+def test_mixed_bfloat16(cell, x):
+    layer = PAIRS[cell][0](UNITS, dtype="mixed_bfloat16", return_sequences=True)
+    stock = PAIRS[cell][1](UNITS, dtype="mixed_bfloat16", return_sequences=True)
+    layer.build(x.shape)
+    stock.build(x.shape)
+    stock.set_weights(layer.get_weights())
+    ours, gradients = outputs_and_gradients(layer, tf.cast(x, tf.bfloat16))
+    assert ours[0].dtype == tf.bfloat16
+    assert [g.dtype for g in gradients[1:]] == [tf.float32] * 3
+    theirs, _ = outputs_and_gradients(stock, tf.cast(x, tf.bfloat16))
+    np.testing.assert_allclose(tf.cast(ours[0], tf.float32), tf.cast(theirs[0], tf.float32), atol=0.03)
+
+
+def test_xla_equals_plain_graph(cell, x, rng):
+    layer = PAIRS[cell][0](UNITS, truncate_gradient=2, return_sequences=True)
+    layer.build(x.shape)
+    randomize(layer, rng)
+    mask = tf.constant(MASKS["holes"])
+
+    def run():
+        return outputs_and_gradients(layer, x, mask=mask)
+
+    assert_same(tf.function(run, jit_compile=True)(), tf.function(run)())
+
+
+def test_one_trace_serves_all_lengths(cell):
+    layer = PAIRS[cell][0](UNITS)
+    layer.build((None, None, FEATURES))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, FEATURES])])
+    def call(x):
+        return layer(x)
+
+    for batch, length in ((1, 3), (4, 9), (2, 0)):
+        assert call(tf.ones((batch, length, FEATURES))).shape == (batch, UNITS)
+    assert call.experimental_get_tracing_count() == 1
+
+
+def test_irnn_copies_its_state_at_first():
+    layer = SimpleRNN.irnn(UNITS)
+    layer.build((None, None, FEATURES))
+    state = tf.constant([[1.0, 2.0, 0.0, 3.0]])
+    np.testing.assert_array_equal(layer(tf.zeros((1, 30, FEATURES)), initial_state=state), state)
+
+
+def test_new_lstm_remembers():
+    layer = LSTM(UNITS)
+    layer.build((None, None, FEATURES))
+    np.testing.assert_array_equal(layer.bias[UNITS : 2 * UNITS], np.ones(UNITS))
+    plain = LSTM(UNITS, unit_forget_bias=False)
+    plain.build((None, None, FEATURES))
+    np.testing.assert_array_equal(plain.bias, np.zeros(4 * UNITS))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"activation": "gelu"}, "'gelu' is not known.*use one of"),
+        ({"activation": keras.ops.sin}, "not known"),
+        ({"truncate_gradient": 0}, "at least 1"),
+        ({"dropout": 1.0}, "up to, but not including, 1"),
+    ],
+)
+def test_wrong_options_say_what_to_do(cell, options, message):
+    with pytest.raises(ValueError, match=message):
+        PAIRS[cell][0](UNITS, **options)
+
+
+def test_wrong_number_of_states_says_so(x):
+    with pytest.raises(ValueError, match="LSTM has 2 state"):
+        LSTM(UNITS)(x, initial_state=[tf.zeros((BATCH, UNITS))])

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from unroll.models.random import ReplicaSeedGenerator
-from unroll.models.recurrent import activations, loop
+from unroll.models.recurrent import activations, loop, portable
 
 
 class RecurrentLayer(keras.layers.Layer):
@@ -199,13 +199,13 @@ class RecurrentLayer(keras.layers.Layer):
             sequences = tf.reverse(sequences, [0])
             real = None if real is None else tf.reverse(real, [0])
 
-        outputs, state = loop.run(
-            self.recurrence,
-            self.project(sequences),
-            self._as_state(initial_state, sequences),
-            tf.convert_to_tensor(self.recurrent_kernel),
-            self._steps(sequences, real, training),
-        )
+        state = self._as_state(initial_state, sequences)
+        if portable.wants_portable(self, training):
+            outputs, state = portable.run(self, sequences, state, real)
+        else:
+            steps = self._steps(sequences, real, training)
+            kernel = tf.convert_to_tensor(self.recurrent_kernel)
+            outputs, state = loop.run(self.recurrence, self.project(sequences), state, kernel, steps)
         output = self._masked_output(outputs, state[0], real)
         return (output, *state) if self.return_state else output
 

@@ -41,10 +41,12 @@ class Recurrence(Protocol):
     Attributes:
         state_size: number of tensors in a state.
         kept_size: number of tensors that `forward` keeps for the backward pass.
+        cudnn_mode: the name under which cuDNN knows the recurrence, or None.
     """
 
     state_size: int
     kept_size: int
+    cudnn_mode: str | None
 
     def forward(self, z: tf.Tensor, state: State) -> tuple[State, State]:
         """One step: (z [batch, gates * units], state) -> (new state, what `factors` wants to have kept)."""

@@ -17,6 +17,12 @@ class _LSTMRecurrence(NamedTuple):
     state_size = 2
     kept_size = 4
 
+    @property
+    def cudnn_mode(self) -> str | None:
+        return (
+            "lstm" if (self.activation.name, self.recurrent_activation.name) == ("tanh", "sigmoid") else None
+        )
+
     def forward(self, z: tf.Tensor, state: State) -> tuple[State, State]:
         _, c = state
         z_i, z_f, z_g, z_o = tf.split(z, 4, axis=1)

@@ -16,6 +16,10 @@ class _SimpleRecurrence(NamedTuple):
     state_size = 1
     kept_size = 0
 
+    @property
+    def cudnn_mode(self) -> str | None:
+        return {"tanh": "rnn_tanh", "relu": "rnn_relu"}.get(self.activation.name)
+
     def forward(self, z: tf.Tensor, state: State) -> tuple[State, State]:
         return (self.activation.function(z),), ()
 

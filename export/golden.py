@@ -1,0 +1,98 @@
+"""Replays the example requests of a SavedModel in a process of its own and compares the answers.
+
+    python -m unroll.export.golden DIRECTORY tensorflow|c_api
+
+Exits with code 1 and one line on stderr at the first difference. It imports nothing of the code that made the model.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+Call = Callable[[str, Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
+
+_TOLERANCE = 1e-4
+
+
+def replay(directory: Path, call: Call) -> None:
+    """Calls each signature with each of its example requests.
+
+    Args:
+        directory: of the SavedModel.
+        call: (signature, inputs) -> outputs, by one loader or another.
+
+    Raises:
+        AssertionError: at the first answer that differs.
+    """
+    described = json.loads((directory / "assets.extra" / "unroll.json").read_text(encoding="utf-8"))
+    for signature, examples in described["golden"].items():
+        for example in examples:
+            outputs = call(signature, {name: _array(value) for name, value in example["inputs"].items()})
+            _compare(signature, example["outputs"], outputs)
+
+
+def _compare(signature: str, expected: Mapping[str, list], found: Mapping[str, np.ndarray]) -> None:
+    if set(expected) != set(found):
+        raise AssertionError(
+            f"Signature {signature!r} gives {sorted(found)}, but {sorted(expected)} was expected."
+        )
+    for name, value in expected.items():
+        given, wanted = np.asarray(found[name]), _array(value)
+        if wanted.dtype == object:
+            same = given.tolist() == wanted.tolist()
+        else:
+            same = given.shape == wanted.shape and np.allclose(
+                given, wanted, atol=_TOLERANCE, rtol=_TOLERANCE
+            )
+        if not same:
+            raise AssertionError(
+                f"Signature {signature!r}, output {name!r}: {given.tolist()} is not {value}."
+            )
+
+
+def _array(value: list) -> np.ndarray:
+    array = np.array(value)
+    if array.dtype.kind == "U":
+        return np.array([item.encode() for item in array.ravel()], object).reshape(array.shape)
+    return array.astype({"f": np.float32, "i": np.int32, "b": np.bool_}[array.dtype.kind])
+
+
+def _tensorflow_call(directory: Path) -> Call:
+    import tensorflow as tf
+
+    model = tf.saved_model.load(str(directory))
+
+    def call(signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        outputs = model.signatures[signature](**{name: tf.constant(value) for name, value in inputs.items()})
+        return {name: value.numpy() for name, value in outputs.items()}
+
+    return call
+
+
+def _c_api_call(directory: Path) -> Call:
+    from unroll.export.c_api import SavedModelSession
+
+    return SavedModelSession(directory).run
+
+
+def main() -> None:
+    directory, loader = Path(sys.argv[1]), sys.argv[2]
+    try:
+        if loader == "c_api":
+            replay(directory, _c_api_call(directory))
+            return
+        call = _tensorflow_call(directory)
+        replay(directory, call)
+        from unroll.export.warmup import read_warmup_requests
+
+        for signature, inputs in read_warmup_requests(directory / "assets.extra"):
+            call(signature, inputs)
+    except AssertionError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Writes a version of a model for TensorFlow Serving: all of it, verified, or nothing."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from unroll.export.bundle import Bundle, Signature
+from unroll.export.errors import UserError
+from unroll.export.serving_files import write_serving_files
+from unroll.export.verify import verify
+from unroll.export.warmup import write_warmup_requests
+from unroll.models.recurrent.portable import device_portable
+
+
+def export(bundle: Bundle, output: str | os.PathLike[str]) -> Path:
+    """Writes the next version of a model.
+
+    The version directory appears under its number only after its graph was checked and its example requests gave the
+    same results in a fresh process and through TensorFlow's C API. Beside the versions stand files for serving.
+
+    Args:
+        bundle: the model and its signatures.
+        output: the model's directory; its name is the model's name.
+
+    Returns:
+        The version directory, `output/<number>`.
+
+    Raises:
+        UserError: if `output` is not a directory.
+        VerificationError: if the saved model does not do what the model in memory does.
+    """
+    output = Path(output).absolute()
+    if output.exists() and not output.is_dir():
+        raise UserError(f"{output} is a file; give --output a directory for the versions of the model.")
+    output.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=".partial-", dir=output))
+    try:
+        _write(bundle, staging, output.name)
+        verify(staging)
+        write_serving_files(output)
+        version = output / str(max(versions(output), default=0) + 1)
+        staging.chmod(0o755)
+        os.rename(staging, version)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return version
+
+
+def versions(directory: Path) -> list[int]:
+    """The numbers of the versions in a model's directory, in no order."""
+    return [int(path.name) for path in directory.iterdir() if path.name.isdigit() and path.is_dir()]
+
+
+def _write(bundle: Bundle, directory: Path, model_name: str) -> None:
+    module = tf.Module()
+    module.resources = list(bundle.resources)
+    with device_portable():
+        signatures = {
+            name: tf.function(
+                signature.function, input_signature=list(signature.inputs.values())
+            ).get_concrete_function()
+            for name, signature in bundle.signatures.items()
+        }
+    tf.saved_model.save(module, os.fspath(directory), signatures=signatures)
+    extra = directory / "assets.extra"
+    extra.mkdir(exist_ok=True)
+    requests = {name: list(signature.requests) for name, signature in bundle.signatures.items()}
+    write_warmup_requests(extra, model_name, requests)
+    description = {
+        "application": bundle.application,
+        "golden": {
+            name: [
+                {"inputs": _jsonable(request), "outputs": _jsonable(_call(bundle.signatures[name], request))}
+                for request in examples
+            ]
+            for name, examples in requests.items()
+        },
+    }
+    (extra / "unroll.json").write_text(
+        json.dumps(description, ensure_ascii=False, indent=1), encoding="utf-8"
+    )
+
+
+def _call(signature: Signature, request: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What the model in memory answers, by its ordinary loop."""
+    function = tf.function(signature.function, input_signature=list(signature.inputs.values()))
+    return {name: value.numpy() for name, value in function(**request).items()}
+
+
+def _jsonable(arrays: dict[str, np.ndarray]) -> dict[str, list]:
+    decode = np.vectorize(
+        lambda value: value.decode() if isinstance(value, bytes) else value, otypes=[object]
+    )
+    return {name: (decode(a) if a.dtype == object and a.size else a).tolist() for name, a in arrays.items()}

@@ -1,0 +1,77 @@
+"""What a SavedModel must show before it is published."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import tensorflow as tf
+from tensorflow.core.framework.node_def_pb2 import NodeDef
+from tensorflow.core.protobuf import saved_model_pb2
+
+_PYTHON_OPS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
+
+
+class VerificationError(RuntimeError):
+    """The saved model is not what was to be published."""
+
+
+def verify(directory: Path) -> None:
+    """Checks the graph, then replays the example requests in fresh processes, once with TensorFlow's Python loader,
+    where the warm-up requests are run too, and once through its C API, as servers do.
+
+    Raises:
+        VerificationError: with what was found.
+    """
+    saved_model = saved_model_pb2.SavedModel.FromString((directory / "saved_model.pb").read_bytes())
+    for meta_graph in saved_model.meta_graphs:
+        _check_ops(meta_graph.graph_def)
+        for name, signature in meta_graph.signature_def.items():
+            if not name.startswith("__"):
+                _check_batch_dimension(name, signature)
+    for loader in ("tensorflow", "c_api"):
+        process = subprocess.run(
+            [sys.executable, "-m", "unroll.export.golden", str(directory), loader],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if process.returncode:
+            last = (process.stderr.strip().splitlines() or ["no message"])[-1]
+            raise VerificationError(f"The exported model fails in a fresh process ({loader}): {last}")
+
+
+def op_names(graph: tf.compat.v1.GraphDef) -> set[str]:
+    """The ops of a graph and of all its functions."""
+    return {node.op for node in _nodes(graph)}
+
+
+def _nodes(graph: tf.compat.v1.GraphDef) -> Iterator[NodeDef]:
+    yield from graph.node
+    for function in graph.library.function:
+        yield from function.node_def
+
+
+def _check_ops(graph: tf.compat.v1.GraphDef) -> None:
+    functions = {function.signature.name for function in graph.library.function}
+    for op in sorted(op_names(graph) - functions):
+        # The functions of tf.raw_ops are those ops that TensorFlow itself was built with.
+        if op in _PYTHON_OPS or not hasattr(tf.raw_ops, op):
+            raise VerificationError(f"The graph has the op {op}, which TensorFlow Serving does not have.")
+    compiled = [f for f in graph.library.function if f.attr["_XlaMustCompile"].b]
+    if compiled or any(
+        node.attr["_XlaMustCompile"].b for node in _nodes(graph) if "_XlaMustCompile" in node.attr
+    ):
+        raise VerificationError(
+            "A function has jit_compile=True, but TensorFlow Serving has no XLA compiler."
+        )
+
+
+def _check_batch_dimension(name: str, signature: "tf.compat.v1.SignatureDef") -> None:
+    for kind in ("inputs", "outputs"):
+        for key, info in getattr(signature, kind).items():
+            shape = info.tensor_shape
+            if not shape.unknown_rank and (not shape.dim or shape.dim[0].size != -1):
+                raise VerificationError(
+                    f"Signature {name!r}, {kind[:-1]} {key!r} has no leading batch dimension; servers cannot batch it."
+                )

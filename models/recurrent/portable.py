@@ -1,0 +1,126 @@
+"""Recurrent layers whose exported graph runs on CPU and GPU alike.
+
+Keras decides when it traces whether a layer uses cuDNN, and the file is then bound to that device. Here both ways are
+in the graph, and the device that runs it chooses: the loop on a CPU; on a GPU cuDNN, wherever it can do what the layer
+does, and the loop otherwise.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+import tensorflow as tf
+
+from unroll.models.recurrent import loop
+
+if TYPE_CHECKING:
+    from unroll.models.recurrent.layer import RecurrentLayer
+
+_enabled: ContextVar[bool] = ContextVar("device_portable", default=False)
+
+
+@contextmanager
+def device_portable() -> Iterator[None]:
+    """Recurrent layers that are traced in this block, for inference, get both ways."""
+    token = _enabled.set(True)
+    try:
+        yield
+    finally:
+        _enabled.reset(token)
+
+
+def wants_portable(layer: "RecurrentLayer", training: bool) -> bool:
+    """Whether both ways are asked for, and cuDNN knows the layer's recurrence."""
+    return _enabled.get() and not training and layer.recurrence.cudnn_mode is not None
+
+
+def run(
+    layer: "RecurrentLayer", sequences: tf.Tensor, state: loop.State, real: tf.Tensor | None
+) -> tuple[tf.Tensor, loop.State]:
+    """Like `loop.run`, without a gradient.
+
+    Args:
+        layer: whose weights are used.
+        sequences: [time, batch, features], reversed already if the layer goes backwards.
+        state: the initial state.
+        real: bool [time, batch, 1] or None, reversed as `sequences` is.
+    """
+    steps = loop.Steps(real)
+
+    def on_cpu() -> tuple[tf.Tensor, loop.State]:
+        kernel = tf.convert_to_tensor(layer.recurrent_kernel)
+        return loop.run(layer.recurrence, layer.project(sequences), state, kernel, steps)
+
+    def on_gpu() -> tuple[tf.Tensor, loop.State]:
+        if real is None:
+            return _cudnn(layer, sequences, state, tf.fill([tf.shape(sequences)[1]], tf.shape(sequences)[0]))
+        lengths = tf.reduce_sum(tf.cast(real[..., 0], tf.int32), axis=0)
+        # cuDNN reads a row's real steps first, and at least one of them.
+        suits = tf.reduce_all(tf.equal(_real_first(real, lengths, layer)[..., 0], _mask(lengths, real)))
+        return tf.cond(suits & tf.reduce_all(lengths > 0), lambda: _cudnn_masked(lengths), on_cpu)
+
+    def _cudnn_masked(lengths: tf.Tensor) -> tuple[tf.Tensor, loop.State]:
+        outputs, final = _cudnn(layer, _real_first(sequences, lengths, layer), state, lengths)
+        # Past a row's end cuDNN gives zeros; here the state is carried on.
+        outputs = tf.where(_mask(lengths, real)[..., None], outputs, final[0])
+        return _as_given(outputs, lengths, layer), final
+
+    return tf.__internal__.execute_fn_for_device({"CPU": on_cpu, "GPU": on_gpu}, on_cpu)
+
+
+def cudnn_parameters(layer: "RecurrentLayer") -> tf.Tensor:
+    """The weights in the order of cuDNN: each gate's kernel, then each gate's recurrent kernel, transposed and flat;
+    then two biases for each gate, of which Keras has one.
+
+    Returns:
+        float32 [units * gates * (features + units + 2)].
+    """
+    kernel = tf.convert_to_tensor(layer.kernel)
+    recurrent_kernel = tf.convert_to_tensor(layer.recurrent_kernel)
+    width = recurrent_kernel.shape[1]
+    bias = tf.convert_to_tensor(layer.bias) if layer.use_bias else tf.zeros([width], kernel.dtype)
+    # Transposing the whole puts the gates one after the other, each transposed.
+    matrices = [tf.reshape(tf.transpose(matrix), [-1]) for matrix in (kernel, recurrent_kernel)]
+    return tf.concat([*matrices, tf.zeros_like(bias), bias], axis=0)
+
+
+def _cudnn(
+    layer: "RecurrentLayer", sequences: tf.Tensor, state: loop.State, lengths: tf.Tensor
+) -> tuple[tf.Tensor, loop.State]:
+    """cuDNN over [time, batch, features] whose rows begin with their real steps."""
+    h = state[0][None]
+    # An ordinary recurrence has no c, but the op has a place for it.
+    c = state[1][None] if len(state) > 1 else tf.zeros_like(h)
+    result = tf.raw_ops.CudnnRNNV3(
+        input=sequences,
+        input_h=h,
+        input_c=c,
+        params=cudnn_parameters(layer),
+        sequence_lengths=lengths,
+        rnn_mode=layer.recurrence.cudnn_mode,
+        is_training=False,
+        time_major=True,
+    )
+    outputs = tf.ensure_shape(result.output, [None, None, layer.units])
+    final = (result.output_h[0], result.output_c[0])[: len(state)]
+    return outputs, tuple(tf.ensure_shape(s, [None, layer.units]) for s in final)
+
+
+def _mask(lengths: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
+    """bool [time, batch], True for each row's first steps."""
+    return tf.transpose(tf.sequence_mask(lengths, tf.shape(real)[0]))
+
+
+def _real_first(sequences: tf.Tensor, lengths: tf.Tensor, layer: "RecurrentLayer") -> tf.Tensor:
+    """Moves the real steps, which right-padded text has at the end once it is reversed, to the start."""
+    if not layer.go_backwards:
+        return sequences
+    return tf.reverse_sequence(tf.reverse(sequences, [0]), lengths, seq_axis=0, batch_axis=1)
+
+
+def _as_given(sequences: tf.Tensor, lengths: tf.Tensor, layer: "RecurrentLayer") -> tf.Tensor:
+    """Undoes `_real_first`."""
+    if not layer.go_backwards:
+        return sequences
+    return tf.reverse(tf.reverse_sequence(sequences, lengths, seq_axis=0, batch_axis=1), [0])

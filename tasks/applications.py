@@ -1,0 +1,36 @@
+"""The applications. A new one is a line here and a package beside `sentiment`."""
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unroll.export.errors import UserError
+from unroll.tasks.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from unroll.tasks.task import Task
+
+# Name on the command line -> package with the modules `config` (no TensorFlow) and `task`.
+APPLICATIONS = {"sentiment": "unroll.tasks.sentiment"}
+
+
+def config_class(application: str) -> type[TrainingConfig]:
+    """The options of an application.
+
+    Raises:
+        UserError: if there is no such application.
+    """
+    if application not in APPLICATIONS:
+        raise UserError(f"There is no task {application!r}; choose one of {', '.join(APPLICATIONS)}.")
+    return importlib.import_module(f"{APPLICATIONS[application]}.config").CONFIG
+
+
+def task_class(application: str) -> type["Task"]:
+    """The application itself; this imports TensorFlow."""
+    return importlib.import_module(f"{APPLICATIONS[application]}.task").TASK
+
+
+def presets(application: str) -> dict[str, Path]:
+    """The flag files of an application, by name."""
+    folder = Path(importlib.import_module(APPLICATIONS[application]).__file__).parent / "presets"
+    return {path.stem: path for path in sorted(folder.glob("*.flags"))}

@@ -1,0 +1,201 @@
+"""The command line: `unroll COMMAND [flags]`."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+from absl import flags
+
+from unroll.export.errors import UserError
+from unroll.tasks import applications, options
+
+_USAGE = """\
+usage: unroll COMMAND [flags]
+
+  unroll train TASK --workdir=RUN [--preset=NAME] [flags]   train, or go on with a run that exists
+  unroll evaluate --workdir=RUN [--split=test]              measure the best weights
+  unroll export --workdir=RUN --output=EXPORTS/NAME         write a verified SavedModel, EXPORTS/NAME/<version>
+  unroll predict --model=EXPORTS/NAME [--input=FILE|-] [TEXT ...]   one JSON object a line
+
+TASK is one of: {tasks}.
+`unroll COMMAND --help` lists the flags of a command, `unroll train TASK --help` those of a task.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Returns:
+        The exit code: 0, or 2 if something that the user gave cannot be used, or 1 if training diverged.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    # Only TensorFlow's errors, not its start-up notes, unless the user wants them.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        return _dispatch(arguments)
+    except (UserError, flags.Error) as error:
+        print(f"unroll: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("unroll: stopped; the same command goes on from the last checkpoint.", file=sys.stderr)
+        return 130
+
+
+def _dispatch(arguments: list[str]) -> int:
+    usage = _USAGE.format(tasks=", ".join(applications.APPLICATIONS))
+    if not arguments or arguments[0] in ("--help", "-h", "help"):
+        print(usage, end="")
+        return 0
+    command, *rest = arguments
+    if command not in _COMMANDS:
+        raise UserError(f"There is no command {command!r}; choose one of {', '.join(_COMMANDS)}.")
+    return _COMMANDS[command](rest) or 0
+
+
+def _train(arguments: list[str]) -> int:
+    if not arguments or arguments[0].startswith("-"):
+        if "--help" in arguments:
+            print(_USAGE.format(tasks=", ".join(applications.APPLICATIONS)), end="")
+            return 0
+        raise UserError(f"train needs a task; choose one of {', '.join(applications.APPLICATIONS)}.")
+    task, *rest = arguments
+    config_class = applications.config_class(task)
+    values = flags.FlagValues()
+    flags.DEFINE_string("workdir", None, "run directory", flag_values=values)
+    flags.DEFINE_string("preset", None, f"one of {', '.join(applications.presets(task))}", flag_values=values)
+    options.define_flags(config_class, values)
+    if "--help" in rest:
+        names = ", ".join(applications.presets(task))
+        print(f"unroll train {task} --workdir=RUN\n\n  --preset=NAME\n      one of: {names}")
+        print("  --flagfile=FILE\n      flags from a file, one a line\n" + options.help_text(config_class))
+        return 0
+    _parse(values, _with_preset(task, rest), f"unroll train {task}", positional=False)
+    workdir = _required(values, "workdir", "train")
+    config = options.from_flags(config_class, values)
+    from unroll.tasks import commands
+    from unroll.tasks.training.trainer import DivergenceError
+
+    try:
+        commands.train(task, config, options.given(config_class, values), workdir)
+    except DivergenceError as error:
+        print(f"unroll: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _evaluate(arguments: list[str]) -> None:
+    values = _flags(
+        arguments,
+        "evaluate",
+        workdir=(None, "run directory"),
+        split=("test", "train, validation or test"),
+        output=(None, "JSON file; by default metrics.json in the run directory"),
+    )
+    if values is None:
+        return
+    workdir = _required(values, "workdir", "evaluate")
+    if values.split not in ("train", "validation", "test"):
+        raise UserError(f"There is no split {values.split!r}; choose train, validation or test.")
+    from unroll.tasks import commands
+
+    commands.evaluate(workdir, values.split, values.output)
+
+
+def _export(arguments: list[str]) -> None:
+    values = _flags(
+        arguments,
+        "export",
+        workdir=(None, "run directory"),
+        output=(None, "directory for the versions of the model; its name is the model's"),
+    )
+    if values is None:
+        return
+    workdir, output = _required(values, "workdir", "export"), _required(values, "output", "export")
+    from unroll.tasks import commands
+
+    commands.export(workdir, output)
+
+
+def _predict(arguments: list[str]) -> None:
+    values = _flags(
+        arguments,
+        "predict",
+        positional=True,
+        model=(None, "directory of an exported model"),
+        input=(None, "file with one text a line; - is standard input"),
+    )
+    if values is None:
+        return
+    model = _required(values, "model", "predict")
+    texts = values(["unroll", *arguments])[1:]
+    if texts and values.input:
+        raise UserError("predict was given texts and --input; give one of them.")
+    from unroll.tasks import commands
+
+    commands.predict(model, texts or _lines(values.input or "-"))
+
+
+_COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
+    "train": _train,
+    "evaluate": _evaluate,
+    "export": _export,
+    "predict": _predict,
+}
+
+
+def _flags(
+    arguments: list[str], command: str, positional: bool = False, **definitions: tuple[str | None, str]
+) -> flags.FlagValues | None:
+    """Parsed string flags; None if help was asked for and given."""
+    values = flags.FlagValues()
+    for name, (default, help_line) in definitions.items():
+        flags.DEFINE_string(name, default, help_line, flag_values=values)
+    if "--help" in arguments:
+        print(f"unroll {command}")
+        for name, (default, help_line) in definitions.items():
+            print(f"  --{name}{f' (default {default})' if default else ''}\n      {help_line}")
+        return None
+    _parse(values, arguments, f"unroll {command}", positional)
+    return values
+
+
+def _parse(values: flags.FlagValues, arguments: list[str], program: str, positional: bool) -> None:
+    rest = values([program, *arguments])[1:]
+    if rest and not positional:
+        raise UserError(f"{program} does not know what to do with {rest[0]!r}; flags look like --name=value.")
+
+
+def _with_preset(task: str, arguments: list[str]) -> list[str]:
+    """Puts the flags of the preset before all others, which override them."""
+    chosen = flags.FlagValues()
+    flags.DEFINE_string("preset", None, "", flag_values=chosen)
+    chosen(["unroll", *arguments], known_only=True)
+    if chosen.preset is None:
+        return arguments
+    presets = applications.presets(task)
+    if chosen.preset not in presets:
+        raise UserError(f"{task} has no preset {chosen.preset!r}; choose one of {', '.join(presets)}.")
+    return [f"--flagfile={presets[chosen.preset]}", *arguments]
+
+
+def _required(values: flags.FlagValues, name: str, command: str) -> str:
+    if not values[name].value:
+        raise UserError(f"{command} needs --{name}; `unroll {command} --help` tells more.")
+    return values[name].value
+
+
+def _lines(path: str) -> Iterator[str]:
+    if path == "-":
+        yield from (line.rstrip("\n") for line in sys.stdin)
+        return
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            yield from (line.rstrip("\n") for line in file)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read: {error.strerror}. Give a text file, or - for standard input."
+        ) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""What the commands do, without the command line."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TextIO
+
+from unroll.export.errors import UserError
+from unroll.tasks.applications import task_class
+from unroll.tasks.training.config import TrainingConfig
+from unroll.tasks.training.run_directory import RunDirectory, write_json
+
+# Lines that `predict` reads before it answers.
+_PREDICT_BATCH = 64
+
+
+def train(application: str, config: TrainingConfig, given: set[str], workdir: str) -> None:
+    """Begins a run, or goes on with it.
+
+    Args:
+        application: the task's name.
+        config: of a new run.
+        given: the options that the user named; a run that goes on keeps its own for the others.
+        workdir: the run directory.
+    """
+    run = RunDirectory(workdir)
+    if run.exists():
+        config = _resumed_config(run, application, config, given)
+    else:
+        run.create(application, config)
+    from unroll.tasks.training.trainer import Trainer
+
+    Trainer(task_class(application)(config, run)).train()
+    print(f"Trained. The weights of the best epoch are in {run.best_weights}.")
+
+
+def evaluate(workdir: str, split: str, output: str | None) -> None:
+    """Measures the best weights of a run, prints a table and writes JSON."""
+    task, model = _trained(workdir)
+    evaluation = task.evaluate(model, split)
+    path = Path(output) if output else task.run.path / "metrics.json"
+    write_json(path, evaluation.metrics | {"split": split} | evaluation.details)
+    print(f"{split} of {task.config.dataset}: {evaluation.report}\n\nWritten to {path}.")
+
+
+def export(workdir: str, output: str) -> None:
+    """Exports the best weights of a run as a new version."""
+    from unroll.export.saved_model import export as export_bundle
+
+    task, model = _trained(workdir)
+    version = export_bundle(task.bundle(model), output)
+    print(f"Exported and verified: {version}")
+
+
+def predict(model: str, lines: Iterable[str], output: TextIO = sys.stdout) -> None:
+    """Writes a JSON object for each line of input."""
+    import unroll.export
+
+    loaded = unroll.export.load(model)
+    iterator: Iterator[str] = iter(lines)
+    while batch := list(islice(iterator, _PREDICT_BATCH)):
+        for result in loaded.predict(batch):
+            output.write(json.dumps(result._asdict(), ensure_ascii=False) + "\n")
+        output.flush()
+
+
+def _resumed_config(
+    run: RunDirectory, application: str, config: TrainingConfig, given: set[str]
+) -> TrainingConfig:
+    saved_application, saved = run.read_config()
+    if saved_application != application:
+        raise UserError(
+            f"{run.path} is a run of {saved_application}, not of {application}; give another --workdir."
+        )
+    changed = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)
+        if field.name in given and getattr(config, field.name) != getattr(saved, field.name)
+    }
+    resumable = {field.name for field in dataclasses.fields(config) if field.metadata["resumable"]}
+    for name in sorted(changed.keys() - resumable):
+        raise UserError(
+            f"The run in {run.path} has --{name}={getattr(saved, name)}, not {changed[name]}, and is resumed as it was "
+            f"begun; only {', '.join(sorted(resumable))} may change. Leave the flag out, or give another --workdir."
+        )
+    if changed:
+        saved = dataclasses.replace(saved, **changed)
+        run.save_config(application, saved)
+    return saved
+
+
+def _trained(workdir: str) -> tuple:
+    """The task of a run, and its model with the best weights."""
+    run = RunDirectory(workdir)
+    application, config = run.read_config()
+    if not run.best_weights.exists():
+        raise UserError(f"The run in {run.path} has not finished an epoch; `unroll train` goes on with it.")
+    task = task_class(application)(config, run)
+    model = task.build_model()
+    model.load_weights(run.best_weights)
+    return task, model

@@ -1,0 +1,71 @@
+"""Batches of about equal work: examples of similar length, as many as make up a number of tokens."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+import numpy as np
+import tensorflow as tf
+
+T = TypeVar("T")
+
+# Neighbouring buckets differ by a quarter in length, which bounds the padding.
+_GROWTH = 1.25
+_SHORTEST = 8
+
+
+def bucket_boundaries(longest: int) -> list[int]:
+    """Lengths by which examples are sorted into buckets, from short to `longest`."""
+    boundaries = []
+    length = _SHORTEST
+    while length < longest:
+        boundaries.append(length)
+        length = int(length * _GROWTH)
+    return [*boundaries, longest]
+
+
+def batch_by_tokens(
+    examples: tf.data.Dataset,
+    length_of: Callable[[Any], tf.Tensor],
+    longest: int,
+    batch_tokens: int,
+    fixed_shapes: bool,
+) -> tf.data.Dataset:
+    """Zero-padded batches of examples from one bucket of lengths each.
+
+    Args:
+        examples: a data set of nested vectors.
+        length_of: example -> its length in tokens, int32 scalar, at most `longest`.
+        longest: length of the longest example.
+        batch_tokens: tokens in a batch, padding included; a batch has at least one example.
+        fixed_shapes: pad to the bucket's length, not to the batch's longest example, so that there are few shapes for
+            a compiler that compiles each.
+    """
+    boundaries = bucket_boundaries(longest)
+    sizes = [max(1, batch_tokens // boundary) for boundary in boundaries]
+    # With `pad_to_bucket_boundary` an element may be at most its boundary minus one long.
+    return examples.bucket_by_sequence_length(
+        length_of,
+        [boundary + 1 for boundary in boundaries],
+        [*sizes, 1],
+        pad_to_bucket_boundary=fixed_shapes,
+    )
+
+
+def windows(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Successive lists of `size` items; the last may be shorter."""
+    iterator = iter(items)
+    while window := list(islice(iterator, size)):
+        yield window
+
+
+def length_sorted_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[np.ndarray]:
+    """Positions grouped into batches, from short to long, each of at most `batch_tokens` with padding."""
+    batch: list[int] = []
+    for position in np.argsort(lengths, kind="stable"):
+        if batch and max(1, lengths[position]) * (len(batch) + 1) > batch_tokens:
+            yield np.array(batch)
+            batch = []
+        batch.append(position)
+    if batch:
+        yield np.array(batch)

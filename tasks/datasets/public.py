@@ -1,0 +1,86 @@
+"""Examples from tensorflow-datasets: the public sets, and the ones that this package makes itself."""
+
+import functools
+import importlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from unroll.export.errors import UserError
+
+# Data sets made here, and the module that registers each; they need no network.
+EMBEDDED = {"unroll_reviews": "unroll.tasks.datasets.reviews"}
+
+
+@functools.cache
+def builder(name: str) -> Any:
+    """The prepared tensorflow-datasets builder of that name, downloaded or generated at first use.
+
+    Args:
+        name: such as "imdb_reviews", "glue/sst2" or "unroll_reviews".
+
+    Raises:
+        UserError: if there is no such data set or it cannot be fetched.
+    """
+    import tensorflow_datasets as tfds
+
+    alternatives = f"use --dataset=files with your own data, or one that is made here: {', '.join(EMBEDDED)}"
+    if name in EMBEDDED:
+        importlib.import_module(EMBEDDED[name])
+    try:
+        found = tfds.builder(name)
+    except (tfds.core.registered.DatasetNotFoundError, ValueError) as error:
+        raise UserError(f"There is no data set {name!r} in tensorflow-datasets; {alternatives}.") from error
+    if not found.data_path.exists():
+        source = "Making" if name in EMBEDDED else "Downloading"
+        print(
+            f"{source} {name} ({found.info.download_size} to fetch) into {found.data_path} ...",
+            file=sys.stderr,
+        )
+    try:
+        found.download_and_prepare()
+    except Exception as error:
+        # Of whatever kind: each data set fails in its own way, and the user's way out is the same.
+        raise UserError(
+            f"The data set {name!r} cannot be fetched ({_first_line(error)}); {alternatives}."
+        ) from error
+    return found
+
+
+def read_features(name: str, split: str, features: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+    """The chosen features of each example of a split; class labels as their names, text as str.
+
+    Raises:
+        UserError: if the data set lacks a feature, or does not tell a label.
+    """
+    import tensorflow_datasets as tfds
+
+    info = builder(name).info
+    for feature in features:
+        if feature not in info.features:
+            raise UserError(
+                f"The data set {name!r} has no feature {feature!r}; it has {', '.join(info.features)}. Choose with "
+                "--text_column and --label_column."
+            )
+    decode = [_decoder(info.features[feature], f"{name!r}, split {split!r}") for feature in features]
+    dataset = builder(name).as_dataset(split=split, shuffle_files=False)
+    for example in tfds.as_numpy(dataset):
+        yield tuple(convert(example[feature]) for convert, feature in zip(decode, features, strict=True))
+
+
+def _decoder(feature: Any, where: str) -> Any:
+    import tensorflow_datasets as tfds
+
+    if not isinstance(feature, tfds.features.ClassLabel):
+        return lambda value: value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+
+    def name_of(label: int) -> str:
+        if label < 0:
+            raise UserError(f"The data set {where} hides its labels; use another --split.")
+        return feature.int2str(int(label))
+
+    return name_of
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

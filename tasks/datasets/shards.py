@@ -1,0 +1,73 @@
+"""Training examples as shuffled TFRecord shards in the run directory.
+
+Written once, when a run begins. They make an epoch's order random however the data was sorted, without holding it
+in memory; they let a pipeline be resumed in mid-epoch; and they keep a run independent of what becomes of its source.
+"""
+
+import os
+import random
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+_PATTERN = "examples-*.tfrecord"
+
+
+def write_shards(
+    examples: Iterable[Mapping[str, np.ndarray]], directory: Path, shards: int, seed: int
+) -> None:
+    """Writes each example to a random shard.
+
+    Args:
+        examples: flat integer arrays by name.
+        directory: must exist.
+        shards: number of files.
+        seed: of the choice of shard.
+    """
+    chance = random.Random(seed)
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(tf.io.TFRecordWriter(os.fspath(directory / f"examples-{n:05d}.tfrecord")))
+            for n in range(shards)
+        ]
+        for example in examples:
+            feature = {
+                name: tf.train.Feature(int64_list=tf.train.Int64List(value=np.ravel(value)))
+                for name, value in example.items()
+            }
+            record = tf.train.Example(features=tf.train.Features(feature=feature))
+            writers[chance.randrange(shards)].write(record.SerializeToString())
+
+
+def read_shards(
+    directory: Path, sequences: Iterable[str], scalars: Iterable[str], buffer: int, seed: int
+) -> tf.data.Dataset:
+    """The examples in an order given by the seed alone; the shards, and a buffer over them, are shuffled.
+
+    Args:
+        directory: of the shards.
+        sequences: names of the vectors in an example.
+        scalars: names of the single numbers in an example.
+        buffer: number of examples to shuffle in memory.
+        seed: one seed, one order.
+
+    Returns:
+        A data set of dictionaries with int32 vectors and scalars, whose iterator can be checkpointed.
+    """
+    files = sorted(os.fspath(path) for path in directory.glob(_PATTERN))
+    random.Random(seed).shuffle(files)
+    specification = {name: tf.io.RaggedFeature(tf.int64) for name in sequences}
+    specification |= {name: tf.io.FixedLenFeature([], tf.int64) for name in scalars}
+
+    def parse(records: tf.Tensor) -> dict[str, tf.Tensor | tf.RaggedTensor]:
+        parsed = tf.io.parse_example(records, specification)
+        return {name: tf.cast(values, tf.int32) for name, values in parsed.items()}
+
+    def as_tensors(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return {name: tf.convert_to_tensor(value) for name, value in example.items()}
+
+    records = tf.data.TFRecordDataset(files).shuffle(buffer, seed=seed)
+    return records.batch(256).map(parse, num_parallel_calls=2).unbatch().map(as_tensors)

@@ -1,0 +1,56 @@
+"""The parts of a data set: training, validation and test."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from unroll.export.errors import UserError
+
+SPLITS = ("train", "validation", "test")
+
+
+class Splits:
+    """The parts of a data set; where validation or test is missing, it is cut from the training part.
+
+    An example goes to its part by a seeded hash of itself: a repeated example stays in one part, and nothing
+    depends on the order of the data.
+
+    Args:
+        parts: for each part that exists, a function that begins to read it. "train" must exist.
+        fractions: for "validation" and "test", the share of the training part to cut where it is missing.
+        seed: of the hash.
+    """
+
+    def __init__(
+        self, parts: Mapping[str, Callable[[], Iterable[Any]]], fractions: Mapping[str, float], seed: int
+    ) -> None:
+        self.parts = parts
+        self.fractions = {name: share for name, share in fractions.items() if name not in parts}
+        self.seed = seed
+
+    def read(self, split: str) -> Iterator[Any]:
+        """The examples of a part, in the order of the data.
+
+        Raises:
+            UserError: if the data set has no such part and none is cut for it.
+        """
+        if split in self.parts and (split != "train" or not any(self.fractions.values())):
+            yield from self.parts[split]()
+            return
+        if split not in self.parts and not self.fractions.get(split):
+            raise UserError(
+                f"The data has no {split} part; name one with --{split}_data, or cut one from the training data with "
+                f"--{split}_fraction."
+            )
+        for example in self.parts["train"]():
+            if self._part_of(example) == split:
+                yield example
+
+    def _part_of(self, example: Any) -> str:
+        digest = hashlib.blake2b(repr(example).encode(), digest_size=8, key=str(self.seed).encode()).digest()
+        place = int.from_bytes(digest) / 2**64
+        for name, share in self.fractions.items():
+            if place < share:
+                return name
+            place -= share
+        return "train"

@@ -1,0 +1,65 @@
+"""Examples from the user's TSV and CSV files, plain or gzipped."""
+
+import csv
+import gzip
+import sys
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from unroll.export.errors import UserError
+
+# A field may hold a long document; Python's limit is 128 KiB.
+csv.field_size_limit(sys.maxsize)
+
+
+def read_table(path: str, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """The chosen columns of each row.
+
+    A name that ends in .csv or .csv.gz means commas and quotes, any other tabs and no quotes. Bytes that are not UTF-8
+    come as surrogate escapes, so that encoding with `errors="surrogateescape"` gives them back.
+
+    Args:
+        path: of a file with a header.
+        columns: names in the header.
+
+    Raises:
+        UserError: for a file that is missing, damaged or without rows, a missing column, or a row that is too short.
+    """
+    rows = 0
+    try:
+        with _open(path) as file:
+            if path.removesuffix(".gz").endswith(".csv"):
+                reader = csv.reader(file)
+            else:
+                reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+            header = next(reader, None)
+            if header is None:
+                raise UserError(f"{path} is empty; a header with the names of the columns was expected.")
+            for column in columns:
+                if column not in header:
+                    raise UserError(
+                        f"{path} has no column {column!r}; its columns are {', '.join(header)}. Choose with "
+                        "--text_column and --label_column."
+                    )
+            places = [header.index(column) for column in columns]
+            for row in reader:
+                if not row:
+                    continue
+                if len(row) != len(header):
+                    raise UserError(
+                        f"{path}, line {reader.line_num}: {len(row)} field(s), but the header has {len(header)}; "
+                        "mend the line."
+                    )
+                rows += 1
+                yield tuple(row[place] for place in places)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path} cannot be read: {error}. Give the path of a TSV or CSV file.") from error
+    if not rows:
+        raise UserError(f"{path} has a header, but no rows; at least one example was expected.")
+
+
+def _open(path: str) -> TextIO:
+    options = {"mode": "rt", "encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+    return gzip.open(path, **options) if path.endswith(".gz") else Path(path).open(**options)

@@ -1,0 +1,122 @@
+"""Accuracy, macro F1, loss, the confusion matrix and the worst errors."""
+
+import heapq
+from collections.abc import Callable, Iterable, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from unroll.models.text import TextEncoder
+from unroll.tasks.datasets.batching import length_sorted_batches, windows
+from unroll.tasks.sentiment.data import Example
+from unroll.tasks.task import Evaluation
+
+# Texts held in memory at a time, and sorted by length.
+_WINDOW = 4096
+_WORST = 10
+_SHOWN_CHARACTERS = 150
+
+
+def evaluate(
+    model: keras.Model,
+    examples: Iterable[tuple[Example, int]],
+    encoder: TextEncoder,
+    labels: Sequence[str],
+    batch_tokens: int,
+) -> Evaluation:
+    """Measures a classifier.
+
+    Args:
+        model: ids [batch, time] -> logits [batch, classes].
+        examples: each with the number of its class.
+        encoder: text -> ids.
+        labels: names of the classes.
+        batch_tokens: tokens in a batch, padding included.
+    """
+    confusion = np.zeros((len(labels), len(labels)), np.int64)
+    total_loss = 0.0
+    worst: list[tuple[float, int, Example, int]] = []
+    forward = tf.function(
+        lambda ids: tf.nn.log_softmax(model(ids)), input_signature=[tf.TensorSpec([None, None], tf.int32)]
+    )
+    for window in windows(examples, _WINDOW):
+        classes = np.array([number for _, number in window])
+        log_probabilities = _log_probabilities(
+            forward, [example for example, _ in window], encoder, batch_tokens
+        )
+        predicted = log_probabilities.argmax(axis=1)
+        losses = -log_probabilities[np.arange(len(window)), classes]
+        np.add.at(confusion, (classes, predicted), 1)
+        total_loss += float(losses.sum())
+        for place in np.flatnonzero(predicted != classes):
+            # The running number keeps the order of equal losses.
+            entry = (float(losses[place]), -confusion.sum() - place, window[place][0], int(predicted[place]))
+            (heapq.heappush if len(worst) < _WORST else heapq.heappushpop)(worst, entry)
+    return _summary(confusion, total_loss, sorted(worst, reverse=True), labels)
+
+
+def _log_probabilities(
+    forward: Callable[[tf.Tensor], tf.Tensor],
+    examples: Sequence[Example],
+    encoder: TextEncoder,
+    batch_tokens: int,
+) -> np.ndarray:
+    """float32 [examples, classes]."""
+    ids = encoder.ragged(tf.constant([example.text_bytes for example in examples]))
+    lengths = ids.row_lengths().numpy()
+    results: list[np.ndarray] = [np.empty(0)] * len(examples)
+    for places in length_sorted_batches(lengths, batch_tokens):
+        batch = tf.gather(ids, places).to_tensor(shape=[None, max(1, lengths[places].max())])
+        for place, row in zip(places, forward(batch).numpy(), strict=True):
+            results[place] = row
+    return np.stack(results)
+
+
+def _summary(
+    confusion: np.ndarray,
+    total_loss: float,
+    worst: list[tuple[float, int, Example, int]],
+    labels: Sequence[str],
+) -> Evaluation:
+    right = np.diag(confusion)
+    # A class that neither occurs nor is predicted counts as an F1 of zero, as in scikit-learn.
+    f1 = 2 * right / np.maximum(confusion.sum(axis=0) + confusion.sum(axis=1), 1)
+    count = max(int(confusion.sum()), 1)
+    metrics = {"loss": total_loss / count, "accuracy": float(right.sum() / count), "f1": float(f1.mean())}
+    errors = [
+        {
+            "text": example.text_bytes.decode("utf-8", "replace"),
+            "label": example.label,
+            "predicted": labels[predicted],
+            "loss": loss,
+        }
+        for loss, _, example, predicted in worst
+    ]
+    details = {
+        "examples": int(confusion.sum()),
+        "labels": list(labels),
+        "f1_by_label": dict(zip(labels, f1.tolist(), strict=True)),
+        "confusion": confusion.tolist(),
+        "worst_errors": errors,
+    }
+    return Evaluation(metrics, details, _report(metrics, details))
+
+
+def _report(metrics: dict[str, float], details: dict) -> str:
+    labels, confusion = details["labels"], details["confusion"]
+    width = max(8, *(len(label) + 1 for label in labels))
+    lines = [f"{details['examples']} examples"]
+    lines += [f"{name:10}{value:8.4f}" for name, value in metrics.items()]
+    lines += ["", "confusion (rows: label, columns: predicted)"]
+    lines += [" " * width + "".join(f"{label:>{width}}" for label in labels) + f"{'F1':>{width}}"]
+    for label, row in zip(labels, confusion, strict=True):
+        cells = "".join(f"{number:>{width}}" for number in row)
+        lines.append(f"{label:<{width}}{cells}{details['f1_by_label'][label]:>{width}.3f}")
+    if details["worst_errors"]:
+        lines += ["", "worst errors (loss, label -> predicted, text)"]
+    for error in details["worst_errors"]:
+        text = " ".join(error["text"].split())
+        shown = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + " ..."
+        lines.append(f"{error['loss']:6.2f}  {error['label']} -> {error['predicted']}  {shown}")
+    return "\n".join(lines)

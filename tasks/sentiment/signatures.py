@@ -1,0 +1,35 @@
+"""The signature of an exported sentiment model: text in, label and probabilities out."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from unroll.export.bundle import Bundle, Signature
+from unroll.models.text import TextEncoder
+
+_REQUESTS = (
+    ["A wonderful film, and not a minute too long."],
+    ["Dull at first, but I loved the end.", "", "Nobody could call it good. " * 40],
+)
+
+
+def bundle(model: keras.Model, encoder: TextEncoder, labels: Sequence[str]) -> Bundle:
+    """`serving_default`: text, string [batch] -> label, string [batch]; score, float32 [batch], the probability of that
+    label; probabilities, float32 [batch, classes]; labels, string [batch, classes], the names of the classes."""
+
+    def classify(text: tf.Tensor) -> dict[str, tf.Tensor]:
+        probabilities = tf.nn.softmax(model(encoder(text)))
+        names = tf.constant(labels)
+        return {
+            "label": tf.gather(names, tf.argmax(probabilities, axis=1)),
+            "score": tf.reduce_max(probabilities, axis=1),
+            "probabilities": probabilities,
+            # A row for each text, since a server that batches requests splits every output by rows.
+            "labels": tf.tile(names[None], [tf.shape(text)[0], 1]),
+        }
+
+    requests = [{"text": np.array([text.encode() for text in texts], object)} for texts in _REQUESTS]
+    signature = Signature(classify, {"text": tf.TensorSpec([None], tf.string, name="text")}, requests)
+    return Bundle("sentiment", [model, encoder], {"serving_default": signature})

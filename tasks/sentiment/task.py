@@ -1,0 +1,153 @@
+"""Sentiment analysis as the trainer, the evaluator and the exporter see it."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator
+from functools import cached_property
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from unroll.export.bundle import Bundle
+from unroll.export.errors import UserError
+from unroll.models.sentiment import SentimentClassifier
+from unroll.models.text import TextEncoder
+from unroll.tasks.datasets.batching import batch_by_tokens, windows
+from unroll.tasks.datasets.shards import read_shards, write_shards
+from unroll.tasks.datasets.splits import Splits
+from unroll.tasks.sentiment.config import SentimentConfig
+from unroll.tasks.sentiment.data import Example, read_splits
+from unroll.tasks.sentiment.evaluation import evaluate
+from unroll.tasks.sentiment.signatures import bundle
+from unroll.tasks.task import Batch, Evaluation, Loss, Task
+from unroll.tasks.training.run_directory import replacing, write_json
+
+# Texts that go through the graph at a time while the data is prepared.
+_WINDOW = 1024
+
+
+class SentimentTask(Task):
+    """Text in, label out."""
+
+    name = "sentiment"
+    config: SentimentConfig
+
+    def prepare(self) -> None:
+        if self.run.data.exists():
+            return
+        config = self.config
+        labels: Counter[str] = Counter()
+
+        def texts() -> Iterator[list[bytes]]:
+            for window in windows(self.splits.read("train"), _WINDOW):
+                labels.update(example.label for example in window)
+                yield [example.text_bytes for example in window]
+
+        encoder = TextEncoder.learn(
+            texts(), config.tokenizer, config.max_length, config.vocabulary_size, config.min_count
+        )
+        if len(labels) < 2:
+            raise UserError(
+                f"The training data has only the label {next(iter(labels), None)!r}; a classifier needs two at least."
+            )
+        with replacing(self.run.vocabulary) as folder:
+            folder.mkdir()
+            write_json(folder / "text.json", encoder.get_config())
+            write_json(folder / "labels.json", sorted(labels))
+            write_json(folder / "counts.json", labels)
+        with replacing(self.run.data) as folder:
+            folder.mkdir()
+            shards = math.ceil(labels.total() / config.shuffle_buffer)
+            write_shards(self._encoded("train"), folder, shards, config.seed)
+
+    @property
+    def train_examples(self) -> int:
+        return sum(json.loads((self.run.vocabulary / "counts.json").read_text(encoding="utf-8")).values())
+
+    def build_model(self) -> keras.Model:
+        config = self.config
+        model = SentimentClassifier(
+            len(self.encoder.vocabulary),
+            len(self.labels),
+            cell=config.cell,
+            layers=config.layers,
+            units=config.units,
+            embedding_size=config.embedding_size,
+            bidirectional=config.bidirectional,
+            pooling=config.pooling,
+            word_dropout=config.word_dropout,
+            dropout=config.dropout,
+            recurrent_dropout=config.recurrent_dropout,
+            truncate_gradient=config.truncate_gradient,
+            seed=config.seed,
+        )
+        model(tf.ones([1, 1], tf.int32))
+        return model
+
+    def batches(self, epoch: int, fixed_shapes: bool) -> tf.data.Dataset:
+        config = self.config
+        seed = config.seed * 1_000_003 + epoch
+        examples = read_shards(self.run.data, ["ids"], ["label"], config.shuffle_buffer, seed)
+        return batch_by_tokens(
+            examples,
+            lambda example: tf.size(example["ids"]),
+            config.max_length,
+            config.batch_tokens,
+            fixed_shapes,
+        )
+
+    def loss(self, model: keras.Model, batch: Batch, training: bool) -> Loss:
+        logits = model(batch["ids"], training=training)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch["label"], logits)
+        return Loss(
+            total=tf.reduce_sum(losses),
+            weight=tf.cast(tf.size(losses), tf.float32),
+            tokens=tf.reduce_sum(tf.cast(batch["ids"] > 0, tf.float32)),
+        )
+
+    def evaluate(self, model: keras.Model, split: str) -> Evaluation:
+        return evaluate(model, self._labelled(split), self.encoder, self.labels, self.config.batch_tokens)
+
+    def bundle(self, model: keras.Model) -> Bundle:
+        return bundle(model, self.encoder, self.labels)
+
+    @cached_property
+    def encoder(self) -> TextEncoder:
+        """The text pipeline of the run."""
+        return TextEncoder.from_config(
+            json.loads((self.run.vocabulary / "text.json").read_text(encoding="utf-8"))
+        )
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The labels in the order of the classes."""
+        return tuple(json.loads((self.run.vocabulary / "labels.json").read_text(encoding="utf-8")))
+
+    @cached_property
+    def splits(self) -> Splits:
+        """The parts of the data set."""
+        return read_splits(self.config)
+
+    def _labelled(self, split: str) -> Iterator[tuple[Example, int]]:
+        """Each example with the number of its class."""
+        numbers = {label: number for number, label in enumerate(self.labels)}
+        for example in self.splits.read(split):
+            if example.label not in numbers:
+                raise UserError(
+                    f"The {split} data has the label {example.label!r}, which the training data has not; its labels "
+                    f"are {', '.join(map(repr, self.labels))}. Text: {example.text[:60]!r}."
+                )
+            yield example, numbers[example.label]
+
+    def _encoded(self, split: str) -> Iterator[dict[str, np.ndarray]]:
+        """Each example as ids and class, for the shards."""
+        for window in windows(self._labelled(split), _WINDOW):
+            ids = self.encoder.ragged(tf.constant([example.text_bytes for example, _ in window]))
+            values, splits = ids.values.numpy(), ids.row_splits.numpy()
+            for row, (_, number) in enumerate(window):
+                yield {"ids": values[splits[row] : splits[row + 1]], "label": np.array([number])}
+
+
+TASK = SentimentTask

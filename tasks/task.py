@@ -1,0 +1,92 @@
+"""What an application tells the trainer, the evaluator and the exporter about itself."""
+
+import abc
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from unroll.export.bundle import Bundle
+from unroll.tasks.training.config import TrainingConfig
+from unroll.tasks.training.run_directory import RunDirectory
+
+Batch = Mapping[str, tf.Tensor]
+
+
+class Loss(NamedTuple):
+    """The loss of a batch as sums, so that parts of a batch add up.
+
+    Attributes:
+        total: float32 scalar, the sum of the losses of all that is predicted (labels, say, or tokens).
+        weight: float32 scalar, how many are predicted; total / weight is the loss which is minimised.
+        tokens: float32 scalar, number of real tokens read, for the speed.
+    """
+
+    total: tf.Tensor
+    weight: tf.Tensor
+    tokens: tf.Tensor
+
+
+class Evaluation(NamedTuple):
+    """What `unroll evaluate` says of a split.
+
+    Attributes:
+        metrics: by name; `--monitor` chooses one.
+        details: whatever else belongs into the JSON file.
+        report: the same for people, several lines.
+    """
+
+    metrics: dict[str, float]
+    details: dict[str, Any]
+    report: str
+
+
+class Task(abc.ABC):
+    """One application on one run directory.
+
+    Args:
+        config: of the run.
+        run: where the vocabulary and the prepared data are.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, config: TrainingConfig, run: RunDirectory) -> None:
+        self.config = config
+        self.run = run
+
+    @abc.abstractmethod
+    def prepare(self) -> None:
+        """Reads the data once: learns the vocabulary and writes the training shards. Does nothing if that is done."""
+
+    @property
+    @abc.abstractmethod
+    def train_examples(self) -> int:
+        """Number of training examples."""
+
+    @abc.abstractmethod
+    def build_model(self) -> keras.Model:
+        """The model, with all its weights made."""
+
+    @abc.abstractmethod
+    def batches(self, epoch: int, fixed_shapes: bool) -> tf.data.Dataset:
+        """The training batches of an epoch, in an order given by the seed and the epoch; an iterator over them can be
+        checkpointed.
+
+        Args:
+            epoch: from 0.
+            fixed_shapes: keep the number of different shapes small, for a compiler.
+        """
+
+    @abc.abstractmethod
+    def loss(self, model: keras.Model, batch: Batch, training: bool) -> Loss:
+        """The loss of a batch, or of some of its rows."""
+
+    @abc.abstractmethod
+    def evaluate(self, model: keras.Model, split: str) -> Evaluation:
+        """Measures a model on the validation or test part."""
+
+    @abc.abstractmethod
+    def bundle(self, model: keras.Model) -> Bundle:
+        """What is exported: signatures with their example requests."""

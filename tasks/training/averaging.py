@@ -1,0 +1,43 @@
+"""A moving average of the weights, for evaluation and export."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import keras
+import tensorflow as tf
+
+
+class WeightAverage(tf.Module):
+    """The exponential moving average of a model's weights (Polyak and Juditsky, 1992).
+
+    The decay grows with the number of steps, as min(decay, (1 + step) / (10 + step)), so that the first weights are
+    forgotten.
+
+    Args:
+        variables: the weights.
+        decay: in [0, 1).
+    """
+
+    def __init__(self, variables: Sequence[keras.Variable], decay: float) -> None:
+        super().__init__()
+        self.decay = decay
+        self._weights = list(variables)
+        self.averages = [tf.Variable(w.value, trainable=False) for w in variables]
+
+    def update(self, step: tf.Tensor) -> None:
+        """Moves the averages towards the weights, inside a graph. `step`: steps made, float32 scalar."""
+        decay = tf.minimum(self.decay, (1 + step) / (10 + step))
+        for average, weight in zip(self.averages, self._weights, strict=True):
+            average.assign_sub((1 - decay) * (average - weight.value))
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """The model has the averages for its weights while the block runs."""
+        own = [tf.identity(w.value) for w in self._weights]
+        for weight, average in zip(self._weights, self.averages, strict=True):
+            weight.assign(average)
+        try:
+            yield
+        finally:
+            for weight, value in zip(self._weights, own, strict=True):
+                weight.assign(value)

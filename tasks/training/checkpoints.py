@@ -1,0 +1,73 @@
+"""Checkpoints from which a killed run goes on to the same last bit."""
+
+import dataclasses
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from unroll.export.errors import UserError
+from unroll.tasks.training.progress import Progress
+from unroll.tasks.training.run_directory import replacing, write_json
+
+# The last one, and one more in case the last is damaged.
+_KEPT = 2
+
+
+class Checkpoints:
+    """Complete checkpoints in a directory, one folder each, named by step.
+
+    Args:
+        directory: need not exist.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def save(self, tensors: tf.train.Checkpoint, progress: Progress) -> None:
+        """Saves everything, then removes all but the newest checkpoints."""
+        with replacing(self._directory / f"step-{progress.step:09d}-epoch-{progress.epoch:05d}") as folder:
+            folder.mkdir()
+            tensors.write(os.fspath(folder / "tensors"))
+            write_json(folder / "progress.json", dataclasses.asdict(progress))
+        for old in self._complete()[:-_KEPT]:
+            shutil.rmtree(old)
+
+    def restore(self, build: Any) -> tuple[Any, Progress]:
+        """Restores the newest checkpoint that can be read.
+
+        Args:
+            build: a function from a `Progress` to an object that has the `tf.train.Checkpoint` to restore into as its
+                attribute `tensors`; called again for each checkpoint tried.
+
+        Returns:
+            The object and its progress; a new `Progress` where there is no checkpoint.
+
+        Raises:
+            UserError: if there are checkpoints and none can be read.
+        """
+        found = self._complete()
+        for folder in reversed(found):
+            try:
+                progress = Progress(**json.loads((folder / "progress.json").read_text()))
+                built = build(progress)
+                built.tensors.read(os.fspath(folder / "tensors")).assert_existing_objects_matched()
+                return built, progress
+            except (ValueError, TypeError, OSError, AssertionError, tf.errors.OpError) as error:
+                reason = (str(error).splitlines() or [""])[0]
+                print(
+                    f"The checkpoint {folder} is damaged ({reason}); trying the one before.", file=sys.stderr
+                )
+        if found:
+            raise UserError(
+                f"No checkpoint in {self._directory} can be read; train again with another --workdir."
+            )
+        progress = Progress()
+        return build(progress), progress
+
+    def _complete(self) -> list[Path]:
+        return sorted(self._directory.glob("step-*"))

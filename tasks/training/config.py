@@ -1,0 +1,103 @@
+"""The options of training that all applications share."""
+
+import dataclasses
+
+from unroll.export.errors import UserError
+from unroll.tasks.options import option
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Where examples come from."""
+
+    dataset: str = option(
+        "unroll_reviews",
+        "unroll_reviews (made here), any tensorflow-datasets name, or files: --train_data and its like name them",
+    )
+    train_data: str | None = option(None, "training data, with --dataset=files")
+    validation_data: str | None = option(None, "validation data, with --dataset=files")
+    test_data: str | None = option(None, "test data, with --dataset=files")
+    validation_fraction: float = option(
+        0.05,
+        "share of the training data to validate on where there is no validation data",
+        minimum=0,
+        maximum=0.5,
+    )
+    test_fraction: float = option(
+        0.0, "share of the training data to test on where there is no test data", minimum=0, maximum=0.5
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig(DataConfig):
+    """How a model is trained, whatever the application."""
+
+    seed: int = option(0, "of weights, dropout and the order of the data: one seed, one result", minimum=0)
+    epochs: int = option(10, "passes over the training data", minimum=1, resumable=True)
+    batch_tokens: int = option(8192, "tokens in a batch, padding included", minimum=1)
+    shuffle_buffer: int = option(8192, "examples held in memory to shuffle", minimum=1)
+
+    optimizer: str = option("adam", "the optimiser", choices=("adam", "adamw", "sgd"))
+    learning_rate: float = option(1e-3, "highest learning rate", minimum=0)
+    momentum: float = option(0.9, "of sgd", minimum=0, maximum=1)
+    weight_decay: float = option(0.01, "of adamw, per step, times the learning rate", minimum=0)
+    schedule: str = option(
+        "constant",
+        "of the learning rate, after the warm-up: constant, cosine down to zero at the last epoch, inverse_sqrt "
+        "(falls as 1 / sqrt(step)), or plateau (see --plateau_patience)",
+        choices=("constant", "cosine", "inverse_sqrt", "plateau"),
+    )
+    warmup_steps: int = option(0, "steps in which the learning rate rises linearly from zero", minimum=0)
+    plateau_patience: int = option(1, "epochs without a better --monitor before plateau acts", minimum=1)
+    plateau_factor: float = option(
+        0.5, "that plateau multiplies the learning rate with", minimum=0, maximum=1
+    )
+    average_decay: float = option(
+        0.0, "of the moving average of the weights that is evaluated and exported; 0: the weights themselves",
+        minimum=0, maximum=0.99999,
+    )  # fmt: skip
+
+    clipvalue: float | None = option(
+        None, "each element g of a gradient becomes min(max(g, -x), x)", minimum=0
+    )
+    clipnorm: float | None = option(
+        None, "each variable's gradient g becomes g * min(1, x / |g|), |g| its own Euclidean norm", minimum=0
+    )
+    global_clipnorm: float | None = option(
+        None,
+        "all gradients become g * min(1, x / n), n the Euclidean norm of all of them together",
+        minimum=0,
+    )
+
+    precision: str = option("float32", "of the arithmetic", choices=("float32", "mixed_bfloat16"))
+    jit_compile: str = option(
+        "auto", "XLA-compile forward and backward pass; auto: on GPU only", choices=("auto", "true", "false")
+    )
+    distribution: str = option(
+        "one_device",
+        "one_device, or mirrored over all GPUs of the machine",
+        choices=("one_device", "mirrored"),
+    )
+
+    monitor: str = option("loss", "validation metric by which best/ is chosen", resumable=False)
+    early_stopping_patience: int | None = option(
+        None, "stop after so many epochs without a better --monitor", minimum=1, resumable=True
+    )
+    divergence_factor: float = option(
+        10.0, "stop when the training loss is so many times the first", minimum=1, resumable=True
+    )
+    checkpoint_every: int = option(
+        500, "steps between checkpoints, beside that of each epoch", minimum=1, resumable=True
+    )
+    log_every: int = option(50, "steps between lines of metrics.jsonl and TensorBoard", minimum=1)
+
+    def __post_init__(self) -> None:
+        if self.dataset == "files" and not self.train_data:
+            raise UserError("--dataset=files needs --train_data=FILE, and none was given.")
+        if self.dataset != "files" and (self.train_data or self.validation_data or self.test_data):
+            raise UserError(
+                f"--train_data, --validation_data and --test_data name files, but --dataset is {self.dataset!r}; "
+                "add --dataset=files."
+            )
+        if self.validation_fraction + self.test_fraction > 0.9:
+            raise UserError("--validation_fraction and --test_fraction leave less than a tenth to train on.")

@@ -1,0 +1,92 @@
+"""What a training tells while it runs: metrics.jsonl, TensorBoard, and a progress bar."""
+
+import json
+import sys
+import time
+from typing import Any
+
+import tensorflow as tf
+from tqdm import tqdm
+
+from unroll.tasks.training.run_directory import RunDirectory, replacing
+
+
+class Journal:
+    """The records of one process of a run.
+
+    Args:
+        run: the run directory.
+        last_step: later lines, from a process that was killed, are removed from metrics.jsonl.
+    """
+
+    def __init__(self, run: RunDirectory, last_step: int) -> None:
+        self._path = run.metrics
+        self._cut_back(last_step)
+        self._writer = tf.summary.create_file_writer(str(run.logs))
+        self._bar: tqdm | None = None
+        self._tokens = 0.0
+        self._since = time.monotonic()
+        self._waiting = 0.0
+
+    def begin_epoch(self, epoch: int, epochs: int, examples: int, seen: int) -> None:
+        """Starts the progress bar of an epoch (from 0), which counts examples."""
+        self._bar = tqdm(
+            total=examples,
+            initial=seen,
+            unit="ex",
+            desc=f"epoch {epoch + 1}/{epochs}",
+            disable=not sys.stderr.isatty(),
+            leave=False,
+        )
+        self.reset_speed()
+
+    def step(self, examples: int, tokens: float, waited: float) -> None:
+        """Counts a step. `waited`: seconds for which the step waited for its data."""
+        self._bar.update(examples)
+        self._tokens += tokens
+        self._waiting += waited
+
+    def reset_speed(self) -> None:
+        """Starts a new interval for tokens per second."""
+        self._tokens, self._waiting, self._since = 0.0, 0.0, time.monotonic()
+
+    def log(self, step: int, values: dict[str, Any]) -> None:
+        """Writes numbers to metrics.jsonl and TensorBoard, with the speed since the last time."""
+        elapsed = max(time.monotonic() - self._since, 1e-9)
+        values |= {
+            "tokens_per_second": round(self._tokens / elapsed, 1),
+            "data_wait_share": round(self._waiting / elapsed, 4),
+        }
+        self.write(step, values)
+        self._bar.set_postfix(
+            {"tokens/s": f"{values['tokens_per_second']:.0f}", "loss": f"{values['loss']:.3f}"}
+        )
+        self.reset_speed()
+
+    def write(self, step: int, values: dict[str, Any]) -> None:
+        """Writes numbers to metrics.jsonl and TensorBoard."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step} | values) + "\n")
+        with self._writer.as_default(step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+        self._writer.flush()
+
+    def end_epoch(self, line: str) -> None:
+        """Ends the progress bar and prints a line."""
+        self._bar.close()
+        print(line, flush=True)
+
+    def _cut_back(self, last_step: int) -> None:
+        if not self._path.exists():
+            return
+        kept = []
+        for line in self._path.read_text(encoding="utf-8").splitlines():
+            try:
+                if json.loads(line)["step"] <= last_step:
+                    kept.append(line + "\n")
+            except ValueError:
+                # The last line of a process that was killed while it wrote.
+                continue
+        with replacing(self._path) as temporary:
+            temporary.write_text("".join(kept), encoding="utf-8")

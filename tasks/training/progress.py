@@ -1,0 +1,63 @@
+"""Where a training stands: all that is not a tensor, and is saved with each checkpoint."""
+
+import dataclasses
+
+from unroll.tasks.training.config import TrainingConfig
+
+# Metrics that are better when they are smaller; all others are better when they are larger.
+_SMALLER_IS_BETTER = frozenset({"loss", "perplexity", "bits_per_character"})
+
+
+@dataclasses.dataclass
+class Progress:
+    """Counters, sums and the best result so far; plain numbers, which JSON keeps exactly."""
+
+    step: int = 0
+    epoch: int = 0
+    # Within the epoch.
+    examples: int = 0
+    loss_total: float = 0.0
+    loss_weight: float = 0.0
+    first_loss: float | None = None
+    best: float | None = None
+    best_epoch: int = 0
+    epochs_since_best: int = 0
+    epochs_on_plateau: int = 0
+    plateau_scale: float = 1.0
+    finished: bool = False
+
+    def add_step(self, loss_total: float, loss_weight: float, examples: int) -> None:
+        """Counts a step."""
+        self.step += 1
+        self.examples += examples
+        self.loss_total += loss_total
+        self.loss_weight += loss_weight
+        if self.first_loss is None:
+            self.first_loss = loss_total / loss_weight
+
+    @property
+    def mean_loss(self) -> float:
+        """Mean training loss in this epoch so far."""
+        return self.loss_total / max(self.loss_weight, 1e-9)
+
+    def end_epoch(self, config: TrainingConfig, monitored: float) -> bool:
+        """Counts an epoch; whether its `--monitor` value is the best so far."""
+        self.epoch += 1
+        self.examples, self.loss_total, self.loss_weight = 0, 0.0, 0.0
+        sign = -1 if config.monitor in _SMALLER_IS_BETTER else 1
+        is_best = self.best is None or sign * monitored > sign * self.best
+        if is_best:
+            self.best, self.best_epoch = monitored, self.epoch
+            self.epochs_since_best = self.epochs_on_plateau = 0
+        else:
+            self.epochs_since_best += 1
+            self.epochs_on_plateau += 1
+            if self.epochs_on_plateau >= config.plateau_patience:
+                self.plateau_scale *= config.plateau_factor
+                self.epochs_on_plateau = 0
+        return is_best
+
+    def stops_early(self, config: TrainingConfig) -> bool:
+        """Whether `--early_stopping_patience` is exhausted."""
+        patience = config.early_stopping_patience
+        return patience is not None and self.epochs_since_best >= patience

@@ -1,0 +1,56 @@
+"""All tensors of a training: what a checkpoint holds, beside `Progress`."""
+
+import tensorflow as tf
+
+from unroll.tasks.task import Task
+from unroll.tasks.training.averaging import WeightAverage
+from unroll.tasks.training.clipping import Clipping
+from unroll.tasks.training.optimizers import build_optimizer
+from unroll.tasks.training.step import TrainingStep
+
+
+class TrainingState:
+    """Model, optimiser, averaged weights, and the place in the data.
+
+    Args:
+        task: the application.
+        strategy: in whose scope the variables are made.
+        jit_compile: whether XLA compiles the step.
+        epoch: to begin with, from 0.
+    """
+
+    def __init__(self, task: Task, strategy: tf.distribute.Strategy, jit_compile: bool, epoch: int) -> None:
+        config = task.config
+        self._task = task
+        self._jit_compile = jit_compile
+        with strategy.scope():
+            self.model = task.build_model()
+            optimizer = build_optimizer(config)
+            optimizer.build(self.model.trainable_variables)
+            self.average = None
+            if config.average_decay:
+                self.average = WeightAverage(self.model.trainable_variables, config.average_decay)
+        averages = {"average": self.average} if self.average else {}
+        self.tensors = tf.train.Checkpoint(model=self.model, optimizer=optimizer, **averages)
+        self.begin_epoch(epoch)
+        self.step = TrainingStep(
+            task,
+            self.model,
+            optimizer,
+            strategy,
+            Clipping(config.clipvalue, config.clipnorm, config.global_clipnorm),
+            self.average,
+            self._batches.element_spec,
+            jit_compile,
+        )
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Goes to the start of an epoch's data."""
+        self._batches = self._task.batches(epoch, fixed_shapes=self._jit_compile)
+        self.iterator = iter(self._batches.prefetch(4))
+        # Replaces that of the epoch before.
+        self.tensors.iterator = self.iterator
+
+    def weights(self) -> list[tf.Tensor]:
+        """A copy of the trained weights."""
+        return [tf.identity(v.value) for v in self.model.trainable_variables]

@@ -1,0 +1,107 @@
+"""One training step, compiled once, on any number of replicas."""
+
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from unroll.tasks.task import Batch, Loss, Task
+from unroll.tasks.training.averaging import WeightAverage
+from unroll.tasks.training.clipping import Clipping
+
+
+class StepResult(NamedTuple):
+    """What a step tells, all float32 scalars.
+
+    Attributes:
+        loss: sums over the batch.
+        gradient_norm: Euclidean norm of all gradients together, before clipping.
+        clipped_norm: the same after clipping.
+    """
+
+    loss: Loss
+    gradient_norm: tf.Tensor
+    clipped_norm: tf.Tensor
+
+
+class TrainingStep:
+    """Forward and backward pass in every replica, then sum, clip and apply, as one device would do.
+
+    Each replica takes every n-th row of the batch. Losses and gradients are sums, divided by the weight of the whole
+    batch after they were added up; so the update is the same on any number of replicas. All that follows the sum
+    happens once, in cross-replica context.
+
+    Args:
+        task: gives the loss.
+        model, optimizer: made in the strategy's scope.
+        strategy: any `tf.distribute` strategy.
+        clipping: of the gradients.
+        average: of the weights, or None.
+        element_spec: of a batch.
+        jit_compile: compile forward and backward pass with XLA, once for each shape of batch.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        strategy: tf.distribute.Strategy,
+        clipping: Clipping,
+        average: WeightAverage | None,
+        element_spec: Any,
+        jit_compile: bool,
+    ) -> None:
+        self._task = task
+        self._model = model
+        self._optimizer = optimizer
+        self._strategy = strategy
+        self._clipping = clipping
+        self._average = average
+        self._gradients = self._replica_gradients
+        if jit_compile:
+            self._gradients = tf.function(self._replica_gradients, jit_compile=True)
+        scalar = tf.TensorSpec([], tf.float32)
+        self._step = tf.function(self._whole_step, input_signature=[element_spec, scalar, scalar])
+
+    def __call__(self, batch: Batch, learning_rate: float, step: int) -> StepResult:
+        """Updates the model with a batch. `step`: number of steps made before."""
+        return self._step(batch, tf.constant(learning_rate), tf.constant(step, tf.float32))
+
+    @property
+    def traces(self) -> int:
+        """How often the step was traced into a graph; more than once is a loss of time."""
+        return self._step.experimental_get_tracing_count()
+
+    def _replica_gradients(self, batch: Batch) -> tuple[Loss, list[tf.Tensor]]:
+        variables = [v.value for v in self._model.trainable_variables]
+        with tf.GradientTape() as tape:
+            loss = self._task.loss(self._model, batch, training=True)
+            objective = loss.total
+            if self._model.losses:
+                # Divided by the weight of all replicas later on.
+                objective += loss.weight * tf.add_n(self._model.losses)
+        gradients = tape.gradient(objective, variables, unconnected_gradients="zero")
+        # Embeddings give sparse slices, whose norm is wrong where a row occurs twice.
+        return loss, [tf.convert_to_tensor(g) for g in gradients]
+
+    def _replica_step(self, batch: Batch) -> tuple[Loss, list[tf.Tensor]]:
+        context = tf.distribute.get_replica_context()
+        replicas = context.num_replicas_in_sync
+        if replicas > 1:
+            first = context.replica_id_in_sync_group
+            batch = tf.nest.map_structure(lambda rows: rows[first::replicas], batch)
+        return self._gradients(batch)
+
+    def _whole_step(self, batch: Batch, learning_rate: tf.Tensor, step: tf.Tensor) -> StepResult:
+        results = self._strategy.run(self._replica_step, args=(batch,))
+        loss, gradients = tf.nest.map_structure(
+            lambda value: self._strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None), results
+        )
+        gradients = [g / tf.cast(loss.weight, g.dtype) for g in gradients]
+        clipped = self._clipping(gradients)
+        self._optimizer.learning_rate.assign(learning_rate)
+        self._optimizer.apply(clipped, self._model.trainable_variables)
+        if self._average is not None:
+            self._average.update(step)
+        return StepResult(loss, tf.linalg.global_norm(gradients), tf.linalg.global_norm(clipped))

@@ -1,0 +1,170 @@
+"""The training loop."""
+
+import math
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+import keras
+import tensorflow as tf
+
+from unroll.export.errors import UserError
+from unroll.tasks.task import Task
+from unroll.tasks.training.checkpoints import Checkpoints
+from unroll.tasks.training.journal import Journal
+from unroll.tasks.training.optimizers import learning_rate
+from unroll.tasks.training.progress import Progress
+from unroll.tasks.training.run_directory import replacing, write_json
+from unroll.tasks.training.state import TrainingState
+
+
+class DivergenceError(RuntimeError):
+    """The loss became infinite, or many times what it was at first."""
+
+
+class Trainer:
+    """Trains the model of a task in its run directory, from where the run stands.
+
+    Args:
+        task: the application with its configuration and run directory.
+        strategy: where to train; by default as the configuration's `distribution` says.
+        callbacks: Keras callbacks that keep no state of their own from process to process.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        strategy: tf.distribute.Strategy | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ) -> None:
+        self.task = task
+        self.config = task.config
+        self.run = task.run
+        self._strategy = strategy or _strategy(self.config.distribution)
+        self._callbacks = callbacks
+        self._checkpoints = Checkpoints(self.run.checkpoints)
+
+    def train(self) -> keras.Model:
+        """Trains until the last epoch or an early stop.
+
+        Returns:
+            The model, with the weights of the last step.
+
+        Raises:
+            DivergenceError: with what to try.
+        """
+        config = self.config
+        keras.utils.set_random_seed(config.seed)
+        keras.config.set_dtype_policy(config.precision)
+        self.task.prepare()
+        jit_compile = _uses_xla(config.jit_compile)
+        state, progress = self._checkpoints.restore(
+            lambda progress: TrainingState(self.task, self._strategy, jit_compile, progress.epoch)
+        )
+        if progress.step:
+            print(f"Resuming after step {progress.step}, in epoch {progress.epoch + 1}.", flush=True)
+        journal = Journal(self.run, progress.step)
+        callbacks = keras.callbacks.CallbackList(
+            list(self._callbacks), model=state.model, epochs=config.epochs
+        )
+        # As `Model.fit` does; a callback may set it.
+        state.model.stop_training = False
+        callbacks.on_train_begin()
+        while (
+            progress.epoch < config.epochs
+            and not progress.stops_early(config)
+            and not state.model.stop_training
+        ):
+            callbacks.on_epoch_begin(progress.epoch)
+            self._train_epoch(state, progress, journal, callbacks)
+            logs = self._end_epoch(state, progress, journal)
+            callbacks.on_epoch_end(progress.epoch - 1, logs)
+        callbacks.on_train_end()
+        return state.model
+
+    def _train_epoch(
+        self,
+        state: TrainingState,
+        progress: Progress,
+        journal: Journal,
+        callbacks: keras.callbacks.CallbackList,
+    ) -> None:
+        config, examples = self.config, self.task.train_examples
+        journal.begin_epoch(progress.epoch, config.epochs, examples, progress.examples)
+        while True:
+            asked = time.monotonic()
+            batch = next(state.iterator, None)
+            waited = time.monotonic() - asked
+            if batch is None:
+                return
+            rows = int(tf.nest.flatten(batch)[0].shape[0])
+            done = (progress.epoch + progress.examples / examples) / config.epochs
+            rate = learning_rate(config, progress.step, done, progress.plateau_scale)
+            logs_now = (progress.step + 1) % config.log_every == 0
+            before = state.weights() if logs_now else None
+            callbacks.on_train_batch_begin(progress.step)
+            result = state.step(batch, rate, progress.step)
+            loss = float(result.loss.total) / float(result.loss.weight)
+            progress.add_step(float(result.loss.total), float(result.loss.weight), rows)
+            self._check_divergence(loss, float(result.gradient_norm), progress)
+            journal.step(rows, float(result.loss.tokens), waited)
+            if logs_now:
+                values = {
+                    "epoch": progress.epoch + 1,
+                    "loss": loss,
+                    "learning_rate": rate,
+                    "gradient_norm": float(result.gradient_norm),
+                    "clipped_gradient_norm": float(result.clipped_norm),
+                    "update_to_weight_ratio": float(_update_ratio(before, state.weights())),
+                }
+                journal.log(progress.step, values)
+            callbacks.on_train_batch_end(progress.step - 1, {"loss": loss})
+            if progress.step % config.checkpoint_every == 0:
+                self._checkpoints.save(state.tensors, progress)
+
+    def _end_epoch(self, state: TrainingState, progress: Progress, journal: Journal) -> dict[str, float]:
+        config = self.config
+        train_loss = progress.mean_loss
+        with state.average.in_use() if state.average else nullcontext():
+            metrics = self.task.evaluate(state.model, "validation").metrics
+            if config.monitor not in metrics:
+                raise UserError(
+                    f"--monitor={config.monitor} is not measured here; choose one of {', '.join(metrics)}."
+                )
+            is_best = progress.end_epoch(config, metrics[config.monitor])
+            if is_best:
+                with replacing(self.run.best_weights) as temporary:
+                    state.model.save_weights(temporary)
+                write_json(self.run.best_metrics, {"epoch": progress.epoch, "step": progress.step} | metrics)
+        logs = {"train_loss": train_loss} | {f"validation_{name}": value for name, value in metrics.items()}
+        journal.write(progress.step, {"epoch": progress.epoch} | logs | {"traces": state.step.traces})
+        numbers = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
+        journal.end_epoch(f"epoch {progress.epoch}/{config.epochs}  {numbers}{'  (best)' if is_best else ''}")
+        state.begin_epoch(progress.epoch)
+        self._checkpoints.save(state.tensors, progress)
+        return logs
+
+    def _check_divergence(self, loss: float, gradient_norm: float, progress: Progress) -> None:
+        limit = self.config.divergence_factor * progress.first_loss
+        if math.isfinite(loss) and math.isfinite(gradient_norm) and loss <= limit:
+            return
+        raise DivergenceError(
+            f"Training diverged at step {progress.step}: the loss is {loss:.4g} (it was {progress.first_loss:.4g} at "
+            f"first) and the gradient's norm {gradient_norm:.4g}. Try --global_clipnorm=1, a smaller --learning_rate "
+            f"than {self.config.learning_rate:g}, or --warmup_steps=500."
+        )
+
+
+def _update_ratio(before: list[tf.Tensor], after: list[tf.Tensor]) -> tf.Tensor:
+    """|change of the weights| / |weights| of one step; about 1e-3 is healthy."""
+    change = tf.linalg.global_norm([a - b for a, b in zip(after, before, strict=True)])
+    return change / tf.maximum(tf.linalg.global_norm(before), 1e-12)
+
+
+def _strategy(distribution: str) -> tf.distribute.Strategy:
+    return tf.distribute.MirroredStrategy() if distribution == "mirrored" else tf.distribute.get_strategy()
+
+
+def _uses_xla(jit_compile: str) -> bool:
+    # On a CPU the compiler's gain of a fifth is less than what it takes to compile each length: benchmarks/README.md.
+    return bool(tf.config.list_physical_devices("GPU")) if jit_compile == "auto" else jit_compile == "true"

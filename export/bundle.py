@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -27,10 +28,12 @@ class Bundle(NamedTuple):
 
     Attributes:
         application: sentiment, say; it tells the Python loader what the model can do.
-        resources: whatever the functions use that has variables or tables.
+        model: whose weights the functions use.
+        resources: what else they use that holds tables or variables.
         signatures: by name, `serving_default` among them.
     """
 
     application: str
+    model: keras.Model
     resources: Sequence[tf.Module]
     signatures: Mapping[str, Signature]

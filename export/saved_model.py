@@ -58,6 +58,9 @@ def versions(directory: Path) -> list[int]:
 
 def _write(bundle: Bundle, directory: Path, model_name: str) -> None:
     module = tf.Module()
+    # TensorFlow's variables, not Keras' wrappers: tracked as a model, each would be in the file twice, and loaders that
+    # work by session would restore the one that the graph does not read.
+    module.weights = [variable.value for variable in bundle.model.variables]
     module.resources = list(bundle.resources)
     with device_portable():
         signatures = {

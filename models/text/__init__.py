@@ -1,6 +1,6 @@
 """Text to ids and back, inside the graph, with TensorFlow's core ops alone."""
 
-from unroll.models.text.encoder import TextEncoder
+from unroll.models.text.encoder import TextEncoder, pad
 from unroll.models.text.vocabulary import Vocabulary
 
-__all__ = ["TextEncoder", "Vocabulary"]
+__all__ = ["TextEncoder", "Vocabulary", "pad"]

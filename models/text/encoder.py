@@ -10,6 +10,12 @@ from unroll.models.text.tokenizers import TOKENIZERS
 from unroll.models.text.vocabulary import PADDING, Vocabulary
 
 
+def pad(ids: tf.RaggedTensor) -> tf.Tensor:
+    """int32 [batch, (time)] -> int32 [batch, time], right-padded with zeros; time is at least 1."""
+    dense = ids.to_tensor(PADDING)
+    return tf.pad(dense, [[0, 0], [0, tf.maximum(0, 1 - tf.shape(dense)[1])]])
+
+
 class TextEncoder(tf.Module):
     """string [batch] -> int32 [batch, time], right-padded with zeros.
 
@@ -59,9 +65,7 @@ class TextEncoder(tf.Module):
 
     def __call__(self, texts: tf.Tensor) -> tf.Tensor:
         """string [batch] -> int32 [batch, time]; time is at least 1, also where all texts are empty."""
-        ids = self.ragged(texts)
-        length = tf.maximum(1, tf.reduce_max(ids.row_lengths(), initial=0))
-        return ids.to_tensor(PADDING, shape=[None, length])
+        return pad(self.ragged(texts))
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` makes the same encoder of; JSON, with the tokens in it."""

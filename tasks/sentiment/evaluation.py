@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from unroll.models.text import TextEncoder
+from unroll.models.text import TextEncoder, pad
 from unroll.tasks.datasets.batching import length_sorted_batches, windows
 from unroll.tasks.sentiment.data import Example
 from unroll.tasks.task import Evaluation
@@ -67,7 +67,7 @@ def _log_probabilities(
     lengths = ids.row_lengths().numpy()
     results: list[np.ndarray] = [np.empty(0)] * len(examples)
     for places in length_sorted_batches(lengths, batch_tokens):
-        batch = tf.gather(ids, places).to_tensor(shape=[None, max(1, lengths[places].max())])
+        batch = pad(tf.gather(ids, places))
         for place, row in zip(places, forward(batch).numpy(), strict=True):
             results[place] = row
     return np.stack(results)

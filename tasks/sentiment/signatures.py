@@ -32,4 +32,4 @@ def bundle(model: keras.Model, encoder: TextEncoder, labels: Sequence[str]) -> B
 
     requests = [{"text": np.array([text.encode() for text in texts], object)} for texts in _REQUESTS]
     signature = Signature(classify, {"text": tf.TensorSpec([None], tf.string, name="text")}, requests)
-    return Bundle("sentiment", [model, encoder], {"serving_default": signature})
+    return Bundle("sentiment", model, [encoder], {"serving_default": signature})

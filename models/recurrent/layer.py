@@ -170,7 +170,7 @@ class RecurrentLayer(keras.layers.Layer):
         """
         h = state[0] if dropout_mask is None else state[0] * dropout_mask
         z = projected_input + tf.matmul(h, tf.convert_to_tensor(self.recurrent_kernel))
-        new_state, _ = self.recurrence.forward(z, tuple(state))
+        new_state, _ = self.recurrence.forward(tuple(tf.split(z, self.gates, axis=1)), tuple(state))
         return new_state[0], new_state
 
     def get_initial_state(self, batch_size: int | tf.Tensor) -> tuple[tf.Tensor, ...]:

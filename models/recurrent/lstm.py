@@ -7,13 +7,14 @@ import tensorflow as tf
 
 from unroll.models.recurrent import activations
 from unroll.models.recurrent.layer import RecurrentLayer
-from unroll.models.recurrent.loop import Factors, State
+from unroll.models.recurrent.loop import Factors, Gates, State
 
 
 class _LSTMRecurrence(NamedTuple):
     activation: activations.Activation
     recurrent_activation: activations.Activation
 
+    gates = 4
     state_size = 2
     kept_size = 4
 
@@ -23,31 +24,35 @@ class _LSTMRecurrence(NamedTuple):
             "lstm" if (self.activation.name, self.recurrent_activation.name) == ("tanh", "sigmoid") else None
         )
 
-    def forward(self, z: tf.Tensor, state: State) -> tuple[State, State]:
-        _, c = state
-        z_i, z_f, z_g, z_o = tf.split(z, 4, axis=1)
+    def forward(self, z: Gates, state: State) -> tuple[State, State]:
+        z_i, z_f, z_g, z_o = z
         i = self.recurrent_activation.function(z_i)
         f = self.recurrent_activation.function(z_f)
         g = self.activation.function(z_g)
         o = self.recurrent_activation.function(z_o)
-        c = f * c + i * g
+        c = f * state[1] + i * g
         return (o * self.activation.function(c), c), (i, f, g, o)
 
     def factors(self, kept: State, states: State, previous: State) -> Factors:
         i, f, g, o = kept
         squashed = self.activation.function(states[1])
         gate = self.recurrent_activation.derivative
-        dz = tf.concat(
-            [g * gate(i), previous[1] * gate(f), i * self.activation.derivative(g), squashed * gate(o)],
-            axis=2,
+        return Factors(
+            inner=(
+                o * self.activation.derivative(squashed),
+                g * gate(i),
+                previous[1] * gate(f),
+                i * self.activation.derivative(g),
+                squashed * gate(o),
+            ),
+            carry=(f,),
         )
-        return Factors(inner=(o * self.activation.derivative(squashed), dz), carry=(f,))
 
-    def backward(self, factors: Factors, gradient: State) -> tuple[tf.Tensor, State]:
-        (h_to_c, dz), (forget,) = factors
+    def backward(self, factors: Factors, gradient: State) -> tuple[Gates, State]:
+        (h_to_c, c_to_i, c_to_f, c_to_g, h_to_o), (forget,) = factors
         dh, dc = gradient
         dc += dh * h_to_c
-        return tf.concat([dc, dc, dc, dh], axis=1) * dz, (dc * forget,)
+        return (dc * c_to_i, dc * c_to_f, dc * c_to_g, dh * h_to_o), (dc * forget,)
 
 
 @keras.saving.register_keras_serializable("unroll")
@@ -72,8 +77,8 @@ class LSTM(RecurrentLayer):
         **kwargs: as for `RecurrentLayer`.
     """
 
-    gates = 4
-    state_size = 2
+    gates = _LSTMRecurrence.gates
+    state_size = _LSTMRecurrence.state_size
 
     def __init__(
         self,

@@ -7,12 +7,13 @@ import tensorflow as tf
 
 from unroll.models.recurrent import activations
 from unroll.models.recurrent.layer import RecurrentLayer
-from unroll.models.recurrent.loop import Factors, State
+from unroll.models.recurrent.loop import Factors, Gates, State
 
 
 class _SimpleRecurrence(NamedTuple):
     activation: activations.Activation
 
+    gates = 1
     state_size = 1
     kept_size = 0
 
@@ -20,14 +21,14 @@ class _SimpleRecurrence(NamedTuple):
     def cudnn_mode(self) -> str | None:
         return {"tanh": "rnn_tanh", "relu": "rnn_relu"}.get(self.activation.name)
 
-    def forward(self, z: tf.Tensor, state: State) -> tuple[State, State]:
-        return (self.activation.function(z),), ()
+    def forward(self, z: Gates, state: State) -> tuple[State, State]:
+        return (self.activation.function(z[0]),), ()
 
     def factors(self, kept: State, states: State, previous: State) -> Factors:
         return Factors(inner=(self.activation.derivative(states[0]),), carry=())
 
-    def backward(self, factors: Factors, gradient: State) -> tuple[tf.Tensor, State]:
-        return gradient[0] * factors.inner[0], ()
+    def backward(self, factors: Factors, gradient: State) -> tuple[Gates, State]:
+        return (gradient[0] * factors.inner[0],), ()
 
 
 @keras.saving.register_keras_serializable("unroll")
@@ -40,8 +41,8 @@ class SimpleRNN(RecurrentLayer):
     bias b [units]. The state is (h,), [batch, units].
     """
 
-    gates = 1
-    state_size = 1
+    gates = _SimpleRecurrence.gates
+    state_size = _SimpleRecurrence.state_size
 
     @classmethod
     def irnn(cls, units: int, **kwargs: Any) -> "SimpleRNN":

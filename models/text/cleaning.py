@@ -4,6 +4,8 @@ import tensorflow as tf
 
 # <br />, </p>, <a href="...">: a tag begins with a letter, so that "3 < 4 > 2" is left alone.
 _TAG = r"</?[A-Za-z][^<>]{0,200}>"
+# Those beyond ASCII, which `unicode_transcode` leaves.
+_CONTROL = r"\p{Cc}"
 
 
 def clean(texts: tf.Tensor) -> tf.Tensor:
@@ -20,4 +22,4 @@ def clean(texts: tf.Tensor) -> tf.Tensor:
     texts = tf.strings.unicode_transcode(
         texts, "UTF-8", "UTF-8", errors="replace", replacement_char=ord(" "), replace_control_characters=True
     )
-    return tf.strings.regex_replace(texts, _TAG, " ")
+    return tf.strings.regex_replace(texts, f"{_TAG}|{_CONTROL}", " ")

@@ -24,7 +24,9 @@ def words(texts: tf.Tensor) -> tf.RaggedTensor:
     texts = tf.strings.lower(clean(texts), encoding="utf-8")
     texts = tf.strings.regex_replace(texts, _APOSTROPHE, "'")
     # RE2 has no look-around: inner apostrophes wait under another name while the others are set apart.
-    texts = tf.strings.regex_replace(texts, r"(\pL)'(\pL)", rf"\1{_APOSTROPHE}\2")
+    # Twice, because matches do not overlap: rock'n'roll.
+    for _ in range(2):
+        texts = tf.strings.regex_replace(texts, r"([\pL\pM])'(\pL)", rf"\1{_APOSTROPHE}\2")
     texts = tf.strings.regex_replace(
         texts, rf"([^\pL\pN\pM\s{_APOSTROPHE}]|[\p{{Han}}\p{{Hiragana}}\p{{Katakana}}])", r" \1 "
     )

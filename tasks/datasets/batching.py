@@ -31,7 +31,7 @@ def batch_by_tokens(
     batch_tokens: int,
     fixed_shapes: bool,
 ) -> tf.data.Dataset:
-    """Zero-padded batches of examples from one bucket of lengths each.
+    """Zero-padded batches of examples from one bucket of lengths each, of at least one step.
 
     Args:
         examples: a data set of nested vectors.
@@ -44,12 +44,20 @@ def batch_by_tokens(
     boundaries = bucket_boundaries(longest)
     sizes = [max(1, batch_tokens // boundary) for boundary in boundaries]
     # With `pad_to_bucket_boundary` an element may be at most its boundary minus one long.
-    return examples.bucket_by_sequence_length(
+    batches = examples.bucket_by_sequence_length(
         length_of,
         [boundary + 1 for boundary in boundaries],
         [*sizes, 1],
         pad_to_bucket_boundary=fixed_shapes,
     )
+    return batches.map(lambda batch: tf.nest.map_structure(_at_least_one_step, batch))
+
+
+def _at_least_one_step(tensor: tf.Tensor) -> tf.Tensor:
+    """[batch, time] with a time of zero, of empty examples alone, padded to one; any other tensor as it is."""
+    if tensor.shape.rank < 2:
+        return tensor
+    return tf.pad(tensor, [[0, 0], [0, tf.maximum(0, 1 - tf.shape(tensor)[1])]])
 
 
 def windows(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -29,7 +29,8 @@ def builder(name: str) -> Any:
         importlib.import_module(EMBEDDED[name])
     try:
         found = tfds.builder(name)
-    except (tfds.core.registered.DatasetNotFoundError, ValueError) as error:
+    # Of the last two, one is for a version that is not there, the other for a name with a foreign prefix.
+    except (tfds.core.registered.DatasetNotFoundError, ValueError, AssertionError, ImportError) as error:
         raise UserError(f"There is no data set {name!r} in tensorflow-datasets; {alternatives}.") from error
     if not found.data_path.exists():
         source = "Making" if name in EMBEDDED else "Downloading"

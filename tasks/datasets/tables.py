@@ -61,5 +61,6 @@ def read_table(path: str, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 
 def _open(path: str) -> TextIO:
-    options = {"mode": "rt", "encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+    # -sig: spreadsheets write a byte order mark, which is no part of the first column's name.
+    options = {"mode": "rt", "encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
     return gzip.open(path, **options) if path.endswith(".gz") else Path(path).open(**options)

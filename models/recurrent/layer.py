@@ -52,6 +52,7 @@ class RecurrentLayer(keras.layers.Layer):
     state_size: int
     # Asked for by `keras.layers.Bidirectional`: here state goes in and out explicitly, whatever the batch size.
     stateful = False
+    states = None
 
     def __init__(
         self,

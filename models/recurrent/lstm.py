@@ -97,11 +97,11 @@ class LSTM(RecurrentLayer):
         return _LSTMRecurrence(self.activation, self.recurrent_activation)
 
     def initial_bias(self, shape: tuple[int, ...], dtype: str) -> tf.Tensor:
-        bias = self.bias_initializer(shape, dtype=dtype)
         if not self.unit_forget_bias:
-            return bias
-        forget = tf.ones([self.units], dtype)
-        return tf.concat([bias[: self.units], forget, bias[2 * self.units :]], axis=0)
+            return super().initial_bias(shape, dtype)
+        draw = self.bias_initializer
+        parts = [draw((self.units,), dtype=dtype), tf.ones([self.units], dtype), draw((2 * self.units,), dtype=dtype)]
+        return tf.concat(parts, axis=0)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {

@@ -90,8 +90,9 @@ def _cudnn(
 ) -> tuple[tf.Tensor, loop.State]:
     """cuDNN over [time, batch, features] whose rows begin with their real steps."""
     h = state[0][None]
-    # An ordinary recurrence has no c, but the op has a place for it.
-    c = state[1][None] if len(state) > 1 else tf.zeros_like(h)
+    # An ordinary recurrence has no c, but the op has a place for it, where it takes and gives anything.
+    has_c = len(state) > 1
+    c = state[1][None] if has_c else tf.zeros_like(h)
     result = tf.raw_ops.CudnnRNNV3(
         input=sequences,
         input_h=h,
@@ -103,7 +104,7 @@ def _cudnn(
         time_major=True,
     )
     outputs = tf.ensure_shape(result.output, [None, None, layer.units])
-    final = (result.output_h[0], result.output_c[0])[: len(state)]
+    final = (result.output_h[0], result.output_c[0]) if has_c else (result.output_h[0],)
     return outputs, tuple(tf.ensure_shape(s, [None, layer.units]) for s in final)
 
 

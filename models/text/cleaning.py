@@ -4,7 +4,7 @@ import tensorflow as tf
 
 # <br />, </p>, <a href="...">: a tag begins with a letter, so that "3 < 4 > 2" is left alone.
 _TAG = r"</?[A-Za-z][^<>]{0,200}>"
-# Those beyond ASCII, which `unicode_transcode` leaves.
+# Those that `unicode_transcode` leaves: DEL, and the ones beyond ASCII.
 _CONTROL = r"\p{Cc}"
 
 

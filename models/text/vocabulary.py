@@ -43,8 +43,9 @@ class Vocabulary:
         if self._table is None:
             with tf.init_scope():
                 initializer = tf.lookup.KeyValueTensorInitializer(
-                    tf.constant(self.tokens, tf.string, shape=[len(self.tokens)]),
-                    tf.range(_RESERVED, len(self), dtype=tf.int32),
+                    # A table needs an entry, also with no token known; the empty string is never a token.
+                    tf.constant(["", *self.tokens]),
+                    tf.range(UNKNOWN, len(self), dtype=tf.int32),
                     key_dtype=tf.string,
                     value_dtype=tf.int32,
                 )

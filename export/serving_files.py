@@ -5,7 +5,7 @@ from pathlib import Path
 
 # The release of TensorFlow Serving that matches the TensorFlow of setup.cfg. A pinned tag, since an image and a
 # driver that do not match fail at start.
-SERVING_TAG = "2.19.1"
+SERVING_TAG = "2.21.0"
 
 _MODELS_CONFIG = """\
 # TensorFlow Serving: --model_config_file=/models/{name}/models.config

@@ -29,12 +29,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0, or 2 if something that the user gave cannot be used, or 1 if training diverged.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    # Only TensorFlow's errors, not its start-up notes, unless the user wants them.
+    # Fewer of TensorFlow's start-up notes, unless the user wants them.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         return _dispatch(arguments)
     except (UserError, flags.Error) as error:
         print(f"unroll: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader of a pipe, `head` say, has seen enough; nothing more can be written, at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        print(
+            f"unroll: {error.filename or 'a file'} cannot be used: {error.strerror or error}.",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print("unroll: stopped; the same command goes on from the last checkpoint.", file=sys.stderr)
@@ -54,7 +64,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 def _train(arguments: list[str]) -> int:
     if not arguments or arguments[0].startswith("-"):
-        if "--help" in arguments:
+        if _asks_for_help(arguments):
             print(_USAGE.format(tasks=", ".join(applications.APPLICATIONS)), end="")
             return 0
         raise UserError(f"train needs a task; choose one of {', '.join(applications.APPLICATIONS)}.")
@@ -64,13 +74,13 @@ def _train(arguments: list[str]) -> int:
     flags.DEFINE_string("workdir", None, "run directory", flag_values=values)
     flags.DEFINE_string("preset", None, f"one of {', '.join(applications.presets(task))}", flag_values=values)
     options.define_flags(config_class, values)
-    if "--help" in rest:
+    if _asks_for_help(rest):
         names = ", ".join(applications.presets(task))
         print(f"unroll train {task} --workdir=RUN\n\n  --preset=NAME\n      one of: {names}")
         print("  --flagfile=FILE\n      flags from a file, one a line\n" + options.help_text(config_class))
         return 0
     _parse(values, _with_preset(task, rest), f"unroll train {task}", positional=False)
-    workdir = _required(values, "workdir", "train")
+    workdir = _required(values, "workdir", f"train {task}")
     config = options.from_flags(config_class, values)
     from unroll.tasks import commands
     from unroll.tasks.training.trainer import DivergenceError
@@ -127,7 +137,8 @@ def _predict(arguments: list[str]) -> None:
     if values is None:
         return
     model = _required(values, "model", "predict")
-    texts = values(["unroll", *arguments])[1:]
+    # What is not UTF-8 on the command line comes as surrogates, which no output can hold.
+    texts = [os.fsencode(text).decode("utf-8", "replace") for text in values(["unroll", *arguments])[1:]]
     if texts and values.input:
         raise UserError("predict was given texts and --input; give one of them.")
     from unroll.tasks import commands
@@ -143,6 +154,10 @@ _COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
 }
 
 
+def _asks_for_help(arguments: list[str]) -> bool:
+    return "--help" in arguments or "-h" in arguments
+
+
 def _flags(
     arguments: list[str], command: str, positional: bool = False, **definitions: tuple[str | None, str]
 ) -> flags.FlagValues | None:
@@ -150,7 +165,7 @@ def _flags(
     values = flags.FlagValues()
     for name, (default, help_line) in definitions.items():
         flags.DEFINE_string(name, default, help_line, flag_values=values)
-    if "--help" in arguments:
+    if _asks_for_help(arguments):
         print(f"unroll {command}")
         for name, (default, help_line) in definitions.items():
             print(f"  --{name}{f' (default {default})' if default else ''}\n      {help_line}")
@@ -160,6 +175,8 @@ def _flags(
 
 
 def _parse(values: flags.FlagValues, arguments: list[str], program: str, positional: bool) -> None:
+    # Flags may also follow the texts.
+    values.set_gnu_getopt()
     rest = values([program, *arguments])[1:]
     if rest and not positional:
         raise UserError(f"{program} does not know what to do with {rest[0]!r}; flags look like --name=value.")
@@ -185,11 +202,10 @@ def _required(values: flags.FlagValues, name: str, command: str) -> str:
 
 
 def _lines(path: str) -> Iterator[str]:
-    if path == "-":
-        yield from (line.rstrip("\n") for line in sys.stdin)
-        return
+    # Standard input by its number: `sys.stdin` would fail at bytes that are not UTF-8.
+    source = 0 if path == "-" else path
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with open(source, encoding="utf-8", errors="replace", closefd=source != 0) as file:
             yield from (line.rstrip("\n") for line in file)
     except OSError as error:
         raise UserError(

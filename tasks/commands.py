@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
 
 from unroll.export.errors import UserError
 from unroll.tasks.applications import task_class
@@ -55,16 +54,16 @@ def export(workdir: str, output: str) -> None:
     print(f"Exported and verified: {version}")
 
 
-def predict(model: str, lines: Iterable[str], output: TextIO = sys.stdout) -> None:
-    """Writes a JSON object for each line of input."""
+def predict(model: str, lines: Iterable[str]) -> None:
+    """Prints a JSON object for each line of input."""
     import unroll.export
 
     loaded = unroll.export.load(model)
     iterator: Iterator[str] = iter(lines)
     while batch := list(islice(iterator, _PREDICT_BATCH)):
         for result in loaded.predict(batch):
-            output.write(json.dumps(result._asdict(), ensure_ascii=False) + "\n")
-        output.flush()
+            print(json.dumps(result._asdict(), ensure_ascii=False))
+        sys.stdout.flush()
 
 
 def _resumed_config(
@@ -81,7 +80,9 @@ def _resumed_config(
         if field.name in given and getattr(config, field.name) != getattr(saved, field.name)
     }
     resumable = {field.name for field in dataclasses.fields(config) if field.metadata["resumable"]}
-    for name in sorted(changed.keys() - resumable):
+    # Before the data is prepared nothing depends on the options, and a mistake in them can be mended.
+    refused = changed.keys() - resumable if run.data.exists() else set()
+    for name in sorted(refused):
         raise UserError(
             f"The run in {run.path} has --{name}={getattr(saved, name)}, not {changed[name]}, and is resumed as it was "
             f"begun; only {', '.join(sorted(resumable))} may change. Leave the flag out, or give another --workdir."

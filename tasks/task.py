@@ -50,7 +50,8 @@ class Task(abc.ABC):
         run: where the vocabulary and the prepared data are.
     """
 
-    name: ClassVar[str]
+    # What `evaluate` measures, and `--monitor` may name.
+    metrics: ClassVar[tuple[str, ...]]
 
     def __init__(self, config: TrainingConfig, run: RunDirectory) -> None:
         self.config = config

@@ -1,5 +1,6 @@
 """Settings of the whole suite, and what several test files share."""
 
+import fcntl
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -7,7 +8,83 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import pytest
 
+from unroll.tasks import cli
+
 
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+WORDS = {
+    "positive": ["wonderful", "lovely", "brilliant"],
+    "negative": ["awful", "dull", "boring"],
+    "neutral": ["usual", "average", "ordinary"],
+}
+
+
+@pytest.fixture(scope="session")
+def reviews_table(tmp_path_factory):
+    """A TSV file with the columns `text` and `label`, where most labels follow from a word, and some from nothing."""
+    rows = [
+        f"The {kind} {word} of number {number} was {word}, said Amélie.\t{label}"
+        for number in range(20)
+        for label, words in WORDS.items()
+        for word in words
+        for kind in ("film", "kettle")
+    ]
+    rows += [
+        f"Of number {number} there is nothing to say.\t{label}" for number in range(10) for label in WORDS
+    ]
+    path = tmp_path_factory.mktemp("table") / "reviews.tsv"
+    path.write_text("\n".join(["text\tlabel", *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained_run(tmp_path_factory, reviews_table):
+    """The directory of a small sentiment run of one epoch, for all processes of the suite; not to be changed."""
+
+    flags = [
+        "--dataset=files",
+        f"--train_data={reviews_table}",
+        "--validation_fraction=0.1",
+        "--test_fraction=0.2",
+        "--epochs=1",
+        "--batch_tokens=60",
+        "--learning_rate=0.05",
+        "--units=6",
+        "--embedding_size=8",
+        "--dropout=0",
+    ]
+
+    def make(path):
+        assert cli.main(["train", "sentiment", f"--workdir={path}", *flags]) == 0
+
+    return _made_once(tmp_path_factory, "trained_run", make)
+
+
+@pytest.fixture(scope="session")
+def exported_model(tmp_path_factory, trained_run):
+    """A model's directory with version 1, of `trained_run`, for all processes of the suite; not to be changed."""
+
+    def make(path):
+        assert cli.main(["export", f"--workdir={trained_run}", f"--output={path}"]) == 0
+
+    return _made_once(tmp_path_factory, "exports/sentiment", make)
+
+
+def _made_once(tmp_path_factory, name, make):
+    """A path below the directory that the processes of pytest-xdist share, made by the first that asks for it."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    path = shared / name
+    path.parent.mkdir(exist_ok=True)
+    made = path.with_name(f"{path.name}.made")
+    with path.with_name(f"{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            make(path)
+            made.touch()
+    return path

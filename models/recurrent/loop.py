@@ -200,7 +200,9 @@ def _backward(
         dz, d_others = recurrence.backward(
             tf.nest.map_structure(lambda array: array.read(t), factors), (dh, *gradient[1:])
         )
-        dh_before = _drop(tf.add_n([tf.matmul(d, kernel) for d, kernel in zip(dz, kernels, strict=True)]), steps)
+        dh_before = _drop(
+            tf.add_n([tf.matmul(d, kernel) for d, kernel in zip(dz, kernels, strict=True)]), steps
+        )
         if cut is not None:
             dh_before = tf.where(cut.read(t), tf.zeros_like(dh), dh_before)
         if real is not None:
@@ -243,7 +245,9 @@ def _unstack(sequence: tf.Tensor | None) -> tf.TensorArray | None:
 
 def _arrays(number: int, length: tf.Tensor, element: tf.Tensor) -> tuple[tf.TensorArray, ...]:
     """Empty arrays for `length` tensors like `element`."""
-    return tuple(tf.TensorArray(element.dtype, size=length, element_shape=element.shape) for _ in range(number))
+    return tuple(
+        tf.TensorArray(element.dtype, size=length, element_shape=element.shape) for _ in range(number)
+    )
 
 
 def _write(

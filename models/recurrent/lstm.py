@@ -100,7 +100,11 @@ class LSTM(RecurrentLayer):
         if not self.unit_forget_bias:
             return super().initial_bias(shape, dtype)
         draw = self.bias_initializer
-        parts = [draw((self.units,), dtype=dtype), tf.ones([self.units], dtype), draw((2 * self.units,), dtype=dtype)]
+        parts = [
+            draw((self.units,), dtype=dtype),
+            tf.ones([self.units], dtype),
+            draw((2 * self.units,), dtype=dtype),
+        ]
         return tf.concat(parts, axis=0)
 
     def get_config(self) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from typing import Any, NamedTuple
 
 import keras
-import tensorflow as tf
 
 from unroll.models.recurrent import activations
 from unroll.models.recurrent.layer import RecurrentLayer

@@ -32,7 +32,7 @@ class Splits:
         """The examples of a part, in the order of the data.
 
         Raises:
-            UserError: if the data set has no such part and none is cut for it.
+            UserError: if the data set has no such part and none is cut for it, or nothing falls to the part.
         """
         if split in self.parts and (split != "train" or not any(self.fractions.values())):
             yield from self.parts[split]()
@@ -42,9 +42,16 @@ class Splits:
                 f"The data has no {split} part; name one with --{split}_data, or cut one from the training data with "
                 f"--{split}_fraction."
             )
+        count = 0
         for example in self.parts["train"]():
             if self._part_of(example) == split:
+                count += 1
                 yield example
+        if not count:
+            shares = " and ".join(f"--{name}_fraction={share}" for name, share in self.fractions.items())
+            raise UserError(
+                f"With {shares} the {split} part of the training data is empty; give other shares, or more data."
+            )
 
     def _part_of(self, example: Any) -> str:
         digest = hashlib.blake2b(repr(example).encode(), digest_size=8, key=str(self.seed).encode()).digest()

@@ -31,7 +31,7 @@ _WINDOW = 1024
 class SentimentTask(Task):
     """Text in, label out."""
 
-    name = "sentiment"
+    metrics = ("loss", "accuracy", "f1")
     config: SentimentConfig
 
     def prepare(self) -> None:
@@ -57,6 +57,9 @@ class SentimentTask(Task):
             write_json(folder / "text.json", encoder.get_config())
             write_json(folder / "labels.json", sorted(labels))
             write_json(folder / "counts.json", labels)
+        for _ in self._labelled("validation"):
+            # Its mistakes are found here, not after the first epoch.
+            pass
         with replacing(self.run.data) as folder:
             folder.mkdir()
             shards = math.ceil(labels.total() / config.shuffle_buffer)

@@ -16,6 +16,8 @@ from unroll.tasks.training.run_directory import replacing, write_json
 
 # The last one, and one more in case the last is damaged.
 _KEPT = 2
+# What a damaged checkpoint raises; TensorFlow's readers turn some of their errors into Python's own.
+_DAMAGE = (OSError, ValueError, TypeError, LookupError, RuntimeError, AssertionError, tf.errors.OpError)
 
 
 class Checkpoints:
@@ -53,15 +55,16 @@ class Checkpoints:
         found = self._complete()
         for folder in reversed(found):
             try:
-                progress = Progress(**json.loads((folder / "progress.json").read_text()))
-                built = build(progress)
+                progress = Progress(**json.loads((folder / "progress.json").read_text(encoding="utf-8")))
+            except _DAMAGE as error:
+                _warn(folder, error)
+                continue
+            built = build(progress)
+            try:
                 built.tensors.read(os.fspath(folder / "tensors")).assert_existing_objects_matched()
                 return built, progress
-            except (ValueError, TypeError, OSError, AssertionError, tf.errors.OpError) as error:
-                reason = (str(error).splitlines() or [""])[0]
-                print(
-                    f"The checkpoint {folder} is damaged ({reason}); trying the one before.", file=sys.stderr
-                )
+            except _DAMAGE as error:
+                _warn(folder, error)
         if found:
             raise UserError(
                 f"No checkpoint in {self._directory} can be read; train again with another --workdir."
@@ -71,3 +74,8 @@ class Checkpoints:
 
     def _complete(self) -> list[Path]:
         return sorted(self._directory.glob("step-*"))
+
+
+def _warn(folder: Path, error: Exception) -> None:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    print(f"The checkpoint {folder} is damaged ({reason}) and passed over.", file=sys.stderr)

@@ -84,7 +84,10 @@ class TrainingConfig(DataConfig):
         None, "stop after so many epochs without a better --monitor", minimum=1, resumable=True
     )
     divergence_factor: float = option(
-        10.0, "stop when the training loss is so many times the first", minimum=1, resumable=True
+        10.0,
+        "stop when the running mean of the training loss is so many times the first loss",
+        minimum=1,
+        resumable=True,
     )
     checkpoint_every: int = option(
         500, "steps between checkpoints, beside that of each epoch", minimum=1, resumable=True

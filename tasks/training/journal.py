@@ -1,6 +1,7 @@
 """What a training tells while it runs: metrics.jsonl, TensorBoard, and a progress bar."""
 
 import json
+import os
 import sys
 import time
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 from tqdm import tqdm
 
-from unroll.tasks.training.run_directory import RunDirectory, replacing
+from unroll.tasks.training.run_directory import RunDirectory
 
 
 class Journal:
@@ -16,17 +17,24 @@ class Journal:
 
     Args:
         run: the run directory.
-        last_step: later lines, from a process that was killed, are removed from metrics.jsonl.
+        size: of metrics.jsonl when the checkpoint was written; what a process that was killed wrote later is cut
+            off.
     """
 
-    def __init__(self, run: RunDirectory, last_step: int) -> None:
+    def __init__(self, run: RunDirectory, size: int) -> None:
         self._path = run.metrics
-        self._cut_back(last_step)
+        if self.size > size:
+            os.truncate(self._path, size)
         self._writer = tf.summary.create_file_writer(str(run.logs))
         self._bar: tqdm | None = None
         self._tokens = 0.0
         self._since = time.monotonic()
         self._waiting = 0.0
+
+    @property
+    def size(self) -> int:
+        """Size of metrics.jsonl in bytes."""
+        return self._path.stat().st_size if self._path.exists() else 0
 
     def begin_epoch(self, epoch: int, epochs: int, examples: int, seen: int) -> None:
         """Starts the progress bar of an epoch (from 0), which counts examples."""
@@ -76,17 +84,3 @@ class Journal:
         """Ends the progress bar and prints a line."""
         self._bar.close()
         print(line, flush=True)
-
-    def _cut_back(self, last_step: int) -> None:
-        if not self._path.exists():
-            return
-        kept = []
-        for line in self._path.read_text(encoding="utf-8").splitlines():
-            try:
-                if json.loads(line)["step"] <= last_step:
-                    kept.append(line + "\n")
-            except ValueError:
-                # The last line of a process that was killed while it wrote.
-                continue
-        with replacing(self._path) as temporary:
-            temporary.write_text("".join(kept), encoding="utf-8")

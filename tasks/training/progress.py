@@ -6,6 +6,8 @@ from unroll.tasks.training.config import TrainingConfig
 
 # Metrics that are better when they are smaller; all others are better when they are larger.
 _SMALLER_IS_BETTER = frozenset({"loss", "perplexity", "bits_per_character"})
+# Weight of a step in the exponential mean of the loss.
+_RECENT = 0.1
 
 
 @dataclasses.dataclass
@@ -19,12 +21,15 @@ class Progress:
     loss_total: float = 0.0
     loss_weight: float = 0.0
     first_loss: float | None = None
+    # Exponential mean over the last steps: a batch of a few hard examples says little.
+    recent_loss: float = 0.0
     best: float | None = None
     best_epoch: int = 0
     epochs_since_best: int = 0
     epochs_on_plateau: int = 0
     plateau_scale: float = 1.0
-    finished: bool = False
+    # Size of metrics.jsonl in bytes.
+    journal_size: int = 0
 
     def add_step(self, loss_total: float, loss_weight: float, examples: int) -> None:
         """Counts a step."""
@@ -32,8 +37,10 @@ class Progress:
         self.examples += examples
         self.loss_total += loss_total
         self.loss_weight += loss_weight
+        loss = loss_total / loss_weight
         if self.first_loss is None:
-            self.first_loss = loss_total / loss_weight
+            self.first_loss = self.recent_loss = loss
+        self.recent_loss += _RECENT * (loss - self.recent_loss)
 
     @property
     def mean_loss(self) -> float:

@@ -13,6 +13,9 @@ from unroll.export.errors import UserError
 from unroll.tasks.applications import APPLICATIONS, config_class
 from unroll.tasks.training.config import TrainingConfig
 
+# Temporary names begin with it.
+_PARTIAL = ".partial-"
+
 
 class RunDirectory:
     """Paths and files of a run.
@@ -49,7 +52,7 @@ class RunDirectory:
         Raises:
             UserError: if the path is taken by something else.
         """
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and (not self.path.is_dir() or self._has_foreign_files()):
             raise UserError(f"{self.path} exists and is not a run directory; give another --workdir.")
         self.save_config(application, config)
 
@@ -77,6 +80,10 @@ class RunDirectory:
         """Writes the options of the run."""
         write_json(self._config, {"application": application, "config": dataclasses.asdict(config)})
 
+    def _has_foreign_files(self) -> bool:
+        """Whether there is more than a process leaves that is killed while it begins a run."""
+        return any(not name.startswith(_PARTIAL) for name in os.listdir(self.path))
+
 
 def write_json(path: Path, content: Any) -> None:
     """Writes readable JSON, complete or not at all."""
@@ -92,7 +99,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: some writers choose their format by it.
-    temporary = path.with_name(f".partial-{path.name}")
+    temporary = path.with_name(_PARTIAL + path.name)
     _remove(temporary)
     yield temporary
     if path.is_dir():

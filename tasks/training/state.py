@@ -10,7 +10,7 @@ from unroll.tasks.training.step import TrainingStep
 
 
 class TrainingState:
-    """Model, optimiser, averaged weights, and the place in the data.
+    """Model, optimiser, averaged weights, random state, and the place in the data.
 
     Args:
         task: the application.
@@ -31,7 +31,12 @@ class TrainingState:
             if config.average_decay:
                 self.average = WeightAverage(self.model.trainable_variables, config.average_decay)
         averages = {"average": self.average} if self.average else {}
-        self.tensors = tf.train.Checkpoint(model=self.model, optimizer=optimizer, **averages)
+        # Seeds are among `variables` but not `weights`, and TensorFlow does not find them in the model.
+        weights = {id(weight) for weight in self.model.weights}
+        random_state = [v.value for v in self.model.variables if id(v) not in weights]
+        self.tensors = tf.train.Checkpoint(
+            model=self.model, optimizer=optimizer, random_state=random_state, **averages
+        )
         self.begin_epoch(epoch)
         self.step = TrainingStep(
             task,

@@ -19,7 +19,7 @@ from unroll.tasks.training.state import TrainingState
 
 
 class DivergenceError(RuntimeError):
-    """The loss became infinite, or many times what it was at first."""
+    """The loss became infinite or not a number, or many times what it was at first."""
 
 
 class Trainer:
@@ -54,6 +54,10 @@ class Trainer:
             DivergenceError: with what to try.
         """
         config = self.config
+        if config.monitor not in self.task.metrics:
+            raise UserError(
+                f"--monitor={config.monitor} is not measured here; choose one of {', '.join(self.task.metrics)}."
+            )
         keras.utils.set_random_seed(config.seed)
         keras.config.set_dtype_policy(config.precision)
         self.task.prepare()
@@ -63,7 +67,7 @@ class Trainer:
         )
         if progress.step:
             print(f"Resuming after step {progress.step}, in epoch {progress.epoch + 1}.", flush=True)
-        journal = Journal(self.run, progress.step)
+        journal = Journal(self.run, progress.journal_size)
         callbacks = keras.callbacks.CallbackList(
             list(self._callbacks), model=state.model, epochs=config.epochs
         )
@@ -120,16 +124,16 @@ class Trainer:
                 journal.log(progress.step, values)
             callbacks.on_train_batch_end(progress.step - 1, {"loss": loss})
             if progress.step % config.checkpoint_every == 0:
-                self._checkpoints.save(state.tensors, progress)
+                self._save(state, progress, journal)
 
     def _end_epoch(self, state: TrainingState, progress: Progress, journal: Journal) -> dict[str, float]:
         config = self.config
         train_loss = progress.mean_loss
         with state.average.in_use() if state.average else nullcontext():
             metrics = self.task.evaluate(state.model, "validation").metrics
-            if config.monitor not in metrics:
-                raise UserError(
-                    f"--monitor={config.monitor} is not measured here; choose one of {', '.join(metrics)}."
+            if not math.isfinite(metrics[config.monitor]):
+                raise self._divergence(
+                    progress, f"the validation {config.monitor} is {metrics[config.monitor]}"
                 )
             is_best = progress.end_epoch(config, metrics[config.monitor])
             if is_best:
@@ -141,17 +145,28 @@ class Trainer:
         numbers = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
         journal.end_epoch(f"epoch {progress.epoch}/{config.epochs}  {numbers}{'  (best)' if is_best else ''}")
         state.begin_epoch(progress.epoch)
-        self._checkpoints.save(state.tensors, progress)
+        self._save(state, progress, journal)
         return logs
+
+    def _save(self, state: TrainingState, progress: Progress, journal: Journal) -> None:
+        progress.journal_size = journal.size
+        self._checkpoints.save(state.tensors, progress)
 
     def _check_divergence(self, loss: float, gradient_norm: float, progress: Progress) -> None:
         limit = self.config.divergence_factor * progress.first_loss
-        if math.isfinite(loss) and math.isfinite(gradient_norm) and loss <= limit:
+        if math.isfinite(loss) and math.isfinite(gradient_norm) and progress.recent_loss <= limit:
             return
-        raise DivergenceError(
-            f"Training diverged at step {progress.step}: the loss is {loss:.4g} (it was {progress.first_loss:.4g} at "
-            f"first) and the gradient's norm {gradient_norm:.4g}. Try --global_clipnorm=1, a smaller --learning_rate "
-            f"than {self.config.learning_rate:g}, or --warmup_steps=500."
+        raise self._divergence(
+            progress,
+            f"the loss is {loss:.4g} (it was {progress.first_loss:.4g} at first) and the gradient's norm "
+            f"{gradient_norm:.4g}",
+        )
+
+    def _divergence(self, progress: Progress, what: str) -> DivergenceError:
+        return DivergenceError(
+            f"Training diverged at step {progress.step}: {what}. Train again in another --workdir, and try "
+            f"--global_clipnorm=1, a smaller --learning_rate than {self.config.learning_rate:g}, or "
+            "--warmup_steps=500."
         )
 
 
@@ -166,5 +181,5 @@ def _strategy(distribution: str) -> tf.distribute.Strategy:
 
 
 def _uses_xla(jit_compile: str) -> bool:
-    # On a CPU the compiler's gain of a fifth is less than what it takes to compile each length: benchmarks/README.md.
+    # On a CPU the plain loop is as fast (benchmarks/lstm_step.py), and the compiler wants seconds for each length.
     return bool(tf.config.list_physical_devices("GPU")) if jit_compile == "auto" else jit_compile == "true"

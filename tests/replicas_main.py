@@ -1,0 +1,116 @@
+"""Trains on one device and on two logical ones, and prints the results as JSON; test_trainer.py judges them.
+
+A program of its own, since the devices must be set before TensorFlow starts.
+"""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tiny_training import metrics_lines, tiny_options
+
+from unroll.models.random import ReplicaSeedGenerator
+from unroll.models.sentiment import SentimentClassifier
+from unroll.tasks.sentiment.config import SentimentConfig
+from unroll.tasks.sentiment.task import SentimentTask
+from unroll.tasks.training.averaging import WeightAverage
+from unroll.tasks.training.clipping import Clipping
+from unroll.tasks.training.optimizers import build_optimizer
+from unroll.tasks.training.run_directory import RunDirectory
+from unroll.tasks.training.step import TrainingStep
+from unroll.tasks.training.trainer import Trainer
+
+SMALL = {"cell": "simple_rnn", "bidirectional": False}
+# With a batch of one row a replica goes without.
+BATCH_SIZES = (5, 1, 8)
+CASES = {
+    "sgd": ({"optimizer": "sgd", "momentum": 0.0}, {}),
+    "sgd_clipvalue": ({"optimizer": "sgd", "momentum": 0.0}, {"clipvalue": 0.01}),
+    "sgd_clipnorm": ({"optimizer": "sgd", "momentum": 0.0}, {"clipnorm": 0.02}),
+    "sgd_global_clipnorm": ({"optimizer": "sgd", "momentum": 0.0}, {"global_clipnorm": 0.05}),
+    "momentum_global_clipnorm": ({"optimizer": "sgd", "momentum": 0.9}, {"global_clipnorm": 0.05}),
+    "adam_global_clipnorm": ({"optimizer": "adam"}, {"global_clipnorm": 0.05}),
+}
+
+
+def two_replicas() -> tf.distribute.Strategy:
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+def steps(strategy: tf.distribute.Strategy, options: dict, limits: dict) -> dict:
+    """A few steps of a small model: what each told, and the weights and their averages after the last."""
+    keras.utils.set_random_seed(0)
+    task = SentimentTask(SentimentConfig(**options), RunDirectory("none"))
+    with strategy.scope():
+        model = SentimentClassifier(20, 2, **SMALL, units=4, embedding_size=4)
+        model(tf.ones([1, 1], tf.int32))
+        optimizer = build_optimizer(task.config)
+        optimizer.build(model.trainable_variables)
+        average = WeightAverage(model.trainable_variables, 0.9)
+    specification = {"ids": tf.TensorSpec([None, None], tf.int32), "label": tf.TensorSpec([None], tf.int32)}
+    step = TrainingStep(
+        task, model, optimizer, strategy, Clipping(**limits), average, specification, jit_compile=False
+    )
+    rng = np.random.default_rng(0)
+    told = []
+    for number, size in enumerate(BATCH_SIZES):
+        batch = {
+            "ids": tf.constant(rng.integers(0, 20, (size, 6)), tf.int32),
+            "label": tf.constant(rng.integers(0, 2, size), tf.int32),
+        }
+        result = step(batch, learning_rate=0.5, step=number)
+        told.append([float(value) for value in tf.nest.flatten(result)])
+    return {
+        "told": told,
+        "weights": [v.numpy().tolist() for v in model.trainable_variables],
+        "averages": [v.numpy().tolist() for v in average.averages],
+    }
+
+
+def masks(strategy: tf.distribute.Strategy) -> list[list]:
+    """Each replica's dropout masks of two steps."""
+    with strategy.scope():
+        generator = ReplicaSeedGenerator(3)
+
+    @tf.function
+    def draw() -> tf.Tensor:
+        return strategy.run(lambda: keras.random.dropout(tf.ones([64]), 0.5, seed=generator))
+
+    by_step = [[mask.numpy().tolist() for mask in strategy.experimental_local_results(draw())] for _ in "ab"]
+    return list(zip(*by_step, strict=True))
+
+
+def resumed_training(strategy: tf.distribute.Strategy, workdir: Path, options: dict) -> list[dict]:
+    """Two epochs, the second after a resume: lines of metrics.jsonl."""
+    config = SentimentConfig(**options, **SMALL, dropout=0.0, average_decay=0.9, global_clipnorm=0.5)
+    run = RunDirectory(workdir)
+    run.create("sentiment", config)
+    for epochs in (1, 2):
+        Trainer(SentimentTask(dataclasses.replace(config, epochs=epochs), run), strategy).train()
+    return metrics_lines(workdir)
+
+
+def main() -> None:
+    directory = Path(sys.argv[1])
+    device = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(device, [tf.config.LogicalDeviceConfiguration()] * 2)
+    strategies = {"one": tf.distribute.get_strategy(), "two": two_replicas()}
+    options = tiny_options(directory)
+    del options["epochs"]
+    results = {
+        name: {
+            "steps": {case: steps(strategy, *arguments) for case, arguments in CASES.items()},
+            "masks": masks(strategy),
+            "training": resumed_training(strategy, directory / name, options),
+        }
+        for name, strategy in strategies.items()
+    }
+    (directory / "results.json").write_text(json.dumps(results), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,356 @@
+"""The command line: help, presets, what each command prints, and how it takes what cannot be used."""
+
+import dataclasses
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from absl import flags
+
+from unroll.tasks import applications, cli, options
+
+TRAIN = ["train", "sentiment", "--workdir=run"]
+HELP = {
+    "nothing": ([], "usage: unroll COMMAND"),
+    "command": (["--help"], "usage: unroll COMMAND"),
+    "train": (["train", "--help"], "usage: unroll COMMAND"),
+    "train_short": (["train", "-h"], "usage: unroll COMMAND"),
+    "task": (["train", "sentiment", "--help"], "--pooling=last|mean|max|attention (default max)"),
+    "task_short": (["train", "sentiment", "-h"], "--learning_rate=float (default 0.001)"),
+    "evaluate": (["evaluate", "--help"], "--split (default test)"),
+    "export": (["export", "--help"], "--output"),
+    "predict": (["predict", "--help"], "standard input"),
+    "predict_short": (["predict", "-h"], "--model"),
+}
+FLAG_ERRORS = {
+    "command": (["trian"], "no command 'trian'; choose one of train, evaluate, export, predict"),
+    "no_task": (["train"], "needs a task; choose one of sentiment"),
+    "flag_for_task": (["train", "--workdir=run"], "needs a task"),
+    "task": (["train", "weather", "--workdir=run"], "no task 'weather'; choose one of sentiment"),
+    "help_of_unknown_task": (["train", "weather", "--help"], "no task 'weather'"),
+    "flag": ([*TRAIN, "--unitz=3"], "'unitz'. Did you mean: units"),
+    "flag_of_command": (["predict", "--model=m", "--bogus"], "'bogus'"),
+    "not_a_number": ([*TRAIN, "--units=many"], "--units=many"),
+    "too_small": ([*TRAIN, "--units=0"], "--units=0"),
+    "too_large": ([*TRAIN, "--dropout=1.5"], "--dropout=1.5"),
+    "not_a_choice": ([*TRAIN, "--cell=gru"], "lstm|simple_rnn"),
+    "not_a_boolean": ([*TRAIN, "--bidirectional=perhaps"], "--bidirectional=perhaps"),
+    "no_value": ([*TRAIN, "--units"], "--units"),
+    "preset": ([*TRAIN, "--preset=nosuch"], "no preset 'nosuch'; choose one of"),
+    "flagfile": ([*TRAIN, "--flagfile=nosuch.flags"], "nosuch.flags"),
+    "stray": ([*TRAIN, "reviews.tsv"], "does not know what to do with 'reviews.tsv'"),
+    "stray_between_flags": ([*TRAIN, "reviews.tsv", "--units=3"], "'reviews.tsv'"),
+    "no_workdir": (["train", "sentiment"], "needs --workdir; `unroll train sentiment --help`"),
+    "evaluate_no_workdir": (["evaluate"], "evaluate needs --workdir"),
+    "evaluate_split": (["evaluate", "--workdir=run", "--split=tset"], "no split 'tset'"),
+    "export_no_workdir": (["export", "--output=model"], "export needs --workdir"),
+    "export_no_output": (["export", "--workdir=run"], "export needs --output"),
+    "predict_no_model": (["predict", "Good."], "predict needs --model"),
+    "predict_two_inputs": (["predict", "--model=m", "--input=f", "Good."], "texts and --input"),
+    "files_without_data": ([*TRAIN, "--dataset=files"], "needs --train_data=FILE"),
+    "data_without_files": ([*TRAIN, "--train_data=f.tsv"], "add --dataset=files"),
+    "nothing_to_train_on": (
+        [*TRAIN, "--test_fraction=0.5", "--validation_fraction=0.5"],
+        "less than a tenth",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def without_tensorflow():
+    """Exit code, stdout and stderr of each of the commands above, from one process that never imports TensorFlow."""
+    program = """
+import contextlib, io, json, sys
+from unroll.tasks import cli
+
+answers = []
+for arguments in json.load(sys.stdin):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = cli.main(arguments)
+    assert "tensorflow" not in sys.modules, arguments
+    answers.append([code, out.getvalue(), err.getvalue()])
+json.dump(answers, sys.stdout)
+"""
+    commands = [arguments for arguments, _ in (*HELP.values(), *FLAG_ERRORS.values())]
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, input=json.dumps(commands), capture_output=True, text=True, check=True)
+    return {tuple(given): answer for given, answer in zip(commands, json.loads(result.stdout), strict=True)}
+
+
+def assert_refused(code, err, said):
+    assert code == 2
+    (line,) = [line for line in err.splitlines() if line.startswith("unroll:")]
+    assert said in line
+    assert "Traceback" not in err
+
+
+@pytest.fixture
+def refused(capsys):
+    """Runs a command that must be refused, with these words."""
+
+    def run(arguments, said):
+        code = cli.main(arguments)
+        assert_refused(code, capsys.readouterr().err, said)
+
+    return run
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Writes a TSV file and returns the flags to train on it."""
+
+    def write(content, *others, name="train.tsv"):
+        path = tmp_path / name
+        path.write_text(content, encoding="utf-8")
+        return [
+            *["train", "sentiment", "--dataset=files", f"--workdir={tmp_path / 'run'}"],
+            *[f"--train_data={path}", "--validation_fraction=0.4", "--min_count=1", *others],
+        ]
+
+    return write
+
+
+def rows(labels, count=20):
+    return "text\tlabel\n" + "".join(
+        f"This is number {number}.\t{labels[number % len(labels)]}\n" for number in range(count)
+    )
+
+
+# Help and flags, at once.
+
+
+@pytest.mark.parametrize("level", HELP)
+def test_help_is_printed_without_tensorflow(without_tensorflow, level):
+    arguments, said = HELP[level]
+    code, out, err = without_tensorflow[tuple(arguments)]
+    assert (code, err) == (0, "")
+    assert said in out
+
+
+def test_help_of_a_task_tells_every_flag(without_tensorflow):
+    _, out, _ = without_tensorflow["train", "sentiment", "--help"]
+    for field in dataclasses.fields(applications.config_class("sentiment")):
+        assert f"  --{field.name}=" in out
+        assert field.metadata["help"] in out
+    assert f"one of: {', '.join(applications.presets('sentiment'))}" in out
+
+
+@pytest.mark.parametrize("error", FLAG_ERRORS)
+def test_flag_errors_are_one_line_without_tensorflow(without_tensorflow, error):
+    arguments, said = FLAG_ERRORS[error]
+    code, out, err = without_tensorflow[tuple(arguments)]
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert_refused(code, err, said)
+
+
+def test_the_installed_command_exits_with_its_code():
+    program = Path(sys.executable).with_name("unroll")
+    result = subprocess.run([program, "train", "weather"], capture_output=True, text=True, check=False)
+    assert_refused(result.returncode, result.stderr, "no task 'weather'")
+
+
+# Presets.
+
+
+@pytest.mark.parametrize(
+    ("application", "preset"),
+    [
+        (application, preset)
+        for application in applications.APPLICATIONS
+        for preset in applications.presets(application)
+    ],
+)
+def test_preset_is_made_of_flags_of_its_task_and_names_no_local_path(application, preset):
+    path = applications.presets(application)[preset]
+    text = path.read_text(encoding="utf-8")
+    assert f"unroll train {application} --preset={preset}" in text
+    given = dict(line[2:].split("=", 1) for line in text.splitlines() if line.startswith("--"))
+    assert given.keys().isdisjoint({"workdir", "flagfile", "train_data", "validation_data", "test_data"})
+    assert not any(value.startswith(("/", "~", ".")) for value in given.values())
+
+    config_class = applications.config_class(application)
+    values = flags.FlagValues()
+    options.define_flags(config_class, values)
+    assert values(["unroll", f"--flagfile={path}"]) == ["unroll"]
+    assert options.given(config_class, values) == given.keys()
+    if values.dataset == "files":
+        values.train_data = "train.tsv"
+    options.from_flags(config_class, values)
+
+
+def test_flags_override_the_preset_wherever_they_stand(tmp_path, reviews_table):
+    before = ["--units=3", "--dataset=files", f"--train_data={reviews_table}"]
+    after = ["--epochs=1", "--embedding_size=5", f"--workdir={tmp_path / 'run'}"]
+    assert cli.main(["train", "sentiment", *before, "--preset=demo", *after]) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))["config"]
+    assert (config["units"], config["epochs"], config["embedding_size"]) == (3, 1, 5)
+    # From the preset.
+    assert (config["learning_rate"], config["schedule"], config["monitor"]) == (0.003, "cosine", "accuracy")
+
+
+# What cannot be used.
+
+
+DATA_ERRORS = {
+    "missing_file": ([], None, "cannot be read"),
+    "empty": ([], "", "is empty; a header"),
+    "header_only": ([], "text\tlabel\n", "has a header, but no rows"),
+    "missing_column": (["--text_column=body"], rows("ab"), "no column 'body'; its columns are text, label"),
+    "one_class": ([], rows("a"), "only the label 'a'"),
+    "too_few_to_cut": (["--validation_fraction=0.001"], rows("ab"), "--validation_fraction=0.001"),
+    "no_validation": (["--validation_fraction=0"], rows("ab"), "has no validation part"),
+}
+
+
+@pytest.mark.parametrize("error", DATA_ERRORS)
+def test_training_data_that_cannot_be_used(refused, table, tmp_path, error):
+    changed, content, said = DATA_ERRORS[error]
+    arguments = table(content or "", *changed)
+    if content is None:
+        (tmp_path / "train.tsv").unlink()
+    refused(arguments, said)
+
+
+def test_label_unseen_in_training_is_found_before_the_first_step(refused, table, tmp_path):
+    table(rows("abc"), name="validation.tsv")
+    refused(table(rows("ab"), f"--validation_data={tmp_path / 'validation.tsv'}"), "the label 'c'")
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("name", ["no_such_set", "no/such/set", "glue/no_such_config"])
+def test_unknown_data_set_is_known_as_such_without_a_network(refused, tmp_path, monkeypatch, name):
+    connections = []
+    monkeypatch.setattr(socket.socket, "connect", lambda _, address: connections.append(address))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *address, **_: connections.append(address))
+    refused(
+        ["train", "sentiment", f"--dataset={name}", f"--workdir={tmp_path / 'run'}"], f"no data set {name!r}"
+    )
+    assert not connections
+
+
+def test_working_directory_of_something_else(refused, table, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").touch()
+    refused(table(rows("ab")), "exists and is not a run directory")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("command", ["evaluate", "export"])
+def test_commands_on_what_is_not_a_run(refused, tmp_path, command):
+    (tmp_path / "file").touch()
+    for path in (tmp_path, tmp_path / "nothing", tmp_path / "file"):
+        refused([command, f"--workdir={path}", f"--output={tmp_path / 'out'}"], "is not a run directory")
+    (tmp_path / "config.json").write_text("{", encoding="utf-8")
+    refused([command, f"--workdir={tmp_path}", f"--output={tmp_path / 'out'}"], "config.json cannot be used")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "export"])
+def test_commands_on_a_run_without_an_epoch(refused, trained_run, tmp_path, command):
+    shutil.copy(trained_run / "config.json", tmp_path)
+    arguments = [command, f"--workdir={tmp_path}", f"--output={tmp_path / 'out'}"]
+    refused(arguments, "has not finished an epoch")
+
+
+def test_predict_without_a_model(refused, trained_run):
+    refused(["predict", f"--model={trained_run}", "Good."], "holds no exported model")
+
+
+def test_predict_from_what_cannot_be_read(refused, exported_model, tmp_path):
+    for path in (tmp_path / "nothing.txt", tmp_path):
+        refused(["predict", f"--model={exported_model}", f"--input={path}"], f"{path} cannot be read")
+
+
+def test_divergence_exits_with_one(table, capsys):
+    assert cli.main(table(rows("ab"), "--learning_rate=1e6", "--epochs=9", "--units=2")) == 1
+    assert capsys.readouterr().err.startswith("unroll: Training diverged at step")
+
+
+# What the commands print and write.
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained_run, tmp_path_factory):
+    """A copy of a run, evaluated."""
+    run = tmp_path_factory.mktemp("evaluated") / "run"
+    shutil.copytree(trained_run, run)
+    return run
+
+
+def test_evaluate_writes_metrics_and_prints_a_table(evaluated, capsys):
+    assert cli.main(["evaluate", f"--workdir={evaluated}"]) == 0
+    printed = capsys.readouterr().out
+    metrics = json.loads((evaluated / "metrics.json").read_text(encoding="utf-8"))
+    assert list(metrics)[:3] == ["loss", "accuracy", "f1"]
+
+    labels, confusion = metrics["labels"], metrics["confusion"]
+    assert labels == ["negative", "neutral", "positive"]
+    right = [confusion[i][i] for i in range(3)]
+    assert metrics["examples"] == sum(map(sum, confusion)) > 50
+    assert metrics["accuracy"] == pytest.approx(sum(right) / metrics["examples"])
+    assert 0.8 < metrics["accuracy"] < 1
+    predicted = [sum(row[i] for row in confusion) for i in range(3)]
+    f1 = [2 * r / (p + sum(row)) for r, p, row in zip(right, predicted, confusion, strict=True)]
+    assert metrics["f1"] == pytest.approx(sum(f1) / 3)
+
+    lines = [line.split() for line in printed.splitlines()]
+    assert "confusion (rows: label, columns: predicted)" in printed
+    for label, row in zip(labels, confusion, strict=True):
+        assert any(line[:4] == [label, *map(str, row)] for line in lines)
+    errors = metrics["worst_errors"]
+    assert len(errors) == min(10, metrics["examples"] - sum(right))
+    assert [error["loss"] for error in errors] == sorted((error["loss"] for error in errors), reverse=True)
+    for error in errors:
+        assert f"{error['label']} -> {error['predicted']}  {error['text']}" in printed
+
+
+def test_evaluate_measures_the_split_asked_for(trained_run, tmp_path):
+    path = tmp_path / "new" / "validation.json"
+    assert cli.main(["evaluate", f"--workdir={trained_run}", "--split=validation", f"--output={path}"]) == 0
+    metrics = json.loads(path.read_text(encoding="utf-8"))
+    best = json.loads((trained_run / "best" / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["split"] == "validation"
+    for name in ("loss", "accuracy", "f1"):
+        assert metrics[name] == pytest.approx(best[name], rel=1e-4)
+
+
+def predicted(capsys):
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_predict_texts_of_the_command_line(exported_model, capsys):
+    texts = ["A wonderful film.", "", "An awful \udcff film."]
+    assert cli.main(["predict", *texts[:2], f"--model={exported_model}", texts[2]]) == 0
+    results = predicted(capsys)
+    assert [result["text"] for result in results] == ["A wonderful film.", "", "An awful \ufffd film."]
+    assert (results[0]["label"], results[2]["label"]) == ("positive", "negative")
+    for result in results:
+        assert list(result) == ["text", "label", "score", "probabilities"]
+        assert sum(result["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_predict_lines_of_a_file(exported_model, tmp_path, capsys):
+    # More than are read at a time, one of them empty, the last without a line break.
+    lines = [f"Film {number}, Amélie" for number in range(150)]
+    lines[70] = ""
+    (tmp_path / "texts.txt").write_text("\n".join(lines), encoding="utf-8")
+    arguments = ["predict", f"--model={exported_model}", f"--input={tmp_path / 'texts.txt'}"]
+    assert cli.main(arguments) == 0
+    assert [result["text"] for result in predicted(capsys)] == lines
+
+
+def test_predict_lines_of_standard_input(exported_model):
+    # As in most terminals, not in the tolerant C locale.
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    command = [Path(sys.executable).with_name("unroll"), "predict", f"--model={exported_model}"]
+    given = "A wonderful film, said Amélie.\n".encode() + b"An awful \xff film.\n"
+    result = subprocess.run(command, input=given, capture_output=True, env=environment, check=True)
+    results = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [r["text"] for r in results] == ["A wonderful film, said Amélie.", "An awful \ufffd film."]
+    assert [r["label"] for r in results] == ["positive", "negative"]

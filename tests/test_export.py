@@ -1,0 +1,419 @@
+"""From a trained run to a published SavedModel, and what it answers."""
+
+import itertools
+import json
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.apis import prediction_log_pb2
+from tensorflow_serving.config import model_server_config_pb2
+
+import unroll.export
+from unroll.export import saved_model
+from unroll.export.bundle import Bundle, Signature
+from unroll.export.errors import UserError
+from unroll.export.results import Classification
+from unroll.export.saved_model import export
+from unroll.export.verify import VerificationError
+from unroll.models.sentiment import SentimentClassifier
+from unroll.models.text import TextEncoder, Vocabulary
+from unroll.tasks.sentiment import signatures
+from unroll.tasks.sentiment.task import SentimentTask
+from unroll.tasks.training.run_directory import RunDirectory
+
+LABELS = ["negative", "neutral", "positive"]
+TEXTS = [
+    "A wonderful film.",
+    "An awful kettle, and a dull one; boring, said Amélie.",
+    "The usual",
+    "",
+    "It is wonderful. " * 30,
+    "Nobody knows these words",
+]
+
+
+@pytest.fixture(scope="module")
+def version(exported_model):
+    return exported_model / "1"
+
+
+@pytest.fixture(scope="module")
+def model(exported_model):
+    return unroll.export.load(exported_model)
+
+
+@pytest.fixture(scope="module")
+def in_memory(trained_run):
+    """The signature of the model that was never saved, with the best weights of the run."""
+    run = RunDirectory(trained_run)
+    task = SentimentTask(run.read_config()[1], run)
+    model = task.build_model()
+    model.load_weights(run.best_weights)
+    return task.bundle(model).signatures["serving_default"].function
+
+
+@pytest.fixture
+def unverified(monkeypatch):
+    """Leaves out the verification, which takes most of the time of an export."""
+    monkeypatch.setattr(saved_model, "verify", lambda directory: None)
+
+
+def call(model, texts):
+    """The outputs of the exported graph for strings of bytes."""
+    (outputs,) = model.run("serving_default", {"text": texts})
+    return outputs
+
+
+def double(x):
+    return {"doubled": 2 * x}
+
+
+numbers = itertools.count()
+
+
+def different_each_time_it_is_traced(x):
+    return {"y": x + float(next(numbers))}
+
+
+def bundle_of(function, shape=(None,), request=(1.0, 2.0)):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    request = {"x": np.array(request, np.float32)}
+    signature = Signature(function, {"x": tf.TensorSpec(shape, tf.float32, "x")}, [request])
+    return Bundle("sentiment", model, [], {"serving_default": signature})
+
+
+# What is in the file.
+
+
+def test_version_directory_is_a_saved_model_and_nothing_partial_is_left(exported_model, version):
+    assert {path.name for path in exported_model.iterdir()} == {
+        "1",
+        "models.config",
+        "batching.config",
+        "compose.yaml",
+    }
+    assert tf.saved_model.contains_saved_model(str(version))
+    # A server runs as another user.
+    assert version.stat().st_mode & 0o777 == 0o755
+
+
+def test_graph_has_both_ways_and_only_stock_ops(version):
+    (meta_graph,) = saved_model_pb2.SavedModel.FromString(
+        (version / "saved_model.pb").read_bytes()
+    ).meta_graphs
+    library = meta_graph.graph_def.library.function
+    nodes = [*meta_graph.graph_def.node, *(node for function in library for node in function.node_def)]
+    ops = {node.op for node in nodes} - {function.signature.name for function in library}
+    assert all(hasattr(tf.raw_ops, op) for op in ops)
+    assert not any("PyFunc" in op for op in ops)
+    assert ops >= {"CudnnRNNV3", "DeviceIndex"}
+    assert not any(node.attr["_XlaMustCompile"].b for node in nodes)
+    assert not any(function.attr["_XlaMustCompile"].b for function in library)
+
+
+def test_signature(version):
+    (meta_graph,) = saved_model_pb2.SavedModel.FromString(
+        (version / "saved_model.pb").read_bytes()
+    ).meta_graphs
+    names = [name for name in meta_graph.signature_def if not name.startswith("__")]
+    assert names == ["serving_default"]
+
+    def described(tensors):
+        return {
+            name: (tf.dtypes.as_dtype(info.dtype), [dim.size for dim in info.tensor_shape.dim])
+            for name, info in tensors.items()
+        }
+
+    signature = meta_graph.signature_def["serving_default"]
+    assert described(signature.inputs) == {"text": (tf.string, [-1])}
+    assert described(signature.outputs) == {
+        "label": (tf.string, [-1]),
+        "score": (tf.float32, [-1]),
+        "probabilities": (tf.float32, [-1, len(LABELS)]),
+        "labels": (tf.string, [-1, len(LABELS)]),
+    }
+
+
+def test_file_holds_every_weight_once(version):
+    reader = tf.train.load_checkpoint(str(version / "variables" / "variables"))
+    shapes = reader.get_variable_to_shape_map()
+    embeddings = [
+        name for name, shape in shapes.items() if len(shape) == 2 and shape[1] == 8 and shape[0] > 8
+    ]
+    assert len(embeddings) == 1
+
+
+# What it answers.
+
+
+def test_equals_the_model_in_memory(model, in_memory):
+    ours, expected = call(model, TEXTS), in_memory(tf.constant(TEXTS))
+    assert ours.keys() == expected.keys()
+    for name in ("score", "probabilities"):
+        np.testing.assert_allclose(ours[name], expected[name], atol=1e-5)
+    for name in ("label", "labels"):
+        assert ours[name].tolist() == expected[name].numpy().tolist()
+
+
+def test_loads_in_a_fresh_process_without_the_training_code(exported_model, model):
+    program = """
+import json, sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith(("unroll.tasks", "unroll.models")):
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Refuse())
+import unroll.export as ue
+json.dump(ue.load(sys.argv[1]).classify(json.load(sys.stdin)), sys.stdout)
+"""
+    command = [sys.executable, "-c", program, str(exported_model)]
+    result = subprocess.run(command, input=json.dumps(TEXTS), capture_output=True, text=True, check=True)
+    for (text, label, score, probabilities), expected in zip(
+        json.loads(result.stdout), model.classify(TEXTS), strict=True
+    ):
+        assert (text, label) == (expected.text, expected.label)
+        assert score == pytest.approx(expected.score, abs=1e-5)
+        assert probabilities == pytest.approx(expected.probabilities, abs=1e-5)
+
+
+def test_equals_what_the_c_api_answers(version, model):
+    texts = [*TEXTS, "wonderful \0 film", "\N{GRINNING FACE}"]
+    command = [sys.executable, "-m", "unroll.export.c_api", str(version), "serving_default"]
+    given = json.dumps({"text": texts})
+    result = subprocess.run(command, input=given, capture_output=True, text=True, check=True)
+    answered, expected = json.loads(result.stdout), call(model, texts)
+    assert answered.keys() == expected.keys()
+    for name in ("score", "probabilities"):
+        np.testing.assert_allclose(answered[name], expected[name], atol=1e-5)
+    for name in ("label", "labels"):
+        assert answered[name] == np.vectorize(bytes.decode)(expected[name]).tolist()
+
+
+def test_has_learnt_which_label_is_which(model):
+    results = model.classify(["a wonderful film", "an awful film", "the usual film"])
+    assert [result.label for result in results] == ["positive", "negative", "neutral"]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_answers_depend_neither_on_companions_nor_on_the_batch(model, batch_size):
+    together = call(model, TEXTS)["probabilities"]
+    apart = [result.probabilities for result in model.classify(TEXTS, batch_size=batch_size)]
+    np.testing.assert_allclose([list(row.values()) for row in apart], together, atol=1e-5)
+    turned_round = call(model, TEXTS[::-1])["probabilities"][::-1]
+    np.testing.assert_allclose(turned_round, together, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "same_as"),
+    [
+        (b"", b" \n\t "),
+        (b"wonderful \xff\xfe film \xc3", b"wonderful film"),
+        (b"wonderful\0film\0", b"wonderful film"),
+        (b"<br />wonderful<br />film", b"wonderful film"),
+        ("wonderful \N{GRINNING FACE} film".encode(), b"wonderful unheard film"),
+        # The text is cut after 400 tokens.
+        (b"wonderful " * 200_000, b"wonderful " * 400),
+    ],
+    ids=["empty", "invalid_utf8", "nul", "markup", "emoji", "200000_words"],
+)
+def test_odd_texts_are_answered(model, text, same_as):
+    outputs = call(model, [text, b"An awful kettle.", same_as])
+    assert np.isfinite(outputs["probabilities"]).all()
+    np.testing.assert_allclose(outputs["probabilities"].sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(outputs["probabilities"][0], outputs["probabilities"][2], atol=1e-5)
+
+
+def test_classify_returns_typed_results_in_order(model):
+    results = model.classify(TEXTS)
+    assert [result.text for result in results] == TEXTS
+    for result in results:
+        assert isinstance(result, Classification)
+        assert sorted(result.probabilities) == LABELS
+        assert sum(result.probabilities.values()) == pytest.approx(1, abs=1e-5)
+        assert result.score == max(result.probabilities.values()) == result.probabilities[result.label]
+    assert model.classify([]) == []
+
+
+def test_classify_refuses_a_bare_string(model):
+    with pytest.raises(UserError, match="list of texts"):
+        model.classify("A wonderful film.")
+
+
+def test_a_simple_rnn_is_exported_and_verified(tmp_path):
+    encoder = TextEncoder("words", Vocabulary(["good", "film"]), max_length=10)
+    classifier = SentimentClassifier(4, 2, cell="simple_rnn", layers=2, units=3, embedding_size=2)
+    classifier(tf.ones([1, 1], tf.int32))
+    bundle = signatures.bundle(classifier, encoder, ("bad", "good"))
+    model = unroll.export.load(export(bundle, tmp_path / "model"))
+    expected = bundle.signatures["serving_default"].function(tf.constant(TEXTS))
+    np.testing.assert_allclose(call(model, TEXTS)["probabilities"], expected["probabilities"], atol=1e-5)
+
+
+# Versions.
+
+
+def test_versions_count_up_and_serving_files_are_not_overwritten(exported_model, tmp_path, unverified):
+    output = tmp_path / "sentiment"
+    shutil.copytree(exported_model, output)
+    (output / "models.config").write_text("adapted", encoding="utf-8")
+    assert export(bundle_of(double), output) == output / "2"
+    (output / "2").rename(output / "10")
+    assert export(bundle_of(double), output) == output / "11"
+    assert (output / "models.config").read_text(encoding="utf-8") == "adapted"
+    assert not list(output.glob(".partial*"))
+
+
+def test_newest_version_is_loaded(exported_model, tmp_path):
+    for number in ("9", "10"):
+        shutil.copytree(exported_model / "1", tmp_path / number)
+    # A process that was killed left it.
+    shutil.copytree(exported_model / "1", tmp_path / ".partial-a1")
+    assert unroll.export.load(tmp_path).directory == tmp_path / "10"
+
+
+def test_version_directory_can_be_loaded(version):
+    assert unroll.export.load(str(version)).directory == version
+
+
+@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir(), lambda path: path.touch()])
+def test_what_holds_no_model_is_refused(tmp_path, make):
+    make(tmp_path / "nothing")
+    with pytest.raises(UserError, match="nothing holds no exported model"):
+        unroll.export.load(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("description", [None, "{", "{}", '{"application": "weather"}'])
+def test_a_saved_model_of_another_kind_is_refused(version, tmp_path, description):
+    (tmp_path / "1" / "assets.extra").mkdir(parents=True)
+    shutil.copy(version / "saved_model.pb", tmp_path / "1")
+    if description is not None:
+        (tmp_path / "1" / "assets.extra" / "unroll.json").write_text(description, encoding="utf-8")
+    with pytest.raises(UserError, match=r"weather|not a model made by `unroll export`"):
+        unroll.export.load(tmp_path)
+
+
+def test_a_file_as_output_is_refused(tmp_path):
+    (tmp_path / "model").touch()
+    with pytest.raises(UserError, match="model is a file"):
+        export(bundle_of(double), tmp_path / "model")
+
+
+# Verification.
+
+
+@tf.function(jit_compile=True)
+def compiled(x):
+    return 2 * x
+
+
+REFUSED = {
+    "python": (lambda x: {"y": tf.py_function(lambda v: 2 * v, [x], tf.float32)}, {}, "EagerPyFunc"),
+    "compiled": (lambda x: {"y": compiled(x)}, {}, "jit_compile=True"),
+    "scalar_input": (lambda x: {"y": x[None]}, {"shape": (), "request": 1.0}, "input 'x' has no leading"),
+    "fixed_batch": (double, {"shape": (2,)}, "input 'x' has no leading"),
+    "scalar_output": (lambda x: {"y": tf.reduce_sum(x)}, {}, "output 'y' has no leading"),
+    "other_answers": (different_each_time_it_is_traced, {}, r"fresh process \(tensorflow\): .*'y'"),
+}
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_a_model_that_fails_verification_is_not_published(tmp_path, reason):
+    function, options, message = REFUSED[reason]
+    with pytest.raises(VerificationError, match=message):
+        export(bundle_of(function, **options), tmp_path / "model")
+    assert list((tmp_path / "model").iterdir()) == []
+
+
+def test_an_interrupted_verification_leaves_nothing(tmp_path, monkeypatch):
+    def interrupt(directory):
+        assert (directory / "saved_model.pb").exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(saved_model, "verify", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        export(bundle_of(double), tmp_path / "model")
+    assert list((tmp_path / "model").iterdir()) == []
+
+
+# For TensorFlow Serving.
+
+
+def test_warmup_requests_are_as_servers_read_them(version, model):
+    # TensorFlow Serving ignores the file under any other name.
+    path = version / "assets.extra" / "tf_serving_warmup_requests"
+    records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+    assert records
+    for record in records:
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+        assert log.WhichOneof("log_type") == "predict_log"
+        request = log.predict_log.request
+        assert (request.model_spec.name, request.model_spec.signature_name) == (
+            "sentiment",
+            "serving_default",
+        )
+        inputs = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
+        assert inputs.keys() == {"text"}
+        assert len(call(model, inputs["text"])["label"]) == len(inputs["text"])
+
+
+def test_models_config_names_the_model(exported_model):
+    text = (exported_model / "models.config").read_text(encoding="utf-8")
+    config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+    (model,) = config.model_config_list.config
+    assert (model.name, model.base_path, model.model_platform) == (
+        "sentiment",
+        "/models/sentiment",
+        "tensorflow",
+    )
+    assert model.model_version_policy.latest.num_versions == 1
+
+
+# The fields of BatchingParameters in TensorFlow Serving's session_bundle_config.proto, which its Python package lacks.
+BATCHING = """
+name: "batching.proto" syntax: "proto3" dependency: "google/protobuf/wrappers.proto"
+message_type { name: "BatchingParameters"
+  field { name: "max_batch_size" number: 1 type_name: ".google.protobuf.Int64Value" type: TYPE_MESSAGE }
+  field { name: "batch_timeout_micros" number: 2 type_name: ".google.protobuf.Int64Value" type: TYPE_MESSAGE }
+  field { name: "max_enqueued_batches" number: 3 type_name: ".google.protobuf.Int64Value" type: TYPE_MESSAGE }
+  field { name: "num_batch_threads" number: 4 type_name: ".google.protobuf.Int64Value" type: TYPE_MESSAGE }
+  field { name: "thread_pool_name" number: 5 type_name: ".google.protobuf.StringValue" type: TYPE_MESSAGE }
+  field { name: "allowed_batch_sizes" number: 6 type: TYPE_INT64 label: LABEL_REPEATED }
+  field { name: "pad_variable_length_inputs" number: 7 type: TYPE_BOOL }
+}
+"""
+
+
+def test_batching_parameters_are_those_of_tensorflow_serving(exported_model):
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
+    pool.Add(text_format.Parse(BATCHING, descriptor_pb2.FileDescriptorProto()))
+    parameters = message_factory.GetMessageClass(pool.FindMessageTypeByName("BatchingParameters"))()
+    text_format.Parse((exported_model / "batching.config").read_text(encoding="utf-8"), parameters)
+    assert parameters.max_batch_size.value > 1
+    assert parameters.num_batch_threads.value >= 1
+    assert parameters.batch_timeout_micros.value > 0
+
+
+def test_compose_file_serves_the_model_on_cpu_and_gpu(exported_model):
+    text = (exported_model / "compose.yaml").read_text(encoding="utf-8")
+    assert "\t" not in text
+    images = [line.split("image: ")[1] for line in text.splitlines() if "image: " in line]
+    cpu, gpu = sorted(images, key=len)
+    # Pinned, and both of one release.
+    assert cpu.removeprefix("tensorflow/serving:")[0].isdigit()
+    assert gpu == f"{cpu}-gpu"
+    assert 'volumes: [".:/models/sentiment:ro"]' in text
+    for flag in ("--model_config_file", "--batching_parameters_file"):
+        (path,) = [line.split("=")[1] for line in text.splitlines() if f"- {flag}=" in line]
+        assert (exported_model / path.removeprefix("/models/sentiment/")).is_file()
+    # Single braces: what is left of a template is two.
+    assert "{{" not in text

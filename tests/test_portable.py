@@ -1,0 +1,239 @@
+"""Layers traced for export: the loop on a CPU, cuDNN on a GPU, and the same answers from both."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras.src.backend.tensorflow.rnn import _standardize_cudnn_weights
+
+from unroll.models.recurrent import LSTM, SimpleRNN, portable
+
+BATCH, TIME, FEATURES, UNITS = 5, 7, 3, 4
+CELLS = {
+    "lstm": (LSTM, {}),
+    "rnn_tanh": (SimpleRNN, {}),
+    "rnn_relu": (SimpleRNN, {"activation": "relu"}),
+}
+MASKS = {
+    "full": np.ones((BATCH, TIME), bool),
+    "right_padded": np.arange(TIME) < np.array([7, 3, 1, 4, 5])[:, None],
+    "left_padded": np.arange(TIME) >= np.array([0, 3, 6, 4, 2])[:, None],
+    "holes": np.random.default_rng(7).random((BATCH, TIME)) < 0.5,
+    "a_row_of_padding": np.arange(TIME) < np.array([7, 3, 0, 4, 5])[:, None],
+    "all_padding": np.zeros((BATCH, TIME), bool),
+}
+
+
+@pytest.fixture(params=CELLS)
+def mode(request):
+    """The name of the recurrence in cuDNN."""
+    return request.param
+
+
+@pytest.fixture
+def x(rng):
+    return tf.constant(rng.normal(size=(BATCH, TIME, FEATURES)), tf.float32)
+
+
+@pytest.fixture
+def cudnn(monkeypatch):
+    """Runs the branch for GPUs, with a stand-in for cuDNN; returns the list of the lengths it was called with."""
+    calls = []
+
+    def run(layer, sequences, state, lengths):
+        calls.append(lengths.numpy().tolist())
+        return stand_in(layer, sequences.numpy(), [s.numpy() for s in state], lengths.numpy())
+
+    monkeypatch.setattr(portable, "_cudnn", run)
+    monkeypatch.setattr(
+        tf.__internal__, "execute_fn_for_device", lambda functions, default: functions["GPU"]()
+    )
+    return calls
+
+
+def stand_in(layer, sequences, state, lengths):
+    """What cuDNN computes over [time, batch, features], from weights in its own layout."""
+    time, batch, features = sequences.shape
+    gates, units = layer.gates, layer.units
+    sizes = [gates * units * features, gates * units * units, gates * units, gates * units]
+    parts = np.split(portable.cudnn_parameters(layer).numpy(), np.cumsum(sizes)[:-1])
+    kernels = parts[0].reshape(gates, units, features)
+    recurrent_kernels = parts[1].reshape(gates, units, units)
+    biases = (parts[2] + parts[3]).reshape(gates, units)
+
+    def sigmoid(z):
+        return 1 / (1 + np.exp(-z))
+
+    outputs = np.zeros((time, batch, units), np.float32)
+    final = [s.copy() for s in state]
+    for row in range(batch):
+        # cuDNN refuses empty rows.
+        assert lengths[row] > 0
+        for t in range(lengths[row]):
+            h = final[0][row]
+            z = [kernels[g] @ sequences[t, row] + recurrent_kernels[g] @ h + biases[g] for g in range(gates)]
+            if gates == 4:
+                i, f, o = sigmoid(z[0]), sigmoid(z[1]), sigmoid(z[3])
+                final[1][row] = f * final[1][row] + i * np.tanh(z[2])
+                final[0][row] = o * np.tanh(final[1][row])
+            elif layer.activation.name == "relu":
+                final[0][row] = np.maximum(z[0], 0)
+            else:
+                final[0][row] = np.tanh(z[0])
+            outputs[t, row] = final[0][row]
+    return tf.constant(outputs), tuple(map(tf.constant, final))
+
+
+def make(mode, **options):
+    kind, own = CELLS[mode]
+    return kind(UNITS, **own, **options)
+
+
+def randomized(layer, x, rng):
+    """Built, with random weights, the bias too."""
+    layer.build(x.shape)
+    layer.set_weights([rng.normal(size=w.shape, scale=0.5).astype("float32") for w in layer.get_weights()])
+    return layer
+
+
+def initial_state(layer, rng):
+    return [tf.constant(rng.normal(size=(BATCH, UNITS)), tf.float32) for _ in range(layer.state_size)]
+
+
+def traced(call, *specs):
+    """A graph as the exporter makes it."""
+    with portable.device_portable():
+        return tf.function(call, input_signature=specs).get_concrete_function()
+
+
+def nodes(concrete, op):
+    graph = concrete.graph.as_graph_def()
+    functions = (node for function in graph.library.function for node in function.node_def)
+    return [node for node in (*graph.node, *functions) if node.op == op]
+
+
+def assert_close(ours, ordinary):
+    for a, b in zip(tf.nest.flatten(ours), tf.nest.flatten(ordinary), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+SEQUENCES = tf.TensorSpec([None, None, FEATURES], tf.float32)
+MASK = tf.TensorSpec([None, None], tf.bool)
+
+
+@pytest.mark.parametrize("go_backwards", [False, True])
+def test_equals_the_ordinary_layer_on_cpu(mode, x, rng, go_backwards):
+    layer = make(mode, go_backwards=go_backwards, return_sequences=True, return_state=True)
+    randomized(layer, x, rng)
+    state = initial_state(layer, rng)
+    states = [tf.TensorSpec([None, UNITS], tf.float32)] * len(state)
+    function = traced(
+        lambda x, mask, *state: layer(x, mask=mask, initial_state=list(state)), SEQUENCES, MASK, *states
+    )
+    for mask in map(tf.constant, MASKS.values()):
+        assert_close(function(x, mask, *state), layer(x, mask=mask, initial_state=state))
+
+
+def test_equals_the_ordinary_layer_on_cpu_without_mask(mode, x, rng):
+    layer = randomized(make(mode), x, rng)
+    assert_close(traced(layer, SEQUENCES)(x), layer(x))
+
+
+def test_bidirectional_equals_the_ordinary_layer_on_cpu(mode, x, rng):
+    layer = randomized(keras.layers.Bidirectional(make(mode, return_sequences=True)), x, rng)
+    function = traced(lambda x, mask: layer(x, mask=mask), SEQUENCES, MASK)
+    assert len(nodes(function, "CudnnRNNV3")) == 2
+    for mask in map(tf.constant, MASKS.values()):
+        assert_close(function(x, mask), layer(x, mask=mask))
+
+
+@pytest.mark.parametrize("go_backwards", [False, True])
+@pytest.mark.parametrize("mask", MASKS)
+def test_gpu_branch_equals_the_ordinary_layer(mode, x, rng, cudnn, mask, go_backwards):
+    options = {"go_backwards": go_backwards, "return_sequences": True, "return_state": True}
+    layer = randomized(make(mode, **options), x, rng)
+    call = {"mask": tf.constant(MASKS[mask]), "initial_state": initial_state(layer, rng)}
+    with portable.device_portable():
+        outputs = layer(x, **call)
+    # Rows whose real steps are not the first, or that have none, are left to the loop.
+    assert cudnn == ([MASKS[mask].sum(axis=1).tolist()] if mask in ("full", "right_padded") else [])
+    assert_close(outputs, layer(x, **call))
+
+
+@pytest.mark.parametrize("go_backwards", [False, True])
+def test_gpu_branch_without_mask_equals_the_ordinary_layer(mode, x, rng, cudnn, go_backwards):
+    layer = randomized(make(mode, go_backwards=go_backwards, return_sequences=True), x, rng)
+    with portable.device_portable():
+        outputs = layer(x)
+    assert cudnn == [[TIME] * BATCH]
+    assert_close(outputs, layer(x))
+
+
+@pytest.mark.parametrize("mask", MASKS)
+def test_gpu_branch_of_bidirectional_equals_the_ordinary_layer(mode, x, rng, cudnn, mask):
+    layer = randomized(keras.layers.Bidirectional(make(mode, return_sequences=True)), x, rng)
+    with portable.device_portable():
+        outputs = layer(x, mask=tf.constant(MASKS[mask]))
+    assert len(cudnn) == (2 if mask in ("full", "right_padded") else 0)
+    assert_close(outputs, layer(x, mask=tf.constant(MASKS[mask])))
+
+
+def test_graph_holds_both_ways(mode, x, rng):
+    layer = randomized(make(mode), x, rng)
+    function = traced(lambda x, mask: layer(x, mask=mask), SEQUENCES, MASK)
+    (rnn,) = nodes(function, "CudnnRNNV3")
+    assert rnn.attr["rnn_mode"].s.decode() == mode
+    assert not rnn.attr["is_training"].b
+    assert rnn.attr["time_major"].b
+    (case,) = nodes(function, "Case") + nodes(function, "StatelessCase")
+    # Lowered, the branch for the other device would need its kernel.
+    assert not case.attr["_lower_using_switch_merge"].b
+    (index,) = nodes(function, "DeviceIndex")
+    assert list(index.attr["device_names"].list.s) == [b"CPU", b"GPU"]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        LSTM(UNITS, activation="relu"),
+        LSTM(UNITS, recurrent_activation="hard_sigmoid"),
+        SimpleRNN(UNITS, activation="sigmoid"),
+        SimpleRNN(UNITS, activation="linear"),
+    ],
+    ids=["lstm_relu", "lstm_hard_sigmoid", "rnn_sigmoid", "rnn_linear"],
+)
+def test_no_branch_where_cudnn_lacks_the_recurrence(layer, x, rng):
+    randomized(layer, x, rng)
+    function = traced(layer, SEQUENCES)
+    assert not nodes(function, "CudnnRNNV3")
+    assert not nodes(function, "DeviceIndex")
+    assert_close(function(x), layer(x))
+
+
+def test_only_inference_in_the_block_gets_both_ways(x, rng):
+    layer = randomized(LSTM(UNITS), x, rng)
+    assert not nodes(traced(lambda x: layer(x, training=True), SEQUENCES), "CudnnRNNV3")
+    assert nodes(traced(layer, SEQUENCES), "CudnnRNNV3")
+    after = tf.function(layer, input_signature=[SEQUENCES]).get_concrete_function()
+    assert not nodes(after, "CudnnRNNV3")
+
+
+def test_block_ends_at_an_error(x, rng):
+    layer = randomized(LSTM(UNITS), x, rng)
+    with pytest.raises(ValueError, match="has 2 state tensor"), portable.device_portable():
+        layer(x, initial_state=[x])
+    assert not portable.wants_portable(layer, training=False)
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_parameters_have_the_layout_of_stock_keras(mode, x, rng, use_bias):
+    layer = randomized(make(mode, use_bias=use_bias), x, rng)
+    kernel, recurrent_kernel, *bias = layer.get_weights()
+    bias = bias[0] if use_bias else np.zeros_like(kernel[0])
+    expected = _standardize_cudnn_weights(
+        weights=[*np.split(kernel, layer.gates, axis=1), *np.split(recurrent_kernel, layer.gates, axis=1)],
+        biases=np.split(np.concatenate([np.zeros_like(bias), bias]), 2 * layer.gates),
+        shape=tf.constant([-1]),
+        transpose_weights=True,
+    )
+    np.testing.assert_array_equal(portable.cudnn_parameters(layer), expected)

@@ -1,0 +1,283 @@
+"""A run that is killed, or whose files are damaged, ends as one that was not; and what a run cannot be resumed with."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_training import best_weights, checkpoint_tensors, checkpoints, metrics_lines, tiny_options
+
+from unroll.tasks import cli
+from unroll.tasks.sentiment.config import SentimentConfig
+from unroll.tasks.training.run_directory import RunDirectory
+
+# Longer than any training here takes, for a process that hangs.
+TIMEOUT = 300
+
+
+@pytest.fixture(scope="module")
+def flags(tmp_path_factory):
+    """Flags of a training in which everything random takes part."""
+    options = tiny_options(tmp_path_factory.mktemp("data")) | {
+        "dropout": 0.3,
+        "word_dropout": 0.2,
+        "recurrent_dropout": 0.2,
+        "average_decay": 0.9,
+        "global_clipnorm": 0.5,
+        # A batch has two tokens at least, so that an epoch has many steps.
+        "batch_tokens": 32,
+        # The last step of an epoch is one of these.
+        "checkpoint_every": 3,
+    }
+    return [f"--{name}={value}" for name, value in options.items()]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(flags, tmp_path_factory):
+    """The directory of a run that nothing happened to."""
+    workdir = tmp_path_factory.mktemp("undisturbed") / "run"
+    subprocess.run(command(workdir, flags), check=True, timeout=TIMEOUT)
+    return workdir
+
+
+@pytest.fixture
+def copy(undisturbed, tmp_path):
+    """A copy of that run, to damage."""
+    return Path(shutil.copytree(undisturbed, tmp_path / "run"))
+
+
+def command(workdir, flags):
+    return [sys.executable, "-m", "unroll.tasks.cli", "train", "sentiment", f"--workdir={workdir}", *flags]
+
+
+def train(workdir, *flags):
+    return cli.main(["train", "sentiment", f"--workdir={workdir}", *flags])
+
+
+def kill_when(happened, workdir, flags):
+    """Runs the command and kills it as soon as something happened."""
+    with subprocess.Popen(command(workdir, flags)) as process:
+        deadline = time.monotonic() + TIMEOUT
+        while process.poll() is None and not happened() and time.monotonic() < deadline:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+
+
+def lines(workdir):
+    path = workdir / "metrics.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def saved_progress(workdir):
+    progress = json.loads((checkpoints(workdir)[-1] / "progress.json").read_text(encoding="utf-8"))
+    # It varies with the digits of the speed.
+    del progress["journal_size"]
+    return progress
+
+
+def assert_same_bits(one, other):
+    assert one.keys() == other.keys()
+    different = [
+        name
+        for name in one
+        if np.asarray(one[name]).tobytes() != np.asarray(other[name]).tobytes()
+        and not name.startswith("_CHECKPOINTABLE")
+    ]
+    assert not different
+
+
+def assert_same_run(workdir, undisturbed):
+    """Everything that a run leaves is the same, but for what depends on the process."""
+    assert [path.name for path in checkpoints(workdir)] == [path.name for path in checkpoints(undisturbed)]
+    assert_same_bits(
+        checkpoint_tensors(checkpoints(workdir)[-1]), checkpoint_tensors(checkpoints(undisturbed)[-1])
+    )
+    assert saved_progress(workdir) == saved_progress(undisturbed)
+    assert_same_bits(best_weights(workdir), best_weights(undisturbed))
+    assert (workdir / "best" / "metrics.json").read_text() == (
+        undisturbed / "best" / "metrics.json"
+    ).read_text()
+    assert metrics_lines(workdir) == metrics_lines(undisturbed)
+
+
+def test_checkpoint_holds_weights_optimizer_averages_and_random_state(undisturbed):
+    names = checkpoint_tensors(checkpoints(undisturbed)[-1])
+    for part in ("optimizer/_variables", "optimizer/_iterations", "average/averages", "random_state"):
+        assert any(name.startswith(part) for name in names), part
+    # Embedding, two directions of three weights each, and the last layer's two.
+    assert sum(name.startswith("average/averages") for name in names) == 9
+    random_state = [value for name, value in names.items() if name.startswith("random_state")]
+    # The model's own generator, and one in each direction; two draws a step.
+    steps = saved_progress(undisturbed)["step"]
+    assert [value[1] for value in random_state] == [2 * steps] * 3
+
+
+# Killed.
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_run_killed_twice_while_it_trains_ends_with_the_same_bits(flags, undisturbed, tmp_path, seed):
+    workdir = tmp_path / "run"
+    moments = sorted(random.Random(seed).sample(range(1, lines(undisturbed) - 1), 2))
+    for moment in moments:
+        kill_when(lambda wanted=moment: lines(workdir) >= wanted, workdir, flags)
+    subprocess.run(command(workdir, flags), check=True, timeout=TIMEOUT)
+    assert_same_run(workdir, undisturbed)
+
+
+def test_run_killed_while_it_prepares_ends_with_the_same_bits(flags, undisturbed, tmp_path):
+    workdir = tmp_path / "run"
+    kill_when((workdir / ".partial-vocabulary").exists, workdir, flags)
+    # More of what a kill leaves.
+    for name in ("vocabulary", "data", "checkpoints/.partial-step-000000003-epoch-00000"):
+        partial = workdir / (name if "/" in name else f".partial-{name}")
+        partial.mkdir(parents=True, exist_ok=True)
+        (partial / "tensors.index").write_bytes(b"half")
+    (workdir / ".partial-config.json").write_text("{", encoding="utf-8")
+    assert train(workdir, *flags) == 0
+    assert_same_run(workdir, undisturbed)
+    assert not [path for path in workdir.rglob(".partial-*") if path.name != ".partial-config.json"]
+
+
+def test_run_killed_as_it_begins_begins_again(flags, tmp_path):
+    (tmp_path / ".partial-config.json").write_text("{", encoding="utf-8")
+    RunDirectory(tmp_path).create("sentiment", SentimentConfig())
+    assert RunDirectory(tmp_path).read_config() == ("sentiment", SentimentConfig())
+
+
+# Damaged.
+
+
+def test_run_killed_before_the_last_checkpoint_ends_with_the_same_bits(flags, undisturbed, copy, capsys):
+    # The other checkpoint is one of the same step, from before the epoch was evaluated.
+    last = checkpoints(copy)[-1]
+    assert last.name[:14] == checkpoints(copy)[-2].name[:14]
+    shutil.rmtree(last)
+    assert train(copy, *flags) == 0
+    assert "Resuming after step" in capsys.readouterr().out
+    assert_same_run(copy, undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("tensors.data-00000-of-00001", lambda content: content[: len(content) // 2]),
+        ("tensors.data-00000-of-00001", lambda content: content[:-1]),
+        ("tensors.data-00000-of-00001", lambda content: content[:100] + b"12345678" + content[108:]),
+        ("tensors.index", lambda content: content[: len(content) // 2]),
+        ("progress.json", lambda content: content[: len(content) // 2]),
+        ("progress.json", lambda content: b"{}x"),
+    ],
+    ids=[
+        "half the data",
+        "data without its last byte",
+        "overwritten data",
+        "half the index",
+        "half",
+        "no JSON",
+    ],
+)
+def test_damaged_checkpoint_gives_way_to_the_one_before(flags, undisturbed, copy, capsys, name, damage):
+    newest = checkpoints(copy)[-1]
+    (newest / name).write_bytes(damage((newest / name).read_bytes()))
+    assert train(copy, *flags) == 0
+    captured = capsys.readouterr()
+    assert f"The checkpoint {newest} is damaged" in captured.err
+    assert "Resuming after step" in captured.out
+    assert_same_run(copy, undisturbed)
+
+
+def test_damaged_checkpoints_are_a_user_error(flags, copy, capsys):
+    for checkpoint in checkpoints(copy):
+        (checkpoint / "tensors.index").unlink()
+    assert_refused(capsys, train(copy, *flags), "No checkpoint in", "--workdir", warnings=2)
+
+
+# Resumed with other flags.
+
+
+def test_more_epochs_give_the_run_that_had_them_from_the_start(flags, undisturbed, tmp_path):
+    workdir = tmp_path / "run"
+    assert train(workdir, *flags, "--epochs=1") == 0
+    # Only the flag that changes is needed.
+    assert train(workdir, "--epochs=3") == 0
+    assert_same_run(workdir, undisturbed)
+    assert RunDirectory(workdir).read_config() == RunDirectory(undisturbed).read_config()
+
+
+def test_a_finished_run_stays_as_it_is(flags, undisturbed, copy):
+    assert train(copy) == 0
+    assert_same_run(copy, undisturbed)
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--units=9",
+        "--seed=1",
+        "--learning_rate=0.5",
+        "--nobidirectional",
+        "--monitor=f1",
+        "--cell=simple_rnn",
+    ],
+)
+def test_options_that_would_make_it_another_run_are_refused(copy, capsys, flag):
+    before = (copy / "config.json").read_bytes()
+    name = flag.removeprefix("--").removeprefix("no").split("=")[0]
+    assert_refused(capsys, train(copy, flag), f"--{name}=", "epochs", "--workdir")
+    assert (copy / "config.json").read_bytes() == before
+
+
+def test_options_can_be_mended_until_the_data_is_prepared(flags, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    for missing in ("nowhere.tsv", "elsewhere.tsv"):
+        assert_refused(capsys, train(workdir, *flags, f"--train_data={missing}"), missing)
+    assert RunDirectory(workdir).read_config()[1].train_data == "elsewhere.tsv"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"[]",
+        b"null",
+        b'{"application": "sentiment"}',
+        b'{"application": "sentiment", "config": {"unknown": 1}}',
+        b'{"application": "sentiment", "config": {"dataset": "files"}}',
+        b'{"application": "translation", "config": {}}',
+    ],
+)
+def test_unusable_configurations_are_refused(tmp_path, capsys, content):
+    (tmp_path / "config.json").write_bytes(content)
+    assert_refused(capsys, train(tmp_path, "--epochs=2"), "config.json", "cannot be used")
+    assert (tmp_path / "config.json").read_bytes() == content
+
+
+@pytest.mark.parametrize("taken", ["a folder", "a file"])
+def test_what_is_no_run_directory_is_left_alone(flags, tmp_path, capsys, taken):
+    path = tmp_path / "taken"
+    if taken == "a folder":
+        path.mkdir()
+        (path / "thesis.txt").write_text("precious", encoding="utf-8")
+    else:
+        path.write_text("precious", encoding="utf-8")
+    assert_refused(capsys, train(path, *flags), "is not a run directory", "--workdir")
+    assert [file.read_text() for file in tmp_path.rglob("*") if file.is_file()] == ["precious"]
+
+
+def assert_refused(capsys, code, *parts, warnings=0):
+    """Exit code 2, and a line of error that has all the parts."""
+    assert code == 2
+    *before, error = capsys.readouterr().err.splitlines()
+    assert len(before) == warnings
+    assert error.startswith("unroll: ")
+    for part in parts:
+        assert part in error

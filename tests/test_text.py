@@ -1,0 +1,261 @@
+"""Text to ids: cleaning, the tokenizers, the vocabulary, and the encoder made of them."""
+
+import json
+from collections import Counter
+
+import pytest
+import tensorflow as tf
+
+from unroll.models.text import TextEncoder, Vocabulary, pad
+from unroll.models.text.tokenizers import TOKENIZERS
+from unroll.models.text.vocabulary import PADDING, UNKNOWN
+
+TEXTS = [
+    b"A film that isn't bad.",
+    b"",
+    b"<br />",
+    b"\xff\xfe broken \xc3( bytes",
+    "Amélie \u2014 naïve, 我爱你!".encode(),
+    b"nothing known here at all, nothing",
+]
+
+
+def split(tokenizer, text):
+    """The tokens of one text, str or bytes."""
+    text = text.encode() if isinstance(text, str) else text
+    return [token.decode() for token in TOKENIZERS[tokenizer](tf.constant([text])).to_list()[0]]
+
+
+def make_encoder(tokenizer="words", max_length=8):
+    return TextEncoder.learn([TEXTS[:5]], tokenizer, max_length, max_size=40, min_count=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("It isn't bad -- <br />REALLY!", "it isn't bad - - really !"),
+        ("one<br /><br/>two<BR>three</p>", "one two three"),
+        ('see <a href="http://x.y/z?q=1">this link</a>.', "see this link ."),
+        ("3 < 4 > 2", "3 < 4 > 2"),
+        ("x<y, I <3 it <br", "x < y , i < 3 it < br"),
+        ("a tag <b\nclass='x'>over lines</b>", "a tag over lines"),
+        (f"<a{'b' * 300}>", f"< a{'b' * 300} >"),
+    ],
+)
+def test_words_drop_markup_and_leave_comparisons(text, tokens):
+    assert split("words", text) == tokens.split()
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("don't don\u2019t", "don't don't"),
+        ("l'été aujourd\u2019hui", "l'été aujourd'hui"),
+        ("rock'n'roll a'b'c'd'e", "rock'n'roll a'b'c'd'e"),
+        ("cafe\u0301's", "cafe\u0301's"),
+        ("'quoted' dogs' 'tis", "' quoted ' dogs ' ' tis"),
+        ("\u2018quoted\u2019 o''b", "\u2018 quoted ' o ' ' b"),
+        ("1980's", "1980 ' s"),
+    ],
+)
+def test_words_keep_an_apostrophe_only_between_letters(text, tokens):
+    assert split("words", text) == tokens.split()
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("ÉCOLE ÄÖÜ ЖУК ΩMEGA", "école äöü жук ωmega"),
+        ("cafe\u0301 naïve", "cafe\u0301 naïve"),
+        ("我爱abc中def", "我 爱 abc 中 def"),
+        ("ひらカナ 한국어 \U0002000b", "ひ ら カ ナ 한국어 \U0002000b"),
+        ("नमस्ते दुनिया", "नमस्ते दुनिया"),
+        ("1,234.5 B2B e-mail...", "1 , 234 . 5 b2b e - mail . . ."),
+        ("good👍🏽\u20ac5", "good 👍 🏽 \u20ac 5"),
+    ],
+)
+def test_words_of_many_scripts(text, tokens):
+    assert split("words", text) == tokens.split()
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u1680", "\u2009", "\u2028", "\u2029", "\u3000", " \t\u00a0 "])
+def test_any_unicode_space_parts_words(space):
+    assert split("words", f"{space}one{space}two") == ["one", "two"]
+
+
+@pytest.mark.parametrize("control", ["\0", "\1", "\t", "\n", "\r\n", "\x1b", "\x7f", "\x80", "\x85", "\x9f"])
+def test_control_characters_are_spaces(control):
+    assert split("words", f"one{control}two") == ["one", "two"]
+    assert split("characters", f"a{control}b") == ["a", *" " * len(control), "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        (b"\xff\xfeabc d\xe9f \xc3", "abc d f"),
+        (b"over\xc0\xaflong", "over long"),
+        (b"surrogate \xed\xa0\x80x", "surrogate x"),
+        (b"too \xf4\x90\x80\x80 high", "too high"),
+        (b"cut \xe6\x88", "cut"),
+    ],
+)
+def test_bytes_that_are_not_utf8_are_spaces(text, tokens):
+    assert split("words", text) == tokens.split()
+    assert split("characters", text)[-1] == (tokens[-1] if text[-1] < 128 else " ")
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\0\t", "<br />", "\u3000"])
+def test_words_of_nothing(text):
+    assert split("words", text) == []
+
+
+def test_characters_keep_case_spaces_and_code_points():
+    assert split("characters", "Ab  é e\u0301中👍") == list("Ab  é e\u0301中👍")
+    assert split("characters", "") == []
+    assert split("characters", "a<br />b") == ["a", " ", "b"]
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_tokenizers_take_a_batch_with_empty_rows(tokenizer):
+    rows = TOKENIZERS[tokenizer](tf.constant(["", "ab", ""])).to_list()
+    assert [len(row) for row in rows] == [0, 1 if tokenizer == "words" else 2, 0]
+    assert TOKENIZERS[tokenizer](tf.constant([], tf.string)).to_list() == []
+
+
+COUNTS = Counter({"the": 9, "b": 3, "é": 3, "a": 3, "once": 1})
+
+
+def test_vocabulary_ranks_by_count_then_by_code_point_whatever_the_order_of_counting():
+    assert Vocabulary.learn(COUNTS, 100).tokens == ("the", "a", "b", "é", "once")
+    turned_round = Counter(dict(reversed(COUNTS.items())))
+    assert Vocabulary.learn(turned_round, 100).tokens == Vocabulary.learn(COUNTS, 100).tokens
+
+
+@pytest.mark.parametrize(("max_size", "size"), [(0, 2), (2, 2), (3, 3), (5, 5), (7, 7), (100, 7)])
+def test_vocabulary_size_counts_padding_and_the_unknown_token(max_size, size):
+    vocabulary = Vocabulary.learn(COUNTS, max_size)
+    assert len(vocabulary) == size
+    assert vocabulary.tokens == ("the", "a", "b", "é", "once")[: size - 2]
+
+
+@pytest.mark.parametrize(("min_count", "known"), [(1, 5), (2, 4), (3, 4), (4, 1), (10, 0)])
+def test_vocabulary_holds_tokens_that_occur_often_enough(min_count, known):
+    assert len(Vocabulary.learn(COUNTS, 100, min_count).tokens) == known
+
+
+def test_vocabulary_ids():
+    vocabulary = Vocabulary(["the", "é"])
+    tokens = tf.ragged.constant([["é", "the", "The", ""], [], ["new", "the"]])
+    ids = vocabulary.ids(tokens)
+    assert ids.dtype == tf.int32
+    assert ids.to_list() == [[3, 2, UNKNOWN, UNKNOWN], [], [UNKNOWN, 2]]
+    assert Vocabulary([]).ids(tokens).to_list() == [[UNKNOWN] * 4, [], [UNKNOWN] * 2]
+
+
+def test_pad_fills_at_the_right_and_leaves_at_least_one_step():
+    assert pad(tf.ragged.constant([[5], [], [6, 7]])).numpy().tolist() == [[5, 0], [0, 0], [6, 7]]
+    assert pad(tf.ragged.constant([[], []], tf.int32, ragged_rank=1)).numpy().tolist() == [[PADDING]] * 2
+    assert pad(tf.ragged.constant([], tf.int32, ragged_rank=1)).shape == [0, 1]
+
+
+def test_encoder_cuts_pads_and_marks_the_unknown():
+    encoder = TextEncoder("words", Vocabulary(["good", "film"]), max_length=3)
+    ids = encoder(tf.constant(["Good film, good film", "film", "", "dull"]))
+    assert ids.dtype == tf.int32
+    assert ids.numpy().tolist() == [[2, 3, UNKNOWN], [3, 0, 0], [0, 0, 0], [UNKNOWN, 0, 0]]
+    assert encoder.ragged(tf.constant(["Good film, good film", ""])).to_list() == [[2, 3, UNKNOWN], []]
+
+
+@pytest.mark.parametrize("texts", [[""], ["", "<br />"], []])
+def test_encoder_gives_at_least_one_step(texts):
+    ids = make_encoder()(tf.constant(texts, tf.string))
+    assert ids.shape == [len(texts), 1]
+    assert not ids.numpy().any()
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_encoder_survives_json(tokenizer):
+    encoder = make_encoder(tokenizer)
+    config = json.loads(json.dumps(encoder.get_config()))
+    again = TextEncoder.from_config(config)
+    assert again.get_config() == encoder.get_config()
+    assert again(tf.constant(TEXTS)).numpy().tolist() == encoder(tf.constant(TEXTS)).numpy().tolist()
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_encoder_is_traced_once_for_all_shapes(tokenizer):
+    encoder = make_encoder(tokenizer)
+    graph = tf.function(encoder, input_signature=[tf.TensorSpec([None], tf.string)])
+    for texts in (TEXTS, TEXTS[:1], [b""], [b"a much longer text than any before it " * 5]):
+        assert graph(tf.constant(texts)).numpy().tolist() == encoder(tf.constant(texts)).numpy().tolist()
+    assert graph.experimental_get_tracing_count() == 1
+
+
+def test_encoder_made_inside_a_graph_still_looks_up():
+    """The table lives outside the graph in which it is first asked for."""
+    encoders = []
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def graph(texts):
+        encoders.append(TextEncoder("words", Vocabulary(["good"]), 4))
+        return encoders[-1](texts)
+
+    assert graph(tf.constant(["good film"])).numpy().tolist() == [[2, UNKNOWN]]
+    assert encoders[-1](tf.constant(["film good"])).numpy().tolist() == [[UNKNOWN, 2]]
+
+
+def test_encoder_is_exported_with_its_table(tmp_path):
+    module = tf.Module()
+    module.encoder = make_encoder()
+    module.encode = tf.function(module.encoder, input_signature=[tf.TensorSpec([None], tf.string)])
+    tf.saved_model.save(module, str(tmp_path))
+    loaded = tf.saved_model.load(str(tmp_path))
+    ids = loaded.encode(tf.constant(TEXTS)).numpy()
+    assert (ids > UNKNOWN).any()
+    assert ids.tolist() == module.encoder(tf.constant(TEXTS)).numpy().tolist()
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_companions_in_the_batch_change_nothing(tokenizer):
+    encoder = make_encoder(tokenizer)
+    together = encoder(tf.constant(TEXTS)).numpy()
+    for text, row in zip(TEXTS, together, strict=True):
+        alone = encoder(tf.constant([text])).numpy()[0]
+        assert row[: len(alone)].tolist() == alone.tolist()
+        assert not row[len(alone) :].any()
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_a_text_of_200_000_words_is_cut(tokenizer):
+    encoder = make_encoder(tokenizer, max_length=50)
+    start = "A film that isn't bad, <br />naïve! "
+    ids = encoder(tf.constant([start * (200_000 // 7), "film"])).numpy()
+    assert ids.shape == (2, 50)
+    assert ids[0].tolist() == encoder(tf.constant([start * 20])).numpy()[0].tolist()
+
+
+def test_learn_counts_only_what_is_read_of_each_text():
+    batches = [[b"one two three four"], [b"two <br /> one five", b"one"]]
+    encoder = TextEncoder.learn(batches, "words", max_length=2, max_size=100, min_count=1)
+    assert encoder.vocabulary.tokens == ("one", "two")
+    longer = TextEncoder.learn(batches, "words", max_length=3, max_size=100, min_count=1)
+    assert longer.vocabulary.tokens == ("one", "two", "five", "three")
+
+
+def test_learn_counts_over_batches_and_within_a_text():
+    batches = [[b"b a b", b""], [b"c b c"], [b"a c C d"]]
+    encoder = TextEncoder.learn(batches, "words", max_length=10, max_size=5, min_count=2)
+    assert encoder.vocabulary.tokens == ("c", "b", "a")
+    assert encoder.max_length == 10
+    assert encoder(tf.constant(["a b c d"])).numpy().tolist() == [[4, 3, 2, UNKNOWN]]
+
+
+def test_learn_takes_any_bytes():
+    encoder = TextEncoder.learn([[b"\xff caf\xc3\xa9 \0 caf\xe9"]], "characters", 100, 100, 1)
+    assert encoder.vocabulary.tokens == (" ", "a", "c", "f", "é")
+
+
+def test_learn_from_nothing_knows_nothing():
+    encoder = TextEncoder.learn([], "words", max_length=10, max_size=100, min_count=1)
+    assert len(encoder.vocabulary) == 2
+    assert encoder(tf.constant(["a"])).numpy().tolist() == [[UNKNOWN]]

@@ -1,0 +1,74 @@
+"""A sentiment training that takes a second: its data, its options, and what it left behind."""
+
+import json
+import random
+from pathlib import Path
+
+import h5py
+import numpy as np
+import tensorflow as tf
+
+# What depends on the process, not on the run: speed, and how often a graph was made.
+OF_THE_PROCESS = {"tokens_per_second", "data_wait_share", "traces"}
+
+
+def write_reviews(path: Path, rows: int, seed: int) -> str:
+    """A table of short texts whose label one word decides."""
+    chance = random.Random(seed)
+    lines = ["text\tlabel"]
+    for number in range(rows):
+        words = chance.choices(["film", "plot", "kettle", "the", "a"], k=chance.randint(1, 11))
+        opinions, label = (["good", "fine"], "positive") if number % 2 else (["bad", "dull"], "negative")
+        words.insert(chance.randint(0, len(words)), chance.choice(opinions))
+        lines.append(" ".join(words) + "\t" + label)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return str(path)
+
+
+def tiny_options(directory: Path) -> dict:
+    """Options of a tiny training on 60 rows, which are written to a directory."""
+    return {
+        "dataset": "files",
+        "train_data": write_reviews(directory / "train.tsv", rows=60, seed=0),
+        "validation_data": write_reviews(directory / "validation.tsv", rows=20, seed=1),
+        "min_count": 1,
+        "max_length": 16,
+        "batch_tokens": 64,
+        "shuffle_buffer": 16,
+        "units": 8,
+        "embedding_size": 8,
+        "epochs": 3,
+        "log_every": 2,
+        "learning_rate": 0.01,
+    }
+
+
+def metrics_lines(run: Path) -> list[dict]:
+    """The lines of metrics.jsonl without what depends on the process."""
+    lines = map(json.loads, (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    return [{name: value for name, value in line.items() if name not in OF_THE_PROCESS} for line in lines]
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """The checkpoints of a run, the newest last."""
+    return sorted((run / "checkpoints").glob("step-*"))
+
+
+def checkpoint_tensors(checkpoint: Path) -> dict[str, np.ndarray | bytes]:
+    """All tensors of a checkpoint by name, but for the place in the data, which NumPy cannot hold."""
+    reader = tf.train.load_checkpoint(str(checkpoint / "tensors"))
+    dtypes = reader.get_variable_to_dtype_map()
+    return {name: reader.get_tensor(name) for name, dtype in dtypes.items() if dtype != tf.variant}
+
+
+def best_weights(run: Path) -> dict[str, np.ndarray]:
+    """The weights of the best epoch by name."""
+    weights = {}
+
+    def keep(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset):
+            weights[name] = item[()]
+
+    with h5py.File(run / "best" / "model.weights.h5") as file:
+        file.visititems(keep)
+    return weights

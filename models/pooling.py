@@ -57,7 +57,7 @@ class AttentionPooling(_Pooling):
     Hierarchical attention networks)."""
 
     def build(self, shape: tuple) -> None:
-        self.hidden = keras.layers.Dense(shape[-1], activation="tanh", dtype=self.dtype_policy)
+        self.hidden = keras.layers.Dense(shape[-1], activation="tanh", dtype=self.dtype_policy, name="hidden")
         self.hidden.build(shape)
         self.query = self.add_weight(name="query", shape=(shape[-1], 1), initializer="glorot_uniform")
 

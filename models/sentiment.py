@@ -29,7 +29,7 @@ class SentimentClassifier(keras.Model):
             text, and of the pooled vector.
         recurrent_dropout: share of h dropped on its way through the recurrent kernel.
         truncate_gradient: steps that the gradient reaches back, or None for all.
-        seed: of initial weights and dropout.
+        seed: of dropout.
 
     Call arguments:
         ids: int32 [batch, time], zeros for padding, of any pattern.
@@ -79,18 +79,21 @@ class SentimentClassifier(keras.Model):
         self.embedding = keras.layers.Embedding(vocabulary_size, embedding_size, name="embedding")
         self.recurrent = []
         for number in range(layers):
-            layer = CELLS[cell](
-                units,
-                dropout=dropout,
-                recurrent_dropout=recurrent_dropout,
-                truncate_gradient=truncate_gradient,
-                return_sequences=True,
-                seed=seed + 2 * number + 1,
-                name=f"{cell}_{number}",
+            options = {
+                "dropout": dropout,
+                "recurrent_dropout": recurrent_dropout,
+                "truncate_gradient": truncate_gradient,
+                "return_sequences": True,
+                "name": f"{cell}_{number}",
+            }
+            # Each direction drops units of its own; left to itself, `Bidirectional` copies the seed.
+            layer, backward = (
+                CELLS[cell](units, go_backwards=reverse, seed=seed + 2 * number + 1 + reverse, **options)
+                for reverse in (False, True)
             )
-            self.recurrent.append(
-                keras.layers.Bidirectional(layer, name=layer.name) if bidirectional else layer
-            )
+            if bidirectional:
+                layer = keras.layers.Bidirectional(layer, backward_layer=backward, name=layer.name)
+            self.recurrent.append(layer)
         self.pooling = POOLINGS[pooling](name="pooling")
         self.logits = keras.layers.Dense(classes, dtype="float32", name="logits")
 
@@ -98,7 +101,7 @@ class SentimentClassifier(keras.Model):
         mask = tf.not_equal(ids, PADDING)
         if training and self.word_dropout:
             kept = keras.random.uniform(tf.shape(ids), seed=self.seed_generator) >= self.word_dropout
-            ids = tf.where(kept | ~mask, ids, UNKNOWN)
+            ids = tf.where(kept, ids, UNKNOWN)
         sequences = self.embedding(ids)
         for layer in self.recurrent:
             sequences = layer(sequences, mask=mask, training=training)

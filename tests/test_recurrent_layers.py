@@ -419,3 +419,10 @@ def test_wrong_options_say_what_to_do(cell, options, message):
 def test_wrong_number_of_states_says_so(x):
     with pytest.raises(ValueError, match="LSTM has 2 state"):
         LSTM(UNITS)(x, initial_state=[tf.zeros((BATCH, UNITS))])
+
+
+def test_eager_gradients_of_layers_of_any_size(cell):
+    for units in (1, 2, 3):
+        layer = PAIRS[cell][0](units)
+        _, gradients = outputs_and_gradients(layer, np.ones((2, 3, units), np.float32))
+        assert gradients[0].shape == (2, 3, units)

@@ -60,12 +60,13 @@ def train(workdir, *flags):
     return cli.main(["train", "sentiment", f"--workdir={workdir}", *flags])
 
 
-def kill_when(happened, workdir, flags):
-    """Runs the command and kills it as soon as something happened."""
+def kill_when(happened, workdir, flags, wait=0.0):
+    """Runs the command and kills it so many seconds after something happened."""
     with subprocess.Popen(command(workdir, flags)) as process:
         deadline = time.monotonic() + TIMEOUT
         while process.poll() is None and not happened() and time.monotonic() < deadline:
             time.sleep(0.001)
+        time.sleep(wait)
         process.send_signal(signal.SIGKILL)
 
 
@@ -121,31 +122,42 @@ def test_checkpoint_holds_weights_optimizer_averages_and_random_state(undisturbe
 # Killed.
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_run_killed_twice_while_it_trains_ends_with_the_same_bits(flags, undisturbed, tmp_path, seed):
+@pytest.mark.parametrize(("seed", "kills", "damage"), [(4, 1, False), (1, 2, True)])
+def test_run_killed_while_it_trains_ends_with_the_same_bits(
+    flags, undisturbed, tmp_path, seed, kills, damage
+):
     workdir = tmp_path / "run"
-    moments = sorted(random.Random(seed).sample(range(1, lines(undisturbed) - 1), 2))
-    for moment in moments:
+    moments = random.Random(seed).sample(range(1, lines(undisturbed) - 1), kills)
+    for moment in sorted(moments):
         kill_when(lambda wanted=moment: lines(workdir) >= wanted, workdir, flags)
+    saved = checkpoints(workdir)
+    if damage and len(saved) > 1:
+        (saved[-1] / "tensors.index").write_bytes(b"")
     subprocess.run(command(workdir, flags), check=True, timeout=TIMEOUT)
     assert_same_run(workdir, undisturbed)
 
 
 def test_run_killed_while_it_prepares_ends_with_the_same_bits(flags, undisturbed, tmp_path):
     workdir = tmp_path / "run"
-    kill_when((workdir / ".partial-vocabulary").exists, workdir, flags)
-    # More of what a kill leaves.
-    for name in ("vocabulary", "data", "checkpoints/.partial-step-000000003-epoch-00000"):
-        partial = workdir / (name if "/" in name else f".partial-{name}")
-        partial.mkdir(parents=True, exist_ok=True)
-        (partial / "tensors.index").write_bytes(b"half")
-    (workdir / ".partial-config.json").write_text("{", encoding="utf-8")
+    kill_when((workdir / "config.json").exists, workdir, flags, wait=random.Random(2).uniform(0, 1))
     assert train(workdir, *flags) == 0
     assert_same_run(workdir, undisturbed)
-    assert not [path for path in workdir.rglob(".partial-*") if path.name != ".partial-config.json"]
 
 
-def test_run_killed_as_it_begins_begins_again(flags, tmp_path):
+def test_half_written_files_are_replaced(flags, undisturbed, tmp_path):
+    workdir = tmp_path / "run"
+    for name in ("vocabulary", "data", "checkpoints/step-000000003-epoch-00000", "best/model.weights.h5"):
+        partial = (workdir / name).with_name(f".partial-{Path(name).name}")
+        partial.mkdir(parents=True)
+        (partial / "half").write_bytes(b"half")
+    shutil.copy(undisturbed / "config.json", workdir)
+    assert train(workdir) == 0
+    assert_same_run(workdir, undisturbed)
+    assert not list(workdir.rglob(".partial-*"))
+    assert not list(workdir.rglob("half"))
+
+
+def test_run_killed_as_it_begins_begins_again(tmp_path):
     (tmp_path / ".partial-config.json").write_text("{", encoding="utf-8")
     RunDirectory(tmp_path).create("sentiment", SentimentConfig())
     assert RunDirectory(tmp_path).read_config() == ("sentiment", SentimentConfig())

@@ -233,7 +233,8 @@ def _drop(h: tf.Tensor, steps: Steps) -> tf.Tensor:
 
 def _merge(sequence: tf.Tensor) -> tf.Tensor:
     """[time, batch, features] -> [time * batch, features]."""
-    return tf.reshape(sequence, [-1, sequence.shape[-1]])
+    # Not `sequence.shape`: without a graph around it, one trace serves layers of all sizes.
+    return tf.reshape(sequence, [-1, tf.shape(sequence)[2]])
 
 
 def _unstack(sequence: tf.Tensor | None) -> tf.TensorArray | None:

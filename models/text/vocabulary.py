@@ -23,7 +23,7 @@ class Vocabulary:
 
     @classmethod
     def learn(cls, counts: Counter[str], max_size: int, min_count: int = 1) -> "Vocabulary":
-        """The most frequent tokens, ties in the order of the text.
+        """The most frequent tokens, those of equal frequency in alphabetical order.
 
         Args:
             counts: how often each token occurs.

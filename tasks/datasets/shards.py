@@ -69,5 +69,5 @@ def read_shards(
     def as_tensors(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return {name: tf.convert_to_tensor(value) for name, value in example.items()}
 
-    records = tf.data.TFRecordDataset(files).shuffle(buffer, seed=seed)
+    records = tf.data.TFRecordDataset(files).shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
     return records.batch(256).map(parse, num_parallel_calls=2).unbatch().map(as_tensors)

@@ -39,7 +39,7 @@ class Splits:
             return
         if split not in self.parts and not self.fractions.get(split):
             raise UserError(
-                f"The data has no {split} part; name one with --{split}_data, or cut one from the training data with "
+                f"The data has no {split} part; name one with --{split}_data (--dataset=files), or cut one from the training data with "
                 f"--{split}_fraction."
             )
         count = 0

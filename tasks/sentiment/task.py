@@ -52,6 +52,10 @@ class SentimentTask(Task):
             raise UserError(
                 f"The training data has only the label {next(iter(labels), None)!r}; a classifier needs two at least."
             )
+        if not encoder.vocabulary.tokens:
+            raise UserError(
+                f"No token occurs {config.min_count} times in the training data; give more data or a smaller --min_count."
+            )
         with replacing(self.run.vocabulary) as folder:
             folder.mkdir()
             write_json(folder / "text.json", encoder.get_config())

@@ -39,8 +39,8 @@ class Splits:
             return
         if split not in self.parts and not self.fractions.get(split):
             raise UserError(
-                f"The data has no {split} part; name one with --{split}_data (--dataset=files), or cut one from the training data with "
-                f"--{split}_fraction."
+                f"The data has no {split} part; name one with --{split}_data (--dataset=files), or cut one "
+                f"from the training data with --{split}_fraction."
             )
         count = 0
         for example in self.parts["train"]():

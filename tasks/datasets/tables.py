@@ -25,7 +25,8 @@ def read_table(path: str, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
         columns: names in the header.
 
     Raises:
-        UserError: for a file that is missing, damaged or without rows, a missing column, or a row with another number of fields than the header.
+        UserError: for a file that is missing, damaged or without rows, a missing column,
+            or a row with another number of fields than the header.
     """
     rows = 0
     try:

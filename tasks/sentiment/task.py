@@ -54,7 +54,8 @@ class SentimentTask(Task):
             )
         if not encoder.vocabulary.tokens:
             raise UserError(
-                f"No token occurs {config.min_count} times in the training data; give more data or a smaller --min_count."
+                f"No token occurs {config.min_count} times in the training data; give more data "
+                "or a smaller --min_count."
             )
         with replacing(self.run.vocabulary) as folder:
             folder.mkdir()

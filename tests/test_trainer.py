@@ -317,7 +317,7 @@ def test_metrics_tell_the_speed_and_that_there_is_one_graph(finished):
     speeds = [line for line in lines if "tokens_per_second" in line]
     assert speeds
     assert all(line["tokens_per_second"] > 0 and 0 <= line["data_wait_share"] <= 1 for line in speeds)
-    assert [line["traces"] for line in lines if "traces" in line] == [1] * 6
+    assert [line["compilations"] for line in lines if "compilations" in line] == [1] * 6
 
 
 def test_keras_callbacks_plug_in(finished):

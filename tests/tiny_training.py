@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 # What depends on the process, not on the run: speed, and how often a graph was made.
-OF_THE_PROCESS = {"tokens_per_second", "data_wait_share", "traces"}
+OF_THE_PROCESS = {"tokens_per_second", "data_wait_share", "compilations"}
 
 
 def write_reviews(path: Path, rows: int, seed: int) -> str:

@@ -58,6 +58,8 @@ class TrainingStep:
         self._strategy = strategy
         self._clipping = clipping
         self._average = average
+        self._jit_compile = jit_compile
+        self._shapes: set[tuple] = set()
         self._gradients = self._replica_gradients
         if jit_compile:
             self._gradients = tf.function(self._replica_gradients, jit_compile=True)
@@ -66,12 +68,15 @@ class TrainingStep:
 
     def __call__(self, batch: Batch, learning_rate: float, step: int) -> StepResult:
         """Updates the model with a batch. `step`: number of steps made before."""
+        if self._jit_compile:
+            self._shapes.add(tuple(tuple(tensor.shape) for tensor in tf.nest.flatten(batch)))
         return self._step(batch, tf.constant(learning_rate), tf.constant(step, tf.float32))
 
     @property
-    def traces(self) -> int:
-        """How often the step was traced into a graph; more than once is a loss of time."""
-        return self._step.experimental_get_tracing_count()
+    def compilations(self) -> int:
+        """How often the step was compiled: with XLA once for each shape of batch, else once for each trace, of which
+        more than one is a loss of time."""
+        return len(self._shapes) if self._jit_compile else self._step.experimental_get_tracing_count()
 
     def _replica_gradients(self, batch: Batch) -> tuple[Loss, list[tf.Tensor]]:
         variables = [v.value for v in self._model.trainable_variables]

@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 import keras
 import tensorflow as tf
@@ -59,13 +59,13 @@ class Trainer:
                 f"--monitor={config.monitor} is not measured here; choose one of {', '.join(self.task.metrics)}."
             )
         keras.utils.set_random_seed(config.seed)
-        keras.config.set_dtype_policy(config.precision)
         self.task.prepare()
         jit_compile = _uses_xla(config.jit_compile)
-        state, progress = self._checkpoints.restore(
-            lambda progress: TrainingState(self.task, self._strategy, jit_compile, progress.epoch)
-        )
-        if progress.step:
+        with _dtype_policy(config.precision):
+            state, progress = self._checkpoints.restore(
+                lambda progress: TrainingState(self.task, self._strategy, jit_compile, progress.epoch)
+            )
+        if progress.step and progress.epoch < config.epochs:
             print(f"Resuming after step {progress.step}, in epoch {progress.epoch + 1}.", flush=True)
         journal = Journal(self.run, progress.journal_size)
         callbacks = keras.callbacks.CallbackList(
@@ -141,7 +141,9 @@ class Trainer:
                     state.model.save_weights(temporary)
                 write_json(self.run.best_metrics, {"epoch": progress.epoch, "step": progress.step} | metrics)
         logs = {"train_loss": train_loss} | {f"validation_{name}": value for name, value in metrics.items()}
-        journal.write(progress.step, {"epoch": progress.epoch} | logs | {"traces": state.step.traces})
+        journal.write(
+            progress.step, {"epoch": progress.epoch} | logs | {"compilations": state.step.compilations}
+        )
         numbers = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
         journal.end_epoch(f"epoch {progress.epoch}/{config.epochs}  {numbers}{'  (best)' if is_best else ''}")
         state.begin_epoch(progress.epoch)
@@ -174,6 +176,17 @@ def _update_ratio(before: list[tf.Tensor], after: list[tf.Tensor]) -> tf.Tensor:
     """|change of the weights| / |weights| of one step; about 1e-3 is healthy."""
     change = tf.linalg.global_norm([a - b for a, b in zip(after, before, strict=True)])
     return change / tf.maximum(tf.linalg.global_norm(before), 1e-12)
+
+
+@contextmanager
+def _dtype_policy(name: str) -> Iterator[None]:
+    """Layers made in the block have this policy."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _strategy(distribution: str) -> tf.distribute.Strategy:

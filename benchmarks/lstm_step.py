@@ -28,7 +28,6 @@ _REPEATS = flags.DEFINE_integer("repeats", 30, "rounds; each contender runs once
 
 def keras_step(layer: keras.Layer, x: np.ndarray, jit_compile: bool):
     layer.build(x.shape)
-    weights = [tf.convert_to_tensor(w) for w in layer.trainable_variables]
     x = tf.constant(x)
 
     @tf.function(jit_compile=jit_compile)
@@ -38,7 +37,6 @@ def keras_step(layer: keras.Layer, x: np.ndarray, jit_compile: bool):
             loss = tf.reduce_sum(tf.square(layer(x, training=True)))
         return tape.gradient(loss, [x, *[w.value for w in layer.trainable_variables]])
 
-    del weights
     return lambda: step()[0].numpy()
 
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from unroll.export.errors import UserError
 from unroll.export.results import Classification
+from unroll.export.versions import versions
 
 
 class Model(abc.ABC):
@@ -59,8 +60,8 @@ class SentimentModel(Model):
             texts: any strings, empty ones too.
             batch_size: texts in a call of the graph.
         """
-        if isinstance(texts, str):
-            raise UserError("classify was given one string; give a list of texts, such as [text].")
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            raise UserError("classify takes a list of strings, such as [text].")
         encoded = [text.encode("utf-8", "replace") for text in texts]
         results = []
         for outputs in self.run("serving_default", {"text": encoded}, batch_size):
@@ -95,9 +96,9 @@ def load_model(path: str | os.PathLike[str]) -> Model:
 def _newest_version(path: Path) -> Path:
     if (path / "saved_model.pb").exists():
         return path
-    versions = [child for child in path.iterdir() if child.name.isdigit()] if path.is_dir() else []
-    if not versions:
+    numbers = versions(path) if path.is_dir() else []
+    if not numbers:
         raise UserError(
             f"{path} holds no exported model; give the directory that `unroll export --output` wrote."
         )
-    return max(versions, key=lambda version: int(version.name))
+    return path / str(max(numbers))

@@ -13,6 +13,7 @@ from unroll.export.bundle import Bundle, Signature
 from unroll.export.errors import UserError
 from unroll.export.serving_files import write_serving_files
 from unroll.export.verify import verify
+from unroll.export.versions import versions
 from unroll.export.warmup import write_warmup_requests
 from unroll.models.recurrent.portable import device_portable
 
@@ -34,7 +35,7 @@ def export(bundle: Bundle, output: str | os.PathLike[str]) -> Path:
         UserError: if `output` is not a directory.
         VerificationError: if the saved model does not do what the model in memory does.
     """
-    output = Path(output).absolute()
+    output = Path(output).resolve()
     if output.exists() and not output.is_dir():
         raise UserError(f"{output} is a file; give --output a directory for the versions of the model.")
     output.mkdir(parents=True, exist_ok=True)
@@ -51,11 +52,6 @@ def export(bundle: Bundle, output: str | os.PathLike[str]) -> Path:
     return version
 
 
-def versions(directory: Path) -> list[int]:
-    """The numbers of the versions in a model's directory, in no order."""
-    return [int(path.name) for path in directory.iterdir() if path.name.isdigit() and path.is_dir()]
-
-
 def _write(bundle: Bundle, directory: Path, model_name: str) -> None:
     module = tf.Module()
     # TensorFlow's variables, not Keras' wrappers: tracked as a model, each would be in the file twice, and loaders that
@@ -64,9 +60,7 @@ def _write(bundle: Bundle, directory: Path, model_name: str) -> None:
     module.resources = list(bundle.resources)
     with device_portable():
         signatures = {
-            name: tf.function(
-                signature.function, input_signature=list(signature.inputs.values())
-            ).get_concrete_function()
+            name: tf.function(signature.function).get_concrete_function(**signature.inputs)
             for name, signature in bundle.signatures.items()
         }
     tf.saved_model.save(module, os.fspath(directory), signatures=signatures)
@@ -91,8 +85,15 @@ def _write(bundle: Bundle, directory: Path, model_name: str) -> None:
 
 def _call(signature: Signature, request: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What the model in memory answers, by its ordinary loop."""
-    function = tf.function(signature.function, input_signature=list(signature.inputs.values()))
-    return {name: value.numpy() for name, value in function(**request).items()}
+    function = tf.function(signature.function).get_concrete_function(**signature.inputs)
+    # On the CPU, where the replay runs.
+    with tf.device("/CPU:0"):
+        return {
+            name: value.numpy()
+            for name, value in function(
+                **{name: tf.constant(value) for name, value in request.items()}
+            ).items()
+        }
 
 
 def _jsonable(arrays: dict[str, np.ndarray]) -> dict[str, list]:

@@ -3,9 +3,8 @@
 import os
 from pathlib import Path
 
-# The release of TensorFlow Serving that matches the TensorFlow of setup.cfg. A pinned tag, since an image and a
-# driver that do not match fail at start.
-SERVING_TAG = "2.21.0"
+# A pinned tag: what "latest" means changes, and an image and a driver that do not match fail at start.
+SERVING_TAG = "2.20.0"
 
 _MODELS_CONFIG = """\
 # TensorFlow Serving: --model_config_file=/models/{name}/models.config

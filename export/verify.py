@@ -1,5 +1,6 @@
 """What a SavedModel must show before it is published."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ class VerificationError(RuntimeError):
 
 def verify(directory: Path) -> None:
     """Checks the graph, then replays the example requests in fresh processes, once with TensorFlow's Python loader,
-    where the warm-up requests are run too, and once through its C API, as servers do.
+    where the warm-up requests are run too, and once through its C API, as servers do. Both run on the CPU.
 
     Raises:
         VerificationError: with what was found.
@@ -32,6 +33,8 @@ def verify(directory: Path) -> None:
     for loader in ("tensorflow", "c_api"):
         process = subprocess.run(
             [sys.executable, "-m", "unroll.export.golden", str(directory), loader],
+            # On a CPU: the graph must run there, and a GPU's memory belongs to the process that exports.
+            env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},
             capture_output=True,
             text=True,
             check=False,

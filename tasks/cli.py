@@ -26,7 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command.
 
     Returns:
-        The exit code: 0, or 2 if something that the user gave cannot be used, or 1 if training diverged.
+        The exit code: 0, or 2 if something that the user gave cannot be used, or 1 if training diverged or an
+        exported model failed its verification.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     # Fewer of TensorFlow's start-up notes, unless the user wants them.
@@ -47,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 2
     except KeyboardInterrupt:
-        print("unroll: stopped; the same command goes on from the last checkpoint.", file=sys.stderr)
+        hint = "; the same command goes on from the last checkpoint" if arguments[:1] == ["train"] else ""
+        print(f"unroll: stopped{hint}.", file=sys.stderr)
         return 130
 
 
@@ -82,6 +84,8 @@ def _train(arguments: list[str]) -> int:
     _parse(values, _with_preset(task, rest), f"unroll train {task}", positional=False)
     workdir = _required(values, "workdir", f"train {task}")
     config = options.from_flags(config_class, values)
+    import tensorflow as tf
+
     from unroll.tasks import commands
     from unroll.tasks.training.trainer import DivergenceError
 
@@ -90,6 +94,11 @@ def _train(arguments: list[str]) -> int:
     except DivergenceError as error:
         print(f"unroll: {error}", file=sys.stderr)
         return 1
+    except tf.errors.ResourceExhaustedError as error:
+        raise UserError(
+            f"Memory is exhausted with --batch_tokens={config.batch_tokens} in the run {workdir}; train in another "
+            "--workdir with fewer, or with smaller layers."
+        ) from error
     return 0
 
 
@@ -100,6 +109,7 @@ def _evaluate(arguments: list[str]) -> None:
         workdir=(None, "run directory"),
         split=("test", "train, validation or test"),
         output=(None, "JSON file; by default metrics.json in the run directory"),
+        test_data=(None, "file to test on, where the run has no test data or other data is wanted"),
     )
     if values is None:
         return
@@ -108,10 +118,10 @@ def _evaluate(arguments: list[str]) -> None:
         raise UserError(f"There is no split {values.split!r}; choose train, validation or test.")
     from unroll.tasks import commands
 
-    commands.evaluate(workdir, values.split, values.output)
+    commands.evaluate(workdir, values.split, values.output, values.test_data)
 
 
-def _export(arguments: list[str]) -> None:
+def _export(arguments: list[str]) -> int:
     values = _flags(
         arguments,
         "export",
@@ -119,11 +129,17 @@ def _export(arguments: list[str]) -> None:
         output=(None, "directory for the versions of the model; its name is the model's"),
     )
     if values is None:
-        return
+        return 0
     workdir, output = _required(values, "workdir", "export"), _required(values, "output", "export")
+    from unroll.export.verify import VerificationError
     from unroll.tasks import commands
 
-    commands.export(workdir, output)
+    try:
+        commands.export(workdir, output)
+    except VerificationError as error:
+        print(f"unroll: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _predict(arguments: list[str]) -> None:

@@ -32,17 +32,31 @@ def train(application: str, config: TrainingConfig, given: set[str], workdir: st
         run.create(application, config)
     from unroll.tasks.training.trainer import Trainer
 
-    Trainer(task_class(application)(config, run)).train()
+    with run.locked():
+        Trainer(task_class(application)(config, run)).train()
     print(f"Trained. The weights of the best epoch are in {run.best_weights}.")
 
 
-def evaluate(workdir: str, split: str, output: str | None) -> None:
-    """Measures the best weights of a run, prints a table and writes JSON."""
+def evaluate(workdir: str, split: str, output: str | None, test_data: str | None = None) -> None:
+    """Measures the best weights of a run, prints a table and writes JSON.
+
+    Args:
+        workdir: the run directory.
+        split: train, validation or test.
+        output: the JSON file; by default metrics.json in the run directory.
+        test_data: a file to test on, whatever the run was trained on.
+    """
+    path = Path(output) if output else Path(workdir) / "metrics.json"
+    if path.is_dir():
+        raise UserError(f"--output={path} is a directory; give the name of a JSON file.")
     task, model = _trained(workdir)
+    if test_data is not None:
+        task.config = dataclasses.replace(
+            task.config, dataset="files", train_data=task.config.train_data or test_data, test_data=test_data
+        )
     evaluation = task.evaluate(model, split)
-    path = Path(output) if output else task.run.path / "metrics.json"
     write_json(path, evaluation.metrics | {"split": split} | evaluation.details)
-    print(f"{split} of {task.config.dataset}: {evaluation.report}\n\nWritten to {path}.")
+    print(f"{split} part of {task.config.dataset}: {evaluation.report}\n\nWritten to {path}.")
 
 
 def export(workdir: str, output: str) -> None:

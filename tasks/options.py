@@ -1,6 +1,7 @@
 """One typed dataclass per task, and the command-line flags made from it."""
 
 import dataclasses
+import os
 import types
 import typing
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ def option(
     minimum: float | None = None,
     maximum: float | None = None,
     resumable: bool = False,
+    is_path: bool = False,
 ) -> Any:
     """A field of a configuration, and so a flag.
 
@@ -27,6 +29,7 @@ def option(
         choices: the strings allowed.
         minimum, maximum: bounds of a number, included.
         resumable: whether a run may be resumed with another value.
+        is_path: a relative path is made absolute, so that later commands find it from any directory.
     """
     metadata = {
         "help": help,
@@ -34,6 +37,7 @@ def option(
         "minimum": minimum,
         "maximum": maximum,
         "resumable": resumable,
+        "is_path": is_path,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -59,9 +63,11 @@ def define_flags(config_class: type, values: flags.FlagValues) -> None:
 
 def from_flags(config_class: type[T], values: flags.FlagValues) -> T:
     """The configuration that the parsed flags give."""
-    return config_class(
-        **{field.name: values[field.name].value for field in dataclasses.fields(config_class)}
-    )
+    found = {}
+    for field in dataclasses.fields(config_class):
+        value = values[field.name].value
+        found[field.name] = os.path.abspath(value) if value and field.metadata["is_path"] else value
+    return config_class(**found)
 
 
 def given(config_class: type, values: flags.FlagValues) -> set[str]:

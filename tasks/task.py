@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -50,8 +50,8 @@ class Task(abc.ABC):
         run: where the vocabulary and the prepared data are.
     """
 
-    # What `evaluate` measures, and `--monitor` may name.
-    metrics: ClassVar[tuple[str, ...]]
+    # What `evaluate` measures, and `--monitor` may name; whether the smallest or the largest value is the best.
+    metrics: ClassVar[Mapping[str, Literal["min", "max"]]]
 
     def __init__(self, config: TrainingConfig, run: RunDirectory) -> None:
         self.config = config

@@ -52,6 +52,7 @@ FLAG_ERRORS = {
     "export_no_output": (["export", "--workdir=run"], "export needs --output"),
     "predict_no_model": (["predict", "Good."], "predict needs --model"),
     "predict_two_inputs": (["predict", "--model=m", "--input=f", "Good."], "texts and --input"),
+    "no_clipping": ([*TRAIN, "--global_clipnorm=0"], "--global_clipnorm=0"),
     "files_without_data": ([*TRAIN, "--dataset=files"], "needs --train_data=FILE"),
     "data_without_files": ([*TRAIN, "--train_data=f.tsv"], "add --dataset=files"),
     "nothing_to_train_on": (
@@ -107,7 +108,7 @@ def table(tmp_path):
 
     def write(content, *others, name="train.tsv"):
         path = tmp_path / name
-        path.write_text(content, encoding="utf-8")
+        path.write_text(content, encoding="utf-8", errors="surrogateescape")
         return [
             *["train", "sentiment", "--dataset=files", f"--workdir={tmp_path / 'run'}"],
             *[f"--train_data={path}", "--validation_fraction=0.4", "--min_count=1", *others],
@@ -205,6 +206,12 @@ DATA_ERRORS = {
     "missing_column": (["--text_column=body"], rows("ab"), "no column 'body'; its columns are text, label"),
     "one_class": ([], rows("a"), "only the label 'a'"),
     "too_few_to_cut": (["--validation_fraction=0.001"], rows("ab"), "--validation_fraction=0.001"),
+    "label_not_utf8": (
+        [],
+        rows("ab") + "Good.\tn\udce9gatif\n",
+        "label 'n\\udce9gatif'; labels are printable",
+    ),
+    "no_token": (["--min_count=99"], rows("ab"), "No token occurs 99 times"),
     "no_validation": (["--validation_fraction=0"], rows("ab"), "has no validation part"),
 }
 
@@ -308,6 +315,19 @@ def test_evaluate_writes_metrics_and_prints_a_table(evaluated, capsys):
     assert [error["loss"] for error in errors] == sorted((error["loss"] for error in errors), reverse=True)
     for error in errors:
         assert f"{error['label']} -> {error['predicted']}  {error['text']}" in printed
+
+
+def test_evaluate_does_not_write_over_a_directory(refused, trained_run, tmp_path):
+    (tmp_path / "precious").write_text("kept")
+    refused(["evaluate", f"--workdir={trained_run}", f"--output={tmp_path}"], "is a directory")
+    assert (tmp_path / "precious").read_text() == "kept"
+
+
+def test_evaluate_on_other_data(trained_run, tmp_path):
+    (tmp_path / "more.tsv").write_text("text\tlabel\nGood.\tpositive\nBad.\tnegative\nDull.\tnegative\n")
+    flags = [f"--test_data={tmp_path / 'more.tsv'}", f"--output={tmp_path / 'metrics.json'}"]
+    assert cli.main(["evaluate", f"--workdir={trained_run}", *flags]) == 0
+    assert json.loads((tmp_path / "metrics.json").read_text())["examples"] == 3
 
 
 def test_evaluate_measures_the_split_asked_for(trained_run, tmp_path):

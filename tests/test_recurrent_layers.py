@@ -426,3 +426,20 @@ def test_eager_gradients_of_layers_of_any_size(cell):
         layer = PAIRS[cell][0](units)
         _, gradients = outputs_and_gradients(layer, np.ones((2, 3, units), np.float32))
         assert gradients[0].shape == (2, 3, units)
+
+
+def test_step_outside_a_call_under_mixed_precision(cell, x):
+    layer = PAIRS[cell][0](UNITS, dtype="mixed_bfloat16")
+    layer.build(x.shape)
+    inputs = tf.cast(x, tf.bfloat16)
+    output, _ = layer.step(layer.project(inputs[:, 0]), layer.get_initial_state(BATCH))
+    np.testing.assert_array_equal(tf.cast(output, tf.float32), tf.cast(layer(inputs[:, :1]), tf.float32))
+
+
+def test_a_function_that_only_has_the_name_of_an_activation_is_refused(cell):
+    def relu(x):
+        return keras.activations.leaky_relu(x)
+
+    with pytest.raises(ValueError, match="not known"):
+        PAIRS[cell][0](UNITS, activation=relu)
+    assert PAIRS[cell][0](UNITS, activation=keras.activations.relu).activation.name == "relu"

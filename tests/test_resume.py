@@ -1,6 +1,7 @@
 """A run that is killed, or whose files are damaged, ends as one that was not; and what a run cannot be resumed with."""
 
 import json
+import os
 import random
 import shutil
 import signal
@@ -250,7 +251,7 @@ def test_options_can_be_mended_until_the_data_is_prepared(flags, tmp_path, capsy
     workdir = tmp_path / "run"
     for missing in ("nowhere.tsv", "elsewhere.tsv"):
         assert_refused(capsys, train(workdir, *flags, f"--train_data={missing}"), missing)
-    assert RunDirectory(workdir).read_config()[1].train_data == "elsewhere.tsv"
+    assert RunDirectory(workdir).read_config()[1].train_data == os.path.abspath("elsewhere.tsv")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import replicas_main
 import tensorflow as tf
-from tiny_training import best_weights, checkpoints, metrics_lines, tiny_options
+from tiny_training import best_weights, checkpoints, metrics_lines, tiny_options, write_reviews
 
 from unroll.export.errors import UserError
 from unroll.tasks import cli
@@ -21,7 +21,6 @@ from unroll.tasks.sentiment.task import SentimentTask
 from unroll.tasks.task import Evaluation
 from unroll.tasks.training.averaging import WeightAverage
 from unroll.tasks.training.clipping import Clipping
-from unroll.tasks.training.config import TrainingConfig
 from unroll.tasks.training.optimizers import learning_rate
 from unroll.tasks.training.progress import Progress
 from unroll.tasks.training.run_directory import RunDirectory
@@ -151,26 +150,26 @@ def test_clipping_leaves_zero_gradients_at_zero():
     ],
 )
 def test_learning_rate(schedule, warmup_steps, step, progress, plateau_scale, expected):
-    config = TrainingConfig(learning_rate=2.0, schedule=schedule, warmup_steps=warmup_steps)
+    config = SentimentConfig(learning_rate=2.0, schedule=schedule, warmup_steps=warmup_steps)
     assert learning_rate(config, step, progress, plateau_scale) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
-    ("monitor", "values"),
+    ("best", "values"),
     [
-        ("loss", [3, 2, 2, 4, 5, 1]),
-        ("perplexity", [9, 4, 8, 4, 5, 3]),
-        ("accuracy", [0.1, 0.7, 0.2, 0.7, 0.0, 0.8]),
+        ("min", [3, 2, 2, 4, 5, 1]),
+        ("min", [9, 4, 8, 4, 5, 3]),
+        ("max", [0.1, 0.7, 0.2, 0.7, 0.0, 0.8]),
     ],
 )
-def test_progress_knows_the_best_epoch_and_when_to_stop(monitor, values):
-    config = TrainingConfig(
-        monitor=monitor, early_stopping_patience=3, schedule="plateau", plateau_patience=2, plateau_factor=0.5
+def test_progress_knows_the_best_epoch_and_when_to_stop(best, values):
+    config = SentimentConfig(
+        early_stopping_patience=3, schedule="plateau", plateau_patience=2, plateau_factor=0.5
     )
     progress = Progress()
     seen = []
     for value in values:
-        is_best = progress.end_epoch(config, value)
+        is_best = progress.end_epoch(config, value, best)
         seen.append((is_best, progress.best_epoch, progress.plateau_scale, progress.stops_early(config)))
     assert seen == [
         (True, 1, 1.0, False),
@@ -185,9 +184,9 @@ def test_progress_knows_the_best_epoch_and_when_to_stop(monitor, values):
 
 
 def test_progress_never_stops_early_without_patience():
-    config, progress = TrainingConfig(), Progress()
+    config, progress = SentimentConfig(), Progress()
     for _ in range(50):
-        progress.end_epoch(config, 1.0)
+        progress.end_epoch(config, 1.0, "min")
     assert not progress.stops_early(config)
 
 
@@ -197,7 +196,7 @@ def test_progress_weighs_the_mean_loss_of_the_epoch():
     progress.add_step(loss_total=1.0, loss_weight=2.0, examples=1)
     assert (progress.step, progress.examples, progress.first_loss) == (2, 5, 2.0)
     assert progress.mean_loss == pytest.approx(9 / 6)
-    progress.end_epoch(TrainingConfig(), 1.0)
+    progress.end_epoch(SentimentConfig(), 1.0, "min")
     assert (progress.step, progress.examples, progress.epoch, progress.mean_loss) == (2, 0, 1, 0.0)
 
 
@@ -329,6 +328,33 @@ def test_keras_callbacks_plug_in(finished):
     for row, line in zip(rows, epochs, strict=True):
         assert float(row["train_loss"]) == pytest.approx(line["train_loss"])
         assert float(row["validation_accuracy"]) == pytest.approx(line["validation_accuracy"])
+
+
+def test_stateless_callbacks_of_keras_plug_in(options, tmp_path):
+    config, run = begin(tmp_path / "run", options, epochs=1)
+    board = keras.callbacks.TensorBoard(str(tmp_path / "board"), write_graph=False)
+    Trainer(SentimentTask(config, run), callbacks=[board, keras.callbacks.ProgbarLogger()]).train()
+    assert any(path.is_file() for path in (tmp_path / "board").rglob("events*"))
+
+
+def test_validation_data_is_kept_with_the_run(options, tmp_path):
+    validation = tmp_path / "validation.tsv"
+    write_reviews(validation, rows=20, seed=1)
+    config, run = begin(tmp_path / "run", options, validation_data=str(validation), epochs=1)
+    task = SentimentTask(config, run)
+    task.prepare()
+    validation.unlink()
+    Trainer(task).train()
+    assert json.loads(run.best_metrics.read_text())["epoch"] == 1
+
+
+def test_one_process_trains_in_a_directory(tmp_path):
+    run = RunDirectory(tmp_path)
+    again = RunDirectory(tmp_path)
+    with run.locked(), pytest.raises(UserError, match="Another process is training"), again.locked():
+        pass
+    with again.locked():
+        pass
 
 
 def test_a_callback_can_stop_the_training(options, tmp_path):

@@ -51,7 +51,11 @@ def get(identifier: str | Callable | None) -> Activation:
     Raises:
         ValueError: for any other activation, since the backward pass has no derivative for it.
     """
-    name = "linear" if identifier is None else getattr(identifier, "__name__", identifier)
+    name = "linear" if identifier is None else identifier
+    if callable(identifier):
+        # A function of the user's may have the name of another.
+        known = {keras.activations.get(known): known for known in _ACTIVATIONS}
+        name = known.get(identifier)
     if not isinstance(name, str) or name not in _ACTIVATIONS:
         raise ValueError(
             f"Activation {identifier!r} is not known to the recurrent layers; use one of {', '.join(_ACTIVATIONS)}."

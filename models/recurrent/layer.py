@@ -147,12 +147,16 @@ class RecurrentLayer(keras.layers.Layer):
                 constraint=self.bias_constraint,
             )
 
+    def weight(self, variable: keras.Variable) -> tf.Tensor:
+        """A weight in the layer's compute dtype, inside a call of the layer and outside."""
+        return tf.cast(tf.convert_to_tensor(variable), self.compute_dtype)
+
     def project(self, inputs: tf.Tensor) -> tf.Tensor:
         """x W_x + b: [..., features] -> [..., gates * units], one matrix product whatever the rank."""
-        kernel = tf.convert_to_tensor(self.kernel)
+        kernel = self.weight(self.kernel)
         flat = tf.matmul(tf.reshape(inputs, [-1, inputs.shape[-1]]), kernel)
         if self.use_bias:
-            flat = tf.nn.bias_add(flat, tf.convert_to_tensor(self.bias))
+            flat = tf.nn.bias_add(flat, self.weight(self.bias))
         shape = tf.concat([tf.shape(inputs)[:-1], [kernel.shape[1]]], axis=0)
         return tf.ensure_shape(tf.reshape(flat, shape), inputs.shape[:-1] + kernel.shape[1:])
 
@@ -170,7 +174,7 @@ class RecurrentLayer(keras.layers.Layer):
             The output [batch, units] and the new state.
         """
         h = state[0] if dropout_mask is None else state[0] * dropout_mask
-        z = projected_input + tf.matmul(h, tf.convert_to_tensor(self.recurrent_kernel))
+        z = projected_input + tf.matmul(h, self.weight(self.recurrent_kernel))
         new_state, _ = self.recurrence.forward(tuple(tf.split(z, self.gates, axis=1)), tuple(state))
         return new_state[0], new_state
 
@@ -205,7 +209,7 @@ class RecurrentLayer(keras.layers.Layer):
             outputs, state = portable.run(self, sequences, state, real)
         else:
             steps = self._steps(sequences, real, training)
-            kernel = tf.convert_to_tensor(self.recurrent_kernel)
+            kernel = self.weight(self.recurrent_kernel)
             outputs, state = loop.run(self.recurrence, self.project(sequences), state, kernel, steps)
         output = self._masked_output(outputs, state[0], real)
         return (output, *state) if self.return_state else output

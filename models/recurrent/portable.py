@@ -49,7 +49,7 @@ def run(
     steps = loop.Steps(real)
 
     def on_cpu() -> tuple[tf.Tensor, loop.State]:
-        kernel = tf.convert_to_tensor(layer.recurrent_kernel)
+        kernel = layer.weight(layer.recurrent_kernel)
         return loop.run(layer.recurrence, layer.project(sequences), state, kernel, steps)
 
     def on_gpu() -> tuple[tf.Tensor, loop.State]:
@@ -76,10 +76,10 @@ def cudnn_parameters(layer: "RecurrentLayer") -> tf.Tensor:
     Returns:
         float32 [units * gates * (features + units + 2)].
     """
-    kernel = tf.convert_to_tensor(layer.kernel)
-    recurrent_kernel = tf.convert_to_tensor(layer.recurrent_kernel)
+    kernel = layer.weight(layer.kernel)
+    recurrent_kernel = layer.weight(layer.recurrent_kernel)
     width = recurrent_kernel.shape[1]
-    bias = tf.convert_to_tensor(layer.bias) if layer.use_bias else tf.zeros([width], kernel.dtype)
+    bias = layer.weight(layer.bias) if layer.use_bias else tf.zeros([width], kernel.dtype)
     # Transposing the whole puts the gates one after the other, each transposed.
     matrices = [tf.reshape(tf.transpose(matrix), [-1]) for matrix in (kernel, recurrent_kernel)]
     return tf.concat([*matrices, tf.zeros_like(bias), bias], axis=0)

@@ -10,6 +10,10 @@ from unroll.tasks.training.config import TrainingConfig
 class SentimentConfig(TrainingConfig):
     """Text in, label out."""
 
+    dataset: str = option(
+        "unroll_reviews",
+        "unroll_reviews (made here), any tensorflow-datasets name, or files: --train_data and its like name them",
+    )
     text_column: str = option("text", "name of the column or feature with the text")
     label_column: str = option("label", "name of the column or feature with the label")
 

@@ -5,6 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
+from typing import ClassVar
 
 import keras
 import numpy as np
@@ -26,12 +27,16 @@ from unroll.tasks.training.run_directory import replacing, write_json
 
 # Texts that go through the graph at a time while the data is prepared.
 _WINDOW = 1024
+# The validation part, a JSON line for each example: what a run is judged by does not change while it trains.
+_VALIDATION = "validation.jsonl"
+# Files that are written at the same time.
+_MOST_SHARDS = 256
 
 
 class SentimentTask(Task):
     """Text in, label out."""
 
-    metrics = ("loss", "accuracy", "f1")
+    metrics: ClassVar[dict[str, str]] = {"loss": "min", "accuracy": "max", "f1": "max"}
     config: SentimentConfig
 
     def prepare(self) -> None:
@@ -52,6 +57,12 @@ class SentimentTask(Task):
             raise UserError(
                 f"The training data has only the label {next(iter(labels), None)!r}; a classifier needs two at least."
             )
+        for label in labels:
+            if not label.isprintable() or not label.strip():
+                raise UserError(
+                    f"The training data has the label {label!r}; labels are printable text in UTF-8. Mend the column "
+                    f"{config.label_column!r}, or choose another by --label_column."
+                )
         if not encoder.vocabulary.tokens:
             raise UserError(
                 f"No token occurs {config.min_count} times in the training data; give more data "
@@ -62,12 +73,12 @@ class SentimentTask(Task):
             write_json(folder / "text.json", encoder.get_config())
             write_json(folder / "labels.json", sorted(labels))
             write_json(folder / "counts.json", labels)
-        for _ in self._labelled("validation"):
-            # Its mistakes are found here, not after the first epoch.
-            pass
         with replacing(self.run.data) as folder:
             folder.mkdir()
-            shards = math.ceil(labels.total() / config.shuffle_buffer)
+            with (folder / _VALIDATION).open("w", encoding="utf-8") as file:
+                # ASCII with escapes, which hold any text.
+                file.writelines(json.dumps(example) + "\n" for example, _ in self._labelled("validation"))
+            shards = min(_MOST_SHARDS, math.ceil(labels.total() / config.shuffle_buffer))
             write_shards(self._encoded("train"), folder, shards, config.seed)
 
     @property
@@ -138,10 +149,18 @@ class SentimentTask(Task):
         """The parts of the data set."""
         return read_splits(self.config)
 
+    def _examples(self, split: str) -> Iterator[Example]:
+        stored = self.run.data / _VALIDATION
+        if split == "validation" and stored.exists():
+            with stored.open(encoding="utf-8") as file:
+                yield from (Example(*json.loads(line)) for line in file)
+        else:
+            yield from self.splits.read(split)
+
     def _labelled(self, split: str) -> Iterator[tuple[Example, int]]:
         """Each example with the number of its class."""
         numbers = {label: number for number, label in enumerate(self.labels)}
-        for example in self.splits.read(split):
+        for example in self._examples(split):
             if example.label not in numbers:
                 raise UserError(
                     f"The {split} data has the label {example.label!r}, which the training data has not; its labels "

@@ -11,12 +11,11 @@ class DataConfig:
     """Where examples come from."""
 
     dataset: str = option(
-        "unroll_reviews",
-        "unroll_reviews (made here), any tensorflow-datasets name, or files: --train_data and its like name them",
+        "files", "any tensorflow-datasets name, or files: --train_data and its like name them"
     )
-    train_data: str | None = option(None, "training data, with --dataset=files")
-    validation_data: str | None = option(None, "validation data, with --dataset=files")
-    test_data: str | None = option(None, "test data, with --dataset=files")
+    train_data: str | None = option(None, "training data, with --dataset=files", is_path=True)
+    validation_data: str | None = option(None, "validation data, with --dataset=files", is_path=True)
+    test_data: str | None = option(None, "test data, with --dataset=files", is_path=True)
     validation_fraction: float = option(
         0.05,
         "share of the training data to validate on where there is no validation data",
@@ -43,7 +42,7 @@ class TrainingConfig(DataConfig):
     weight_decay: float = option(0.01, "of adamw, per step, times the learning rate", minimum=0)
     schedule: str = option(
         "constant",
-        "of the learning rate, after the warm-up: constant, cosine down to zero at the last epoch, inverse_sqrt "
+        "of the learning rate, after the warm-up: constant, cosine down to zero at the end of --epochs, inverse_sqrt "
         "(falls as 1 / sqrt(step)), or plateau (see --plateau_patience)",
         choices=("constant", "cosine", "inverse_sqrt", "plateau"),
     )
@@ -58,18 +57,24 @@ class TrainingConfig(DataConfig):
     )  # fmt: skip
 
     clipvalue: float | None = option(
-        None, "each element g of a gradient becomes min(max(g, -x), x)", minimum=0
+        None, "each element g of a gradient becomes min(max(g, -x), x)", minimum=1e-9
     )
     clipnorm: float | None = option(
-        None, "each variable's gradient g becomes g * min(1, x / |g|), |g| its own Euclidean norm", minimum=0
+        None,
+        "each variable's gradient g becomes g * min(1, x / |g|), |g| its own Euclidean norm",
+        minimum=1e-9,
     )
     global_clipnorm: float | None = option(
         None,
         "all gradients become g * min(1, x / n), n the Euclidean norm of all of them together",
-        minimum=0,
+        minimum=1e-9,
     )
 
-    precision: str = option("float32", "of the arithmetic", choices=("float32", "mixed_bfloat16"))
+    precision: str = option(
+        "float32",
+        "of the arithmetic in training; evaluation and export use float32",
+        choices=("float32", "mixed_bfloat16"),
+    )
     jit_compile: str = option(
         "auto", "XLA-compile forward and backward pass; auto: on GPU only", choices=("auto", "true", "false")
     )

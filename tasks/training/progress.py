@@ -1,11 +1,10 @@
 """Where a training stands: all that is not a tensor, and is saved with each checkpoint."""
 
 import dataclasses
+from typing import Literal
 
 from unroll.tasks.training.config import TrainingConfig
 
-# Metrics that are better when they are smaller; all others are better when they are larger.
-_SMALLER_IS_BETTER = frozenset({"loss", "perplexity", "bits_per_character"})
 # Weight of a step in the exponential mean of the loss.
 _RECENT = 0.1
 
@@ -47,11 +46,11 @@ class Progress:
         """Mean training loss in this epoch so far."""
         return self.loss_total / max(self.loss_weight, 1e-9)
 
-    def end_epoch(self, config: TrainingConfig, monitored: float) -> bool:
-        """Counts an epoch; whether its `--monitor` value is the best so far."""
+    def end_epoch(self, config: TrainingConfig, monitored: float, best: Literal["min", "max"]) -> bool:
+        """Counts an epoch; whether its `--monitor` value is the best so far, the smallest or the largest."""
         self.epoch += 1
         self.examples, self.loss_total, self.loss_weight = 0, 0.0, 0.0
-        sign = -1 if config.monitor in _SMALLER_IS_BETTER else 1
+        sign = -1 if best == "min" else 1
         is_best = self.best is None or sign * monitored > sign * self.best
         if is_best:
             self.best, self.best_epoch = monitored, self.epoch

@@ -1,6 +1,8 @@
 """The run directory: one training, with all that later commands need."""
 
 import dataclasses
+import errno
+import fcntl
 import json
 import os
 import shutil
@@ -15,6 +17,7 @@ from unroll.tasks.training.config import TrainingConfig
 
 # Temporary names begin with it.
 _PARTIAL = ".partial-"
+_LOCK = ".lock"
 
 
 class RunDirectory:
@@ -56,6 +59,23 @@ class RunDirectory:
             raise UserError(f"{self.path} exists and is not a run directory; give another --workdir.")
         self.save_config(application, config)
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes from training here while the block runs.
+
+        Raises:
+            UserError: if another process does.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / _LOCK).open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(
+                    f"Another process is training in {self.path}; wait for it or stop it."
+                ) from error
+            yield
+
     def read_config(self) -> tuple[str, TrainingConfig]:
         """The application and the options of the run.
 
@@ -67,7 +87,7 @@ class RunDirectory:
                 f"{self.path} is not a run directory (it has no config.json); `unroll train` makes one."
             )
         try:
-            saved = json.loads(self._config.read_text(encoding="utf-8"))
+            saved = json.loads(self._config.read_text(encoding="utf-8", errors="surrogateescape"))
             application, values = saved["application"], saved["config"]
             return application, config_class(application)(**values)
         except (ValueError, KeyError, TypeError) as error:
@@ -82,20 +102,27 @@ class RunDirectory:
 
     def _has_foreign_files(self) -> bool:
         """Whether there is more than a process leaves that is killed while it begins a run."""
-        return any(not name.startswith(_PARTIAL) for name in os.listdir(self.path))
+        return any(not name.startswith((_PARTIAL, _LOCK)) for name in os.listdir(self.path))
 
 
 def write_json(path: Path, content: Any) -> None:
     """Writes readable JSON, complete or not at all."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(
+            json.dumps(content, ensure_ascii=False, indent=1) + "\n",
+            encoding="utf-8",
+            errors="surrogateescape",
+        )
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path, file or directory, that takes the place of `path` when the block ends well.
 
-    An existing file is replaced at once; an existing directory is removed first.
+    A file replaces a file at once; an existing directory is removed first.
+
+    Raises:
+        IsADirectoryError: if a file would take the place of a directory.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: some writers choose their format by it.
@@ -103,6 +130,9 @@ def replacing(path: Path) -> Iterator[Path]:
     _remove(temporary)
     yield temporary
     if path.is_dir():
+        if not temporary.is_dir():
+            _remove(temporary)
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
         shutil.rmtree(path)
     os.replace(temporary, path)
 

@@ -25,8 +25,8 @@ class TrainingState:
         self._jit_compile = jit_compile
         with strategy.scope():
             self.model = task.build_model()
-            optimizer = build_optimizer(config)
-            optimizer.build(self.model.trainable_variables)
+            self.optimizer = build_optimizer(config)
+            self.optimizer.build(self.model.trainable_variables)
             self.average = None
             if config.average_decay:
                 self.average = WeightAverage(self.model.trainable_variables, config.average_decay)
@@ -35,13 +35,13 @@ class TrainingState:
         weights = {id(weight) for weight in self.model.weights}
         random_state = [v.value for v in self.model.variables if id(v) not in weights]
         self.tensors = tf.train.Checkpoint(
-            model=self.model, optimizer=optimizer, random_state=random_state, **averages
+            model=self.model, optimizer=self.optimizer, random_state=random_state, **averages
         )
         self.begin_epoch(epoch)
         self.step = TrainingStep(
             task,
             self.model,
-            optimizer,
+            self.optimizer,
             strategy,
             Clipping(config.clipvalue, config.clipnorm, config.global_clipnorm),
             self.average,

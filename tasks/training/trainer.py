@@ -69,9 +69,10 @@ class Trainer:
             print(f"Resuming after step {progress.step}, in epoch {progress.epoch + 1}.", flush=True)
         journal = Journal(self.run, progress.journal_size)
         callbacks = keras.callbacks.CallbackList(
-            list(self._callbacks), model=state.model, epochs=config.epochs
+            list(self._callbacks), model=state.model, epochs=config.epochs, steps=None, verbose=1
         )
-        # As `Model.fit` does; a callback may set it.
+        # As `Model.fit` does: callbacks read the one and may set the other.
+        state.model.optimizer = state.optimizer
         state.model.stop_training = False
         callbacks.on_train_begin()
         while (
@@ -135,7 +136,7 @@ class Trainer:
                 raise self._divergence(
                     progress, f"the validation {config.monitor} is {metrics[config.monitor]}"
                 )
-            is_best = progress.end_epoch(config, metrics[config.monitor])
+            is_best = progress.end_epoch(config, metrics[config.monitor], self.task.metrics[config.monitor])
             if is_best:
                 with replacing(self.run.best_weights) as temporary:
                     state.model.save_weights(temporary)

@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def replay(directory: Path, call: Call) -> None:
             _compare(signature, example["outputs"], outputs)
 
 
-def _compare(signature: str, expected: Mapping[str, list], found: Mapping[str, np.ndarray]) -> None:
+def _compare(signature: str, expected: Mapping[str, Mapping], found: Mapping[str, np.ndarray]) -> None:
     if set(expected) != set(found):
         raise AssertionError(
             f"Signature {signature!r} gives {sorted(found)}, but {sorted(expected)} was expected."
@@ -49,15 +50,32 @@ def _compare(signature: str, expected: Mapping[str, list], found: Mapping[str, n
             )
         if not same:
             raise AssertionError(
-                f"Signature {signature!r}, output {name!r}: {given.tolist()} is not {value}."
+                f"Signature {signature!r}, output {name!r}: {given.tolist()} is not {wanted.tolist()}."
             )
 
 
-def _array(value: list) -> np.ndarray:
-    array = np.array(value)
-    if array.dtype.kind == "U":
-        return np.array([item.encode() for item in array.ravel()], object).reshape(array.shape)
-    return array.astype({"f": np.float32, "i": np.int32, "b": np.bool_}[array.dtype.kind])
+def to_json(arrays: Mapping[str, np.ndarray]) -> dict[str, dict]:
+    """Arrays of numbers or bytes as JSON that `_array` gives them back from, exactly."""
+    return {
+        name: {
+            "dtype": array.dtype.name,
+            "shape": array.shape,
+            "values": [_printable(value) for value in array.ravel().tolist()],
+        }
+        for name, array in arrays.items()
+    }
+
+
+def _printable(value: bytes | float) -> str | float:
+    # What is not UTF-8, an image say, goes through JSON as escapes.
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+
+
+def _array(saved: Mapping[str, Any]) -> np.ndarray:
+    values = saved["values"]
+    if saved["dtype"] == "object":
+        values = [value.encode("utf-8", "surrogateescape") for value in values]
+    return np.array(values, saved["dtype"]).reshape(saved["shape"])
 
 
 def _tensorflow_call(directory: Path) -> Call:

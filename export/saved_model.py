@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from unroll.export import golden
 from unroll.export.bundle import Bundle, Signature
 from unroll.export.errors import UserError
 from unroll.export.serving_files import write_serving_files
@@ -72,15 +73,16 @@ def _write(bundle: Bundle, directory: Path, model_name: str) -> None:
         "application": bundle.application,
         "golden": {
             name: [
-                {"inputs": _jsonable(request), "outputs": _jsonable(_call(bundle.signatures[name], request))}
+                {
+                    "inputs": golden.to_json(request),
+                    "outputs": golden.to_json(_call(bundle.signatures[name], request)),
+                }
                 for request in examples
             ]
             for name, examples in requests.items()
         },
     }
-    (extra / "unroll.json").write_text(
-        json.dumps(description, ensure_ascii=False, indent=1), encoding="utf-8"
-    )
+    (extra / "unroll.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
 
 
 def _call(signature: Signature, request: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -94,10 +96,3 @@ def _call(signature: Signature, request: dict[str, np.ndarray]) -> dict[str, np.
                 **{name: tf.constant(value) for name, value in request.items()}
             ).items()
         }
-
-
-def _jsonable(arrays: dict[str, np.ndarray]) -> dict[str, list]:
-    decode = np.vectorize(
-        lambda value: value.decode() if isinstance(value, bytes) else value, otypes=[object]
-    )
-    return {name: (decode(a) if a.dtype == object and a.size else a).tolist() for name, a in arrays.items()}

@@ -16,7 +16,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 import unroll.export
-from unroll.export import saved_model
+from unroll.export import golden, saved_model
 from unroll.export.bundle import Bundle, Signature
 from unroll.export.errors import UserError
 from unroll.export.results import Classification
@@ -244,7 +244,7 @@ def test_classify_returns_typed_results_in_order(model):
 
 
 def test_classify_refuses_a_bare_string(model):
-    with pytest.raises(UserError, match="list of texts"):
+    with pytest.raises(UserError, match="takes a list of strings"):
         model.classify("A wonderful film.")
 
 
@@ -417,3 +417,15 @@ def test_compose_file_serves_the_model_on_cpu_and_gpu(exported_model):
         assert (exported_model / path.removeprefix("/models/sentiment/")).is_file()
     # Single braces: what is left of a template is two.
     assert "{{" not in text
+
+
+def test_example_requests_of_any_kind_survive_their_file():
+    arrays = {
+        "image": np.array([b"\xff\xd8\x00 JPEG", b""], object),
+        "ids": np.array([[2**40], [-1]], np.int64),
+        "flags": np.array([True]),
+        "scores": np.array([[0.1, np.pi]], np.float32),
+        "nothing": np.zeros((0, 3), np.uint8),
+    }
+    for name, saved in json.loads(json.dumps(golden.to_json(arrays))).items():
+        np.testing.assert_array_equal(golden._array(saved), arrays[name], strict=True)

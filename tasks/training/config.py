@@ -72,7 +72,7 @@ class TrainingConfig(DataConfig):
 
     precision: str = option(
         "float32",
-        "of the arithmetic in training; evaluation and export use float32",
+        "of the arithmetic in training and its validation; evaluate and export use float32",
         choices=("float32", "mixed_bfloat16"),
     )
     jit_compile: str = option(

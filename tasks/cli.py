@@ -103,7 +103,7 @@ def _train(arguments: list[str]) -> int:
 
 
 def _evaluate(arguments: list[str]) -> None:
-    values = _flags(
+    found = _flags(
         arguments,
         "evaluate",
         workdir=(None, "run directory"),
@@ -111,8 +111,9 @@ def _evaluate(arguments: list[str]) -> None:
         output=(None, "JSON file; by default metrics.json in the run directory"),
         test_data=(None, "file to test on, where the run has no test data or other data is wanted"),
     )
-    if values is None:
+    if found is None:
         return
+    values, _ = found
     workdir = _required(values, "workdir", "evaluate")
     if values.split not in ("train", "validation", "test"):
         raise UserError(f"There is no split {values.split!r}; choose train, validation or test.")
@@ -122,14 +123,15 @@ def _evaluate(arguments: list[str]) -> None:
 
 
 def _export(arguments: list[str]) -> int:
-    values = _flags(
+    found = _flags(
         arguments,
         "export",
         workdir=(None, "run directory"),
         output=(None, "directory for the versions of the model; its name is the model's"),
     )
-    if values is None:
+    if found is None:
         return 0
+    values, _ = found
     workdir, output = _required(values, "workdir", "export"), _required(values, "output", "export")
     from unroll.export.verify import VerificationError
     from unroll.tasks import commands
@@ -143,18 +145,19 @@ def _export(arguments: list[str]) -> int:
 
 
 def _predict(arguments: list[str]) -> None:
-    values = _flags(
+    found = _flags(
         arguments,
         "predict",
         positional=True,
         model=(None, "directory of an exported model"),
         input=(None, "file with one text a line; - is standard input"),
     )
-    if values is None:
+    if found is None:
         return
+    values, texts = found
     model = _required(values, "model", "predict")
     # What is not UTF-8 on the command line comes as surrogates, which no output can hold.
-    texts = [os.fsencode(text).decode("utf-8", "replace") for text in values(["unroll", *arguments])[1:]]
+    texts = [os.fsencode(text).decode("utf-8", "replace") for text in texts]
     if texts and values.input:
         raise UserError("predict was given texts and --input; give one of them.")
     from unroll.tasks import commands
@@ -176,8 +179,8 @@ def _asks_for_help(arguments: list[str]) -> bool:
 
 def _flags(
     arguments: list[str], command: str, positional: bool = False, **definitions: tuple[str | None, str]
-) -> flags.FlagValues | None:
-    """Parsed string flags; None if help was asked for and given."""
+) -> tuple[flags.FlagValues, list[str]] | None:
+    """Parsed string flags and what is not a flag; None if help was asked for and given."""
     values = flags.FlagValues()
     for name, (default, help_line) in definitions.items():
         flags.DEFINE_string(name, default, help_line, flag_values=values)
@@ -186,16 +189,17 @@ def _flags(
         for name, (default, help_line) in definitions.items():
             print(f"  --{name}{f' (default {default})' if default else ''}\n      {help_line}")
         return None
-    _parse(values, arguments, f"unroll {command}", positional)
-    return values
+    return values, _parse(values, arguments, f"unroll {command}", positional)
 
 
-def _parse(values: flags.FlagValues, arguments: list[str], program: str, positional: bool) -> None:
+def _parse(values: flags.FlagValues, arguments: list[str], program: str, positional: bool) -> list[str]:
+    """Parses flags; returns what is not a flag."""
     # Flags may also follow the texts.
     values.set_gnu_getopt()
     rest = values([program, *arguments])[1:]
     if rest and not positional:
         raise UserError(f"{program} does not know what to do with {rest[0]!r}; flags look like --name=value.")
+    return rest
 
 
 def _with_preset(task: str, arguments: list[str]) -> list[str]:

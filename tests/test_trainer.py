@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -453,3 +454,20 @@ def test_seed_decides_the_result(options, tmp_path):
         weights.append(best_weights(run.path))
     assert all(np.array_equal(weights[0][name], weights[1][name]) for name in weights[0])
     assert any(not np.array_equal(weights[0][name], weights[2][name]) for name in weights[0])
+
+
+class DrawingTask(SentimentTask):
+    """Sentiment whose preparation draws random numbers, as the making of a data set may."""
+
+    def prepare(self):
+        super().prepare()
+        random.random(), np.random.random()
+
+
+def test_what_the_preparation_draws_changes_nothing(options, tmp_path):
+    weights = []
+    for task in (SentimentTask, DrawingTask):
+        config, run = begin(tmp_path / task.__name__, options, epochs=1, dropout=0.3)
+        Trainer(task(config, run)).train()
+        weights.append(best_weights(run.path))
+    assert all(np.array_equal(weights[0][name], weights[1][name]) for name in weights[0])

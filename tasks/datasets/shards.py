@@ -39,7 +39,7 @@ def write_shards(
                 for name, value in example.items()
             }
             record = tf.train.Example(features=tf.train.Features(feature=feature))
-            writers[chance.randrange(shards)].write(record.SerializeToString())
+            writers[chance.randrange(shards)].write(record.SerializeToString(deterministic=True))
 
 
 def read_shards(

@@ -58,8 +58,9 @@ class Trainer:
             raise UserError(
                 f"--monitor={config.monitor} is not measured here; choose one of {', '.join(self.task.metrics)}."
             )
-        keras.utils.set_random_seed(config.seed)
         self.task.prepare()
+        # After the preparation: data sets that are generated on the spot draw random numbers, too.
+        keras.utils.set_random_seed(config.seed)
         jit_compile = _uses_xla(config.jit_compile)
         with _dtype_policy(config.precision):
             state, progress = self._checkpoints.restore(

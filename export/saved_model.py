@@ -6,7 +6,6 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 
 from unroll.export import golden
@@ -67,32 +66,23 @@ def _write(bundle: Bundle, directory: Path, model_name: str) -> None:
     tf.saved_model.save(module, os.fspath(directory), signatures=signatures)
     extra = directory / "assets.extra"
     extra.mkdir(exist_ok=True)
-    requests = {name: list(signature.requests) for name, signature in bundle.signatures.items()}
+    requests = {name: signature.requests for name, signature in bundle.signatures.items()}
     write_warmup_requests(extra, model_name, requests)
     description = {
         "application": bundle.application,
-        "golden": {
-            name: [
-                {
-                    "inputs": golden.to_json(request),
-                    "outputs": golden.to_json(_call(bundle.signatures[name], request)),
-                }
-                for request in examples
-            ]
-            for name, examples in requests.items()
-        },
+        "golden": {name: _answered(signature) for name, signature in bundle.signatures.items()},
     }
     (extra / "unroll.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
 
 
-def _call(signature: Signature, request: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What the model in memory answers, by its ordinary loop."""
+def _answered(signature: Signature) -> list[dict[str, dict]]:
+    """The example requests, and what the model in memory answers by its ordinary loop."""
     function = tf.function(signature.function).get_concrete_function(**signature.inputs)
-    # On the CPU, where the replay runs.
-    with tf.device("/CPU:0"):
-        return {
-            name: value.numpy()
-            for name, value in function(
-                **{name: tf.constant(value) for name, value in request.items()}
-            ).items()
-        }
+    answered = []
+    for request in signature.requests:
+        # On the CPU, where the replay runs.
+        with tf.device("/CPU:0"):
+            outputs = function(**{name: tf.constant(value) for name, value in request.items()})
+        outputs = {name: value.numpy() for name, value in outputs.items()}
+        answered.append({"inputs": golden.to_json(request), "outputs": golden.to_json(outputs)})
+    return answered

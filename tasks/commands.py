@@ -3,8 +3,7 @@
 import dataclasses
 import json
 import sys
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable
 from pathlib import Path
 
 from unroll.export.errors import UserError
@@ -71,10 +70,10 @@ def export(workdir: str, output: str) -> None:
 def predict(model: str, lines: Iterable[str]) -> None:
     """Prints a JSON object for each line of input."""
     import unroll.export
+    from unroll.tasks.datasets.batching import windows
 
     loaded = unroll.export.load(model)
-    iterator: Iterator[str] = iter(lines)
-    while batch := list(islice(iterator, _PREDICT_BATCH)):
+    for batch in windows(lines, _PREDICT_BATCH):
         for result in loaded.predict(batch):
             print(json.dumps(result._asdict(), ensure_ascii=False))
         sys.stdout.flush()

@@ -12,8 +12,12 @@ from unroll.models.text.vocabulary import PADDING, Vocabulary
 
 def pad(ids: tf.RaggedTensor) -> tf.Tensor:
     """int32 [batch, (time)] -> int32 [batch, time], right-padded with zeros; time is at least 1."""
-    dense = ids.to_tensor(PADDING)
-    return tf.pad(dense, [[0, 0], [0, tf.maximum(0, 1 - tf.shape(dense)[1])]])
+    return at_least_one_step(ids.to_tensor(PADDING))
+
+
+def at_least_one_step(ids: tf.Tensor) -> tf.Tensor:
+    """[batch, time] with a time of zero, of empty texts alone, zero-padded to one; any other as it is."""
+    return tf.pad(ids, [[0, 0], [0, tf.maximum(0, 1 - tf.shape(ids)[1])]])
 
 
 class TextEncoder(tf.Module):

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import numpy as np
 import tensorflow as tf
 
+from unroll.models.text import at_least_one_step
+
 T = TypeVar("T")
 
 # Neighbouring buckets differ by a quarter in length, which bounds the padding.
@@ -50,14 +52,11 @@ def batch_by_tokens(
         [*sizes, 1],
         pad_to_bucket_boundary=fixed_shapes,
     )
-    return batches.map(lambda batch: tf.nest.map_structure(_at_least_one_step, batch))
 
+    def pad(tensor: tf.Tensor) -> tf.Tensor:
+        return tensor if tensor.shape.rank < 2 else at_least_one_step(tensor)
 
-def _at_least_one_step(tensor: tf.Tensor) -> tf.Tensor:
-    """[batch, time] with a time of zero, of empty examples alone, padded to one; any other tensor as it is."""
-    if tensor.shape.rank < 2:
-        return tensor
-    return tf.pad(tensor, [[0, 0], [0, tf.maximum(0, 1 - tf.shape(tensor)[1])]])
+    return batches.map(lambda batch: tf.nest.map_structure(pad, batch))
 
 
 def windows(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from unroll.models.pooling import POOLINGS
 from unroll.models.random import ReplicaSeedGenerator
-from unroll.models.recurrent import CELLS
+from unroll.models.recurrent import RecurrentStack
 from unroll.models.text.vocabulary import PADDING, UNKNOWN
 
 
@@ -77,23 +77,17 @@ class SentimentClassifier(keras.Model):
         self.dropout = dropout
         self.seed_generator = ReplicaSeedGenerator(seed)
         self.embedding = keras.layers.Embedding(vocabulary_size, embedding_size, name="embedding")
-        self.recurrent = []
-        for number in range(layers):
-            options = {
-                "dropout": dropout,
-                "recurrent_dropout": recurrent_dropout,
-                "truncate_gradient": truncate_gradient,
-                "return_sequences": True,
-                "name": f"{cell}_{number}",
-            }
-            # Each direction drops units of its own; left to itself, `Bidirectional` copies the seed.
-            layer, backward = (
-                CELLS[cell](units, go_backwards=reverse, seed=seed + 2 * number + 1 + reverse, **options)
-                for reverse in (False, True)
-            )
-            if bidirectional:
-                layer = keras.layers.Bidirectional(layer, backward_layer=backward, name=layer.name)
-            self.recurrent.append(layer)
+        self.recurrent = RecurrentStack(
+            cell,
+            layers,
+            units,
+            bidirectional=bidirectional,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            truncate_gradient=truncate_gradient,
+            seed=seed,
+            name="recurrent",
+        )
         self.pooling = POOLINGS[pooling](name="pooling")
         self.logits = keras.layers.Dense(classes, dtype="float32", name="logits")
 
@@ -102,9 +96,7 @@ class SentimentClassifier(keras.Model):
         if training and self.word_dropout:
             kept = keras.random.uniform(tf.shape(ids), seed=self.seed_generator) >= self.word_dropout
             ids = tf.where(kept, ids, UNKNOWN)
-        sequences = self.embedding(ids)
-        for layer in self.recurrent:
-            sequences = layer(sequences, mask=mask, training=training)
+        sequences, _ = self.recurrent(self.embedding(ids), mask=mask, training=training)
         pooled = self.pooling(sequences, mask=mask)
         if training and self.dropout:
             pooled = keras.random.dropout(pooled, self.dropout, seed=self.seed_generator)

@@ -287,6 +287,6 @@ def test_logits_are_float32_in_mixed_precision(pooling, rng):
         logits = model(ids)
     finally:
         keras.config.set_dtype_policy("float32")
-    assert model.recurrent[0].compute_dtype == "bfloat16"
+    assert model.recurrent.layers[0].compute_dtype == "bfloat16"
     assert logits.dtype == tf.float32
     np.testing.assert_allclose(logits, expected, atol=0.02)

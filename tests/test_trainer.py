@@ -400,7 +400,7 @@ def test_plateau_lowers_the_learning_rate(options, tmp_path):
 def test_mixed_bfloat16_trains(options, tmp_path):
     config, run = begin(tmp_path, options, precision="mixed_bfloat16", cell="lstm", epochs=6, dropout=0.1)
     model = Trainer(SentimentTask(config, run)).train()
-    assert model.recurrent[0].compute_dtype == "bfloat16"
+    assert model.recurrent.layers[0].compute_dtype == "bfloat16"
     assert {v.dtype for v in model.trainable_variables} == {"float32"}
     epochs = [line for line in metrics_lines(run.path) if "train_loss" in line]
     assert epochs[-1]["train_loss"] < 0.5 < epochs[0]["train_loss"]

@@ -3,7 +3,6 @@
 from unroll.models.recurrent.layer import RecurrentLayer
 from unroll.models.recurrent.lstm import LSTM
 from unroll.models.recurrent.simple_rnn import SimpleRNN
+from unroll.models.recurrent.stack import CELLS, RecurrentStack, States
 
-CELLS: dict[str, type[RecurrentLayer]] = {"lstm": LSTM, "simple_rnn": SimpleRNN}
-
-__all__ = ["CELLS", "LSTM", "RecurrentLayer", "SimpleRNN"]
+__all__ = ["CELLS", "LSTM", "RecurrentLayer", "RecurrentStack", "SimpleRNN", "States"]

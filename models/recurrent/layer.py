@@ -1,6 +1,6 @@
 """What `SimpleRNN` and `LSTM` share: everything but the cell's element-wise part."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -173,10 +173,23 @@ class RecurrentLayer(keras.layers.Layer):
         Returns:
             The output [batch, units] and the new state.
         """
-        h = state[0] if dropout_mask is None else state[0] * dropout_mask
-        z = projected_input + tf.matmul(h, self.weight(self.recurrent_kernel))
-        new_state, _ = self.recurrence.forward(tuple(tf.split(z, self.gates, axis=1)), tuple(state))
-        return new_state[0], new_state
+        return self.stepper()(projected_input, state, dropout_mask)
+
+    def stepper(self) -> Callable[..., tuple[tf.Tensor, tuple[tf.Tensor, ...]]]:
+        """`step` for a loop: called before it, so that the kernel is split by gates once and not at every step."""
+        kernels = tf.split(self.weight(self.recurrent_kernel), self.gates, axis=1)
+
+        def step(
+            projected_input: tf.Tensor, state: Sequence[tf.Tensor], dropout_mask: tf.Tensor | None = None
+        ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
+            h = state[0] if dropout_mask is None else state[0] * dropout_mask
+            projections = tf.split(projected_input, self.gates, axis=-1)
+            # A product for each gate, as in the loop: for a single row it takes a third of the time of the wide one.
+            z = tuple(p + tf.matmul(h, kernel) for p, kernel in zip(projections, kernels, strict=True))
+            new_state, _ = self.recurrence.forward(z, tuple(state))
+            return new_state[0], new_state
+
+        return step
 
     def get_initial_state(self, batch_size: int | tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Zeros, [batch, units] for each state."""

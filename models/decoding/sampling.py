@@ -1,0 +1,181 @@
+"""Sampling: one id after the other, drawn from the distribution of the next."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+# (ids int32 [batch], states) -> (logits float32 [batch, ids], states)
+Step = Callable[[tf.Tensor, Any], tuple[tf.Tensor, Any]]
+
+# The multipliers of SplitMix64 (Steele, Lea and Flood, 2014), as signed numbers.
+_INCREMENT = 0x9E3779B97F4A7C15 - 2**64
+_MIX_1 = 0xBF58476D1CE4E5B9 - 2**64
+_MIX_2 = 0x94D049BB133111EB - 2**64
+
+
+class Sampling(NamedTuple):
+    """How each row is sampled.
+
+    Attributes:
+        temperature: float32 [batch], what the logits are divided by; 0 or less takes the most probable id.
+        top_k: int32 [batch], only the so many most probable ids are drawn; 0 or less: all.
+        top_p: float32 [batch], only the most probable ids that together have this probability are drawn, after top_k
+            (Holtzman et al., 2020, https://arxiv.org/abs/1904.09751), and always one at least; 1 or more: all.
+        seed: int64 [batch]; a row's draws depend on its seed and on nothing else.
+    """
+
+    temperature: tf.Tensor
+    top_k: tf.Tensor
+    top_p: tf.Tensor
+    seed: tf.Tensor
+
+
+def uniform(seed: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+    """Random numbers that are the same wherever and in whatever company they are drawn.
+
+    Args:
+        seed: int64 [batch].
+        draws: number of draws, int32 scalar.
+
+    Returns:
+        float32 [draws, batch], in [0, 1), multiples of 2**-23: times any other float32, still smaller than that.
+    """
+    # SplitMix64 with the mixed seed as its state; the sums and products overflow on purpose.
+    counter = tf.cast(tf.range(1, draws + 1), tf.int64)[:, None]
+    return tf.cast(_shifted_right(_mixed(_mixed(seed) + _INCREMENT * counter), 41), tf.float32) / 2**23
+
+
+def choose(logits: tf.Tensor, sampling: Sampling, drawn: tf.Tensor) -> tf.Tensor:
+    """Draws an id from each row.
+
+    Args:
+        logits: float32 [batch, ids]; -inf where an id is not allowed.
+        sampling: of the rows.
+        drawn: a random number in [0, 1) for each row, float32 [batch].
+
+    Returns:
+        int32 [batch].
+    """
+    greedy = sampling.temperature <= 0
+    top_k = tf.where(greedy, 1, sampling.top_k)
+    probabilities = tf.nn.softmax(logits / tf.where(greedy, 1.0, sampling.temperature)[:, None])
+    probabilities = tf.cond(
+        tf.reduce_any((top_k > 0) | (sampling.top_p < 1)),
+        lambda: probabilities * _most_probable(probabilities, top_k, sampling.top_p),
+        lambda: probabilities,
+    )
+    # The first id up to which more of the mass lies than was drawn.
+    mass = tf.cumsum(probabilities, axis=1)
+    drawn = drawn[:, None] * mass[:, -1:]
+    return tf.reduce_sum(tf.cast(mass <= drawn, tf.int32), axis=1)
+
+
+def _most_probable(probabilities: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor) -> tf.Tensor:
+    """1 for the ids that may be drawn and 0 for the others, float32 [batch, ids]."""
+    width = tf.shape(probabilities)[1]
+    ordered, ids = tf.math.top_k(probabilities, width)
+    ranks = tf.range(width)
+    kept = (top_k[:, None] <= 0) | (ranks < top_k[:, None])
+    ordered = tf.where(kept, ordered, 0.0)
+    before = tf.cumsum(ordered, axis=1, exclusive=True) / tf.reduce_sum(ordered, axis=1, keepdims=True)
+    kept &= (ranks == 0) | (before < top_p[:, None])
+    return tf.gather(tf.cast(kept, tf.float32), tf.argsort(ids), batch_dims=1)
+
+
+def sample(
+    step: Step,
+    logits: tf.Tensor,
+    states: Any,
+    sampling: Sampling,
+    max_length: tf.Tensor,
+    end: int,
+    forbidden: Sequence[int] = (),
+    stop: tf.RaggedTensor | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Writes until every row is done: at its end, its stop sequence or its maximum length.
+
+    Args:
+        step: reads an id and gives the logits of the next.
+        logits: of the first id, float32 [batch, ids].
+        states: for the first step, any nest of tensors.
+        sampling: of the rows.
+        max_length: int32 [batch], ids to write at most.
+        end: the id that ends a row; it is not part of what is written.
+        forbidden: ids that are never written.
+        stop: int32 [batch, (ids)]; a row ends after it has written these, unless they are none.
+
+    Returns:
+        ids, int32 [batch, time], padded with `end`; and float32 [batch], the log probability of the written ids, by the
+        unchanged logits.
+    """
+    batch, width = tf.shape(logits)[0], logits.shape[1]
+    allowed = tf.constant([0.0 if number not in forbidden else -float("inf") for number in range(width)])
+    longest = tf.reduce_max(tf.concat([max_length, [0]], axis=0))
+    drawn = uniform(sampling.seed, longest)
+    recent = () if stop is None else _Recent.none_yet(stop)
+
+    def write(
+        position: tf.Tensor,
+        logits: tf.Tensor,
+        states: Any,
+        done: tf.Tensor,
+        score: tf.Tensor,
+        recent: Any,
+        written: tf.TensorArray,
+    ) -> tuple:
+        ids = choose(logits + allowed, sampling, drawn[position])
+        done |= tf.equal(ids, end)
+        ids = tf.where(done, end, ids)
+        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(ids, logits)
+        score -= tf.where(done, 0.0, loss)
+        done |= position + 1 >= max_length
+        if stop is not None:
+            recent = recent.followed_by(ids)
+            done |= recent.stops()
+        # The last step is made for nothing, which costs less than a branch in every step.
+        logits, states = step(ids, states)
+        return position + 1, logits, states, done, score, recent, written.write(position, ids)
+
+    written = tf.TensorArray(tf.int32, size=longest, element_shape=[None])
+    position, _, _, _, score, _, written = tf.while_loop(
+        lambda position, logits, states, done, *_: (position < longest) & ~tf.reduce_all(done),
+        write,
+        (0, logits, states, max_length <= 0, tf.zeros([batch]), recent, written),
+    )
+    return tf.transpose(written.stack()[:position]), score
+
+
+class _Recent(NamedTuple):
+    """The stop sequence of each row and the ids that it has written last, int32 [batch, longest] both; a shorter
+    stop sequence has -1 in front."""
+
+    stop: tf.Tensor
+    ids: tf.Tensor
+
+    @classmethod
+    def none_yet(cls, stop: tf.RaggedTensor) -> "_Recent":
+        padded = tf.reverse(tf.reverse(stop, [1]).to_tensor(-1), [1])
+        return cls(padded, tf.fill(tf.shape(padded), -1))
+
+    def followed_by(self, ids: tf.Tensor) -> "_Recent":
+        moved = tf.concat([self.ids, ids[:, None]], axis=1)[:, 1:]
+        return _Recent(self.stop, tf.ensure_shape(moved, self.ids.shape))
+
+    def stops(self) -> tf.Tensor:
+        """bool [batch], whether a row has just written its stop sequence."""
+        counts = self.stop >= 0
+        return tf.reduce_all(~counts | tf.equal(self.stop, self.ids), axis=1) & tf.reduce_any(counts, axis=1)
+
+
+def _shifted_right(numbers: tf.Tensor, bits: int) -> tf.Tensor:
+    """The logical shift of an unsigned number; int64 knows the arithmetic one alone."""
+    return tf.bitwise.bitwise_and(
+        tf.bitwise.right_shift(numbers, tf.cast(bits, tf.int64)), 2 ** (64 - bits) - 1
+    )
+
+
+def _mixed(numbers: tf.Tensor) -> tf.Tensor:
+    numbers = tf.bitwise.bitwise_xor(numbers, _shifted_right(numbers, 30)) * _MIX_1
+    numbers = tf.bitwise.bitwise_xor(numbers, _shifted_right(numbers, 27)) * _MIX_2
+    return tf.bitwise.bitwise_xor(numbers, _shifted_right(numbers, 31))

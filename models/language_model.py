@@ -1,0 +1,194 @@
+"""The next-element model: characters in, the distribution of the next character out, at every step."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from unroll.models.random import ReplicaSeedGenerator
+from unroll.models.recurrent import RecurrentStack, States
+
+# Steps that are read at a time, so that a text of any length fits into memory.
+_WINDOW = 1024
+
+
+class Reading(NamedTuple):
+    """What a model knows once it has read some ids.
+
+    Attributes:
+        log_probability: float32 [batch], the sum over all ids but the first of log p(id | the ids before it).
+        logits: float32 [batch, ids], of the id that comes next.
+        states: after the last id.
+    """
+
+    log_probability: tf.Tensor
+    logits: tf.Tensor
+    states: States
+
+
+@keras.saving.register_keras_serializable("unroll")
+class LanguageModel(keras.Model):
+    """Embedding or one-hot vectors, stacked recurrent layers, and a layer of logits.
+
+    Args:
+        vocabulary_size: number of ids.
+        cell: lstm or simple_rnn.
+        layers: number of recurrent layers.
+        units: of each layer.
+        embedding_size: of a character's vector; 0 for one-hot vectors.
+        tie_embeddings: use the embeddings also as the kernel of the logits (Press and Wolf, 2017,
+            https://arxiv.org/abs/1608.05859); needs as many units as a character's vector has numbers.
+        dropout: share of features dropped between the layers, of the embedding and before the logits, the same at all
+            steps of a window (Gal and Ghahramani, 2016, https://arxiv.org/abs/1512.05287).
+        recurrent_dropout: share of h dropped on its way through the recurrent kernel, the same at all steps.
+        seed: of dropout.
+
+    Call arguments:
+        ids: int32 [batch, time].
+        states: to go on from, as a call returned them; None for zeros.
+        mask: bool [batch, time], True for ids that are read; all are without it.
+        training: whether to drop.
+
+    Returns:
+        The logits of the next id after each step, float32 [batch, time, ids], and the states after the last.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        *,
+        cell: str = "lstm",
+        layers: int = 1,
+        units: int = 512,
+        embedding_size: int = 0,
+        tie_embeddings: bool = False,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        if tie_embeddings and embedding_size != units:
+            raise ValueError(
+                f"tie_embeddings needs embedding_size and units to be equal, but they are {embedding_size} and {units}."
+            )
+        self.config = {
+            "vocabulary_size": vocabulary_size,
+            "cell": cell,
+            "layers": layers,
+            "units": units,
+            "embedding_size": embedding_size,
+            "tie_embeddings": tie_embeddings,
+            "dropout": dropout,
+            "recurrent_dropout": recurrent_dropout,
+            "seed": seed,
+        }
+        self.vocabulary_size = vocabulary_size
+        self.embedding = None
+        if embedding_size:
+            self.embedding = keras.layers.Embedding(vocabulary_size, embedding_size, name="embedding")
+        self.recurrent = RecurrentStack(
+            cell,
+            layers,
+            units,
+            dropout=dropout,
+            # Of a one-hot vector the character itself would be dropped.
+            input_dropout=None if embedding_size else 0.0,
+            recurrent_dropout=recurrent_dropout,
+            seed=seed,
+            name="recurrent",
+        )
+        self.dropout = dropout
+        self.seed_generator = ReplicaSeedGenerator(seed)
+        self.output_layer = None
+        if tie_embeddings:
+            self.output_bias = self.add_weight(
+                name="output_bias", shape=(vocabulary_size,), initializer="zeros"
+            )
+        else:
+            self.output_layer = keras.layers.Dense(vocabulary_size, dtype="float32", name="logits")
+
+    def call(
+        self,
+        ids: tf.Tensor,
+        states: States | None = None,
+        mask: tf.Tensor | None = None,
+        training: bool = False,
+    ) -> tuple[tf.Tensor, States]:
+        hidden, states = self.recurrent(self.vectors(ids), states=states, mask=mask, training=training)
+        if training and self.dropout:
+            shape = (tf.shape(hidden)[0], 1, hidden.shape[2])
+            hidden = keras.random.dropout(hidden, self.dropout, noise_shape=shape, seed=self.seed_generator)
+        return self.logits(hidden), states
+
+    def vectors(self, ids: tf.Tensor) -> tf.Tensor:
+        """The vector of each id: int32 [...] -> [..., features]."""
+        if self.embedding is None:
+            return tf.one_hot(ids, self.vocabulary_size, dtype=self.compute_dtype)
+        return self.embedding(ids)
+
+    def logits(self, hidden: tf.Tensor) -> tf.Tensor:
+        """[..., units] -> float32 [..., ids]."""
+        if self.output_layer is not None:
+            return self.output_layer(hidden)
+        kernel = tf.convert_to_tensor(self.embedding.embeddings)
+        flat = tf.matmul(
+            tf.reshape(tf.cast(hidden, tf.float32), [-1, hidden.shape[-1]]), kernel, transpose_b=True
+        )
+        shape = tf.concat([tf.shape(hidden)[:-1], [self.vocabulary_size]], axis=0)
+        logits = tf.reshape(flat + tf.convert_to_tensor(self.output_bias), shape)
+        return tf.ensure_shape(logits, [*hidden.shape[:-1], self.vocabulary_size])
+
+    def read(self, ids: tf.Tensor, lengths: tf.Tensor, states: States | None = None) -> Reading:
+        """Reads texts of any length, a window at a time, without a gradient.
+
+        Args:
+            ids: int32 [batch, time], at least one step.
+            lengths: int32 [batch], the number of ids to read in each row, from the first on; at least 1.
+            states: to go on from; None for zeros.
+        """
+        batch, time = tf.unstack(tf.shape(ids))
+        window = tf.minimum(time, _WINDOW)
+        windows = -(-time // window)
+        # One more for what comes after the last window.
+        ids = tf.pad(ids, [[0, 0], [0, windows * window + 1 - time]])
+        positions = tf.range(window)
+
+        def read_window(number: tf.Tensor, total: tf.Tensor, last: tf.Tensor, states: States) -> tuple:
+            first = number * window
+            inputs, targets = ids[:, first : first + window], ids[:, first + 1 : first + window + 1]
+            left = (lengths - first)[:, None]
+            is_read, is_scored = positions < left, positions + 1 < left
+            logits, states = self(inputs, states=states, mask=is_read)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+            total -= tf.reduce_sum(tf.where(is_scored, losses, 0.0), axis=1)
+            # A masked step repeats the output of the last real one.
+            last = tf.where(is_read[:, :1], logits[:, -1], last)
+            return number + 1, total, last, states
+
+        initial = (
+            0,
+            tf.zeros([batch]),
+            tf.zeros([batch, self.vocabulary_size]),
+            states or self.recurrent.get_initial_state(batch),
+        )
+        _, total, last, states = tf.while_loop(lambda number, *_: number < windows, read_window, initial)
+        return Reading(total, last, states)
+
+    def stepper(self) -> Callable[[tf.Tensor, States], tuple[tf.Tensor, States]]:
+        """One step, for a loop that it is called before: a function from ids, int32 [batch], and the states to the
+        logits of the next id, float32 [batch, ids], and the new states."""
+        # What each id adds to the gates of the lowest layer is the same at every step.
+        projected = self.recurrent.project(self.vectors(tf.range(self.vocabulary_size)))
+        recurrent_step = self.recurrent.stepper()
+
+        def step(ids: tf.Tensor, states: States) -> tuple[tf.Tensor, States]:
+            hidden, states = recurrent_step(tf.gather(projected, ids), states)
+            return self.logits(hidden), states
+
+        return step
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | self.config

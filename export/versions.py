@@ -1,8 +1,52 @@
-"""The versions of a model: subdirectories whose names are numbers."""
+"""The versions of a model: subdirectories whose names are numbers, each with a description of what is in it."""
 
+import json
+import os
 from pathlib import Path
+from typing import Any
+
+from unroll.export.errors import UserError
 
 
 def versions(directory: Path) -> list[int]:
     """The numbers of the versions in a model's directory, in no order."""
     return [int(path.name) for path in directory.iterdir() if path.name.isdecimal() and path.is_dir()]
+
+
+def newest_version(path: str | os.PathLike[str]) -> Path:
+    """The directory of the newest version of a model; a version's own directory as it is.
+
+    Raises:
+        UserError: if there is none.
+    """
+    path = Path(path)
+    if (path / "saved_model.pb").exists():
+        return path
+    numbers = versions(path) if path.is_dir() else []
+    if not numbers:
+        raise UserError(
+            f"{path} holds no exported model; give the directory that `unroll export --output` wrote."
+        )
+    return path / str(max(numbers))
+
+
+def describe(version: Path) -> dict[str, Any]:
+    """What `unroll export` wrote about a version: its `application`, and `golden`, example requests with answers.
+
+    Raises:
+        UserError: if it was not written by `unroll export`.
+    """
+    try:
+        description = json.loads((version / "assets.extra" / "unroll.json").read_text(encoding="utf-8"))
+        description["application"], description["golden"]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{version} is not a model made by `unroll export` ({error}).") from error
+    return description
+
+
+def application_of(path: str | os.PathLike[str]) -> str | None:
+    """The application of a model; None if there is no model."""
+    try:
+        return describe(newest_version(path))["application"]
+    except UserError:
+        return None

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from unroll.tasks.task import Task
 
 # Name on the command line -> package with the modules `config` (no TensorFlow) and `task`.
-APPLICATIONS = {"sentiment": "unroll.tasks.sentiment"}
+APPLICATIONS = {
+    "sentiment": "unroll.tasks.sentiment",
+    "language_modeling": "unroll.tasks.language_modeling",
+}
 
 
 def config_class(application: str) -> type[TrainingConfig]:
@@ -23,6 +26,11 @@ def config_class(application: str) -> type[TrainingConfig]:
     if application not in APPLICATIONS:
         raise UserError(f"There is no task {application!r}; choose one of {', '.join(APPLICATIONS)}.")
     return importlib.import_module(f"{APPLICATIONS[application]}.config").CONFIG
+
+
+def predict_class(application: str) -> type:
+    """The options of `unroll predict` with a model of an application."""
+    return importlib.import_module(f"{APPLICATIONS[application]}.config").PREDICT
 
 
 def task_class(application: str) -> type["Task"]:

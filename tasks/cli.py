@@ -3,12 +3,15 @@
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from absl import flags
 
 from unroll.export.errors import UserError
+from unroll.export.versions import application_of
 from unroll.tasks import applications, options
 
+_HELP = frozenset({"--help", "-h"})
 _USAGE = """\
 usage: unroll COMMAND [flags]
 
@@ -18,7 +21,8 @@ usage: unroll COMMAND [flags]
   unroll predict --model=EXPORTS/NAME [--input=FILE|-] [TEXT ...]   one JSON object a line
 
 TASK is one of: {tasks}.
-`unroll COMMAND --help` lists the flags of a command, `unroll train TASK --help` those of a task.
+`unroll COMMAND --help` lists the flags of a command, `unroll train TASK --help` those of a task;
+`evaluate --workdir=RUN` and `predict --model=MODEL` have flags of their task, too.
 """
 
 
@@ -72,25 +76,27 @@ def _train(arguments: list[str]) -> int:
         raise UserError(f"train needs a task; choose one of {', '.join(applications.APPLICATIONS)}.")
     task, *rest = arguments
     config_class = applications.config_class(task)
+    fields = options.of(config_class)
     values = flags.FlagValues()
     flags.DEFINE_string("workdir", None, "run directory", flag_values=values)
     flags.DEFINE_string("preset", None, f"one of {', '.join(applications.presets(task))}", flag_values=values)
-    options.define_flags(config_class, values)
+    options.define_flags(fields, values)
     if _asks_for_help(rest):
         names = ", ".join(applications.presets(task))
         print(f"unroll train {task} --workdir=RUN\n\n  --preset=NAME\n      one of: {names}")
-        print("  --flagfile=FILE\n      flags from a file, one a line\n" + options.help_text(config_class))
+        print("  --flagfile=FILE\n      flags from a file, one a line\n" + options.help_text(fields))
         return 0
     _parse(values, _with_preset(task, rest), f"unroll train {task}", positional=False)
     workdir = _required(values, "workdir", f"train {task}")
-    config = options.from_flags(config_class, values)
+    given = options.given(fields, values)
+    config = config_class(**given)
     import tensorflow as tf
 
     from unroll.tasks import commands
     from unroll.tasks.training.trainer import DivergenceError
 
     try:
-        commands.train(task, config, options.given(config_class, values), workdir)
+        commands.train(task, config, given.keys(), workdir)
     except DivergenceError as error:
         print(f"unroll: {error}", file=sys.stderr)
         return 1
@@ -106,32 +112,36 @@ def _evaluate(arguments: list[str]) -> None:
     found = _flags(
         arguments,
         "evaluate",
-        workdir=(None, "run directory"),
-        split=("test", "train, validation or test"),
-        output=(None, "JSON file; by default metrics.json in the run directory"),
-        test_data=(None, "file to test on, where the run has no test data or other data is wanted"),
+        {
+            "workdir": (None, "run directory"),
+            "split": ("test", "train, validation or test"),
+            "output": (None, "JSON file; by default metrics.json in the run directory"),
+        },
+        options_of=lambda given: _evaluation_options(given.workdir),
     )
     if found is None:
         return
-    values, _ = found
+    values, _, changed = found
     workdir = _required(values, "workdir", "evaluate")
     if values.split not in ("train", "validation", "test"):
         raise UserError(f"There is no split {values.split!r}; choose train, validation or test.")
     from unroll.tasks import commands
 
-    commands.evaluate(workdir, values.split, values.output, values.test_data)
+    commands.evaluate(workdir, values.split, values.output, changed)
 
 
 def _export(arguments: list[str]) -> int:
     found = _flags(
         arguments,
         "export",
-        workdir=(None, "run directory"),
-        output=(None, "directory for the versions of the model; its name is the model's"),
+        {
+            "workdir": (None, "run directory"),
+            "output": (None, "directory for the versions of the model; its name is the model's"),
+        },
     )
     if found is None:
         return 0
-    values, _ = found
+    values, _, _ = found
     workdir, output = _required(values, "workdir", "export"), _required(values, "output", "export")
     from unroll.export.verify import VerificationError
     from unroll.tasks import commands
@@ -148,13 +158,16 @@ def _predict(arguments: list[str]) -> None:
     found = _flags(
         arguments,
         "predict",
+        {
+            "model": (None, "directory of an exported model"),
+            "input": (None, "file with one text a line; - is standard input"),
+        },
+        options_of=lambda given: _predict_options(given.model),
         positional=True,
-        model=(None, "directory of an exported model"),
-        input=(None, "file with one text a line; - is standard input"),
     )
     if found is None:
         return
-    values, texts = found
+    values, texts, changed = found
     model = _required(values, "model", "predict")
     # What is not UTF-8 on the command line comes as surrogates, which no output can hold.
     texts = [os.fsencode(text).decode("utf-8", "replace") for text in texts]
@@ -162,7 +175,7 @@ def _predict(arguments: list[str]) -> None:
         raise UserError("predict was given texts and --input; give one of them.")
     from unroll.tasks import commands
 
-    commands.predict(model, texts or _lines(values.input or "-"))
+    commands.predict(model, texts or _lines(values.input or "-"), changed)
 
 
 _COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
@@ -174,22 +187,60 @@ _COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
 
 
 def _asks_for_help(arguments: list[str]) -> bool:
-    return "--help" in arguments or "-h" in arguments
+    return not _HELP.isdisjoint(arguments)
 
 
 def _flags(
-    arguments: list[str], command: str, positional: bool = False, **definitions: tuple[str | None, str]
-) -> tuple[flags.FlagValues, list[str]] | None:
-    """Parsed string flags and what is not a flag; None if help was asked for and given."""
-    values = flags.FlagValues()
+    arguments: list[str],
+    command: str,
+    definitions: dict[str, tuple[str | None, str]],
+    options_of: Callable[[flags.FlagValues], options.Options | None] = lambda given: None,
+    positional: bool = False,
+) -> tuple[flags.FlagValues, list[str], dict[str, Any]] | None:
+    """Parses the flags of a command.
+
+    Args:
+        arguments: after the command.
+        command: its name.
+        definitions: default and help of its own flags, all strings.
+        options_of: the options of the application that its own flags lead to; None if they do not.
+        positional: whether there may be more than flags.
+
+    Returns:
+        The flags, what is not a flag, and the options that were given; None if help was asked for and given.
+    """
+    own, values = flags.FlagValues(), flags.FlagValues()
     for name, (default, help_line) in definitions.items():
-        flags.DEFINE_string(name, default, help_line, flag_values=values)
+        for target in (own, values):
+            flags.DEFINE_string(name, default, help_line, flag_values=target)
+    own.set_gnu_getopt()
+    own(["unroll", *(a for a in arguments if a not in _HELP)], known_only=True)
+    more = options_of(own)
+    if more:
+        options.define_flags(more, values)
     if _asks_for_help(arguments):
         print(f"unroll {command}")
         for name, (default, help_line) in definitions.items():
             print(f"  --{name}{f' (default {default})' if default else ''}\n      {help_line}")
+        if more:
+            print(options.help_text(more))
         return None
-    return values, _parse(values, arguments, f"unroll {command}", positional)
+    rest = _parse(values, arguments, f"unroll {command}", positional)
+    return values, rest, options.given(more, values) if more else {}
+
+
+def _evaluation_options(workdir: str | None) -> options.Options | None:
+    from unroll.tasks.training.run_directory import RunDirectory
+
+    if not workdir or not RunDirectory(workdir).exists():
+        return None
+    application, _ = RunDirectory(workdir).read_config()
+    return options.of(applications.config_class(application), lambda field: field.metadata["evaluation"])
+
+
+def _predict_options(model: str | None) -> options.Options | None:
+    application = application_of(model) if model else None
+    return options.of(applications.predict_class(application)) if application else None
 
 
 def _parse(values: flags.FlagValues, arguments: list[str], program: str, positional: bool) -> list[str]:

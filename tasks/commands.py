@@ -3,11 +3,13 @@
 import dataclasses
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from unroll.export.errors import UserError
-from unroll.tasks.applications import task_class
+from unroll.tasks.applications import predict_class, task_class
 from unroll.tasks.training.config import TrainingConfig
 from unroll.tasks.training.run_directory import RunDirectory, write_json
 
@@ -36,24 +38,25 @@ def train(application: str, config: TrainingConfig, given: set[str], workdir: st
     print(f"Trained. The weights of the best epoch are in {run.best_weights}.")
 
 
-def evaluate(workdir: str, split: str, output: str | None, test_data: str | None = None) -> None:
+def evaluate(workdir: str, split: str, output: str | None, changed: Mapping[str, Any]) -> None:
     """Measures the best weights of a run, prints a table and writes JSON.
 
     Args:
         workdir: the run directory.
         split: train, validation or test.
         output: the JSON file; by default metrics.json in the run directory.
-        test_data: a file to test on, whatever the run was trained on.
+        changed: options of the run that are to be others here.
     """
     path = Path(output) if output else Path(workdir) / "metrics.json"
     if path.is_dir():
         raise UserError(f"--output={path} is a directory; give the name of a JSON file.")
     task, model = _trained(workdir)
-    if test_data is not None:
-        task.config = dataclasses.replace(
-            task.config, dataset="files", train_data=task.config.train_data or test_data, test_data=test_data
-        )
-    evaluation = task.evaluate(model, split)
+    if "test_data" in changed:
+        # A file to test on, whatever the run was trained on.
+        train_data = task.config.train_data or changed["test_data"]
+        changed = dict(changed) | {"dataset": "files", "train_data": train_data}
+    task.config = dataclasses.replace(task.config, **changed)
+    evaluation = task.report(model, split)
     write_json(path, evaluation.metrics | {"split": split} | evaluation.details)
     print(f"{split} part of {task.config.dataset}: {evaluation.report}\n\nWritten to {path}.")
 
@@ -67,14 +70,26 @@ def export(workdir: str, output: str) -> None:
     print(f"Exported and verified: {version}")
 
 
-def predict(model: str, lines: Iterable[str]) -> None:
-    """Prints a JSON object for each line of input."""
+def predict(model: str, lines: Iterable[str], changed: Mapping[str, Any]) -> None:
+    """Prints a JSON object for each line of input; or, on a terminal, what a model writes while it writes.
+
+    Args:
+        model: directory of an exported model.
+        lines: of input.
+        changed: the `PREDICT` options of the application that are not to have their default.
+    """
     import unroll.export
     from unroll.tasks.datasets.batching import windows
 
     loaded = unroll.export.load(model)
+    options = dataclasses.asdict(predict_class(loaded.application)(**changed))
+    if loaded.streams and sys.stdout.isatty():
+        for line in lines:
+            for piece in chain([line], loaded.stream(line, **options), ["\n"]):
+                print(piece, end="", flush=True)
+        return
     for batch in windows(lines, _PREDICT_BATCH):
-        for result in loaded.predict(batch):
+        for result in loaded.predict(batch, **options):
             print(json.dumps(result._asdict(), ensure_ascii=False))
         sys.stdout.flush()
 

@@ -4,11 +4,10 @@ import dataclasses
 import os
 import types
 import typing
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from absl import flags
-
-T = TypeVar("T")
 
 
 def option(
@@ -20,6 +19,7 @@ def option(
     maximum: float | None = None,
     resumable: bool = False,
     is_path: bool = False,
+    evaluation: bool = False,
 ) -> Any:
     """A field of a configuration, and so a flag.
 
@@ -30,6 +30,7 @@ def option(
         minimum, maximum: bounds of a number, included.
         resumable: whether a run may be resumed with another value.
         is_path: a relative path is made absolute, so that later commands find it from any directory.
+        evaluation: whether `unroll evaluate` takes it, too.
     """
     metadata = {
         "help": help,
@@ -38,15 +39,32 @@ def option(
         "maximum": maximum,
         "resumable": resumable,
         "is_path": is_path,
+        "evaluation": evaluation,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def define_flags(config_class: type, values: flags.FlagValues) -> None:
-    """Defines a flag for every field of a configuration."""
+class Option(NamedTuple):
+    """A field of a configuration, with its type."""
+
+    field: dataclasses.Field
+    kind: type
+
+
+Options = list[Option]
+
+
+def of(config_class: type, chosen: Callable[[dataclasses.Field], bool] = lambda field: True) -> Options:
+    """The fields of a configuration, or some of them."""
     hints = typing.get_type_hints(config_class)
-    for field in dataclasses.fields(config_class):
-        kind, meta = _plain_type(hints[field.name]), field.metadata
+    fields = dataclasses.fields(config_class)
+    return [Option(field, _plain_type(hints[field.name])) for field in fields if chosen(field)]
+
+
+def define_flags(options: Options, values: flags.FlagValues) -> None:
+    """Defines a flag for every option."""
+    for field, kind in options:
+        meta = field.metadata
         arguments = (field.name, field.default, meta["help"])
         bounds = {"lower_bound": meta["minimum"], "upper_bound": meta["maximum"], "flag_values": values}
         if meta["choices"]:
@@ -61,30 +79,23 @@ def define_flags(config_class: type, values: flags.FlagValues) -> None:
             flags.DEFINE_string(*arguments, flag_values=values)
 
 
-def from_flags(config_class: type[T], values: flags.FlagValues) -> T:
-    """The configuration that the parsed flags give."""
+def given(options: Options, values: flags.FlagValues) -> dict[str, Any]:
+    """What the command line or a flag file names, by name."""
     found = {}
-    for field in dataclasses.fields(config_class):
-        value = values[field.name].value
-        found[field.name] = os.path.abspath(value) if value and field.metadata["is_path"] else value
-    return config_class(**found)
+    for field, _ in options:
+        flag = values[field.name]
+        if flag.present:
+            is_path = flag.value and field.metadata["is_path"]
+            found[field.name] = os.path.abspath(flag.value) if is_path else flag.value
+    return found
 
 
-def given(config_class: type, values: flags.FlagValues) -> set[str]:
-    """The fields that the command line or a flag file names."""
-    return {field.name for field in dataclasses.fields(config_class) if values[field.name].present}
-
-
-def help_text(config_class: type) -> str:
+def help_text(options: Options) -> str:
     """A line for each flag: name, default, meaning."""
     lines = []
-    for field in dataclasses.fields(config_class):
+    for field, kind in options:
         choices = field.metadata["choices"]
-        value = (
-            "|".join(choices)
-            if choices
-            else _plain_type(typing.get_type_hints(config_class)[field.name]).__name__
-        )
+        value = "|".join(choices) if choices else kind.__name__
         default = "" if field.default is None else f" (default {field.default})"
         lines.append(f"  --{field.name}={value}{default}\n      {field.metadata['help']}")
     return "\n".join(lines)

@@ -63,6 +63,11 @@ class Task(abc.ABC):
 
     @property
     @abc.abstractmethod
+    def has_validation(self) -> bool:
+        """Whether there is a validation part; without one the weights of the last epoch are the best."""
+
+    @property
+    @abc.abstractmethod
     def train_examples(self) -> int:
         """Number of training examples."""
 
@@ -80,13 +85,35 @@ class Task(abc.ABC):
             fixed_shapes: keep the number of different shapes small, for a compiler.
         """
 
+    def initial_carry(self, model: keras.Model) -> Any:
+        """What goes from batch to batch, in the order of the rows: a nest of tensors [rows, ...], nothing by default.
+
+        It is saved with each checkpoint, and no gradient flows through it.
+        """
+        del model
+        return ()
+
     @abc.abstractmethod
-    def loss(self, model: keras.Model, batch: Batch, training: bool) -> Loss:
-        """The loss of a batch, or of some of its rows."""
+    def loss(self, model: keras.Model, batch: Batch, training: bool, carry: Any = ()) -> tuple[Loss, Any]:
+        """The loss of a batch, or of some of its rows.
+
+        Args:
+            model: of `build_model`.
+            batch: of `batches`, or some of its rows.
+            training: whether to drop.
+            carry: of the same rows, what the batch before returned.
+
+        Returns:
+            The loss, and the carry for the next batch.
+        """
 
     @abc.abstractmethod
     def evaluate(self, model: keras.Model, split: str) -> Evaluation:
-        """Measures a model on the validation or test part."""
+        """Measures a model on the validation or test part, as often as each epoch."""
+
+    def report(self, model: keras.Model, split: str) -> Evaluation:
+        """What `unroll evaluate` tells; it may take longer than `evaluate`."""
+        return self.evaluate(model, split)
 
     @abc.abstractmethod
     def bundle(self, model: keras.Model) -> Bundle:

@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from unroll.export.errors import UserError
+from unroll.tasks.datasets.splits import SPLITS
 
 # Data sets made here, and the module that registers each; they need no network.
-EMBEDDED = {"unroll_reviews": "unroll.tasks.datasets.reviews"}
+EMBEDDED = {
+    "unroll_reviews": "unroll.tasks.datasets.reviews",
+    "unroll_python": "unroll.tasks.datasets.python_sources",
+}
 
 
 @functools.cache
@@ -46,6 +50,18 @@ def builder(name: str) -> Any:
             f"The data set {name!r} cannot be fetched ({_first_line(error)}); {alternatives}."
         ) from error
     return found
+
+
+def available_splits(name: str) -> list[str]:
+    """Which of train, validation and test a data set has.
+
+    Raises:
+        UserError: if it has nothing to train on.
+    """
+    available = builder(name).info.splits
+    if "train" not in available:
+        raise UserError(f"The data set {name!r} has no train split; it has {', '.join(available)}.")
+    return [split for split in SPLITS if split in available]
 
 
 def read_features(name: str, split: str, features: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:

@@ -4,6 +4,7 @@ Written once, when a run begins. They make an epoch's order random however the d
 in memory; they let a pipeline be resumed in mid-epoch; and they keep a run independent of what becomes of its source.
 """
 
+import math
 import os
 import random
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,13 @@ import numpy as np
 import tensorflow as tf
 
 _PATTERN = "examples-*.tfrecord"
+# Files that are written at the same time.
+_MOST_SHARDS = 256
+
+
+def shards_for(examples: int, buffer: int) -> int:
+    """How many shards let a buffer of so many examples mix each of them well."""
+    return min(_MOST_SHARDS, math.ceil(examples / buffer))
 
 
 def write_shards(

@@ -25,8 +25,11 @@ class Splits:
         self, parts: Mapping[str, Callable[[], Iterable[Any]]], fractions: Mapping[str, float], seed: int
     ) -> None:
         self.parts = parts
-        self.fractions = {name: share for name, share in fractions.items() if name not in parts}
+        self.fractions = {name: share for name, share in fractions.items() if share and name not in parts}
         self.seed = seed
+
+    def __contains__(self, split: str) -> bool:
+        return split in self.parts or split in self.fractions
 
     def read(self, split: str) -> Iterator[Any]:
         """The examples of a part, in the order of the data.
@@ -34,10 +37,10 @@ class Splits:
         Raises:
             UserError: if the data set has no such part and none is cut for it, or nothing falls to the part.
         """
-        if split in self.parts and (split != "train" or not any(self.fractions.values())):
+        if split in self.parts and (split != "train" or not self.fractions):
             yield from self.parts[split]()
             return
-        if split not in self.parts and not self.fractions.get(split):
+        if split not in self:
             raise UserError(
                 f"The data has no {split} part; name one with --{split}_data (--dataset=files), or cut one "
                 f"from the training data with --{split}_fraction."

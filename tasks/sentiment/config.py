@@ -3,11 +3,11 @@
 import dataclasses
 
 from unroll.tasks.options import option
-from unroll.tasks.training.config import TrainingConfig
+from unroll.tasks.training.config import RecurrentConfig, TrainingConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class SentimentConfig(TrainingConfig):
+class SentimentConfig(RecurrentConfig, TrainingConfig):
     """Text in, label out."""
 
     dataset: str = option(
@@ -22,8 +22,6 @@ class SentimentConfig(TrainingConfig):
     min_count: int = option(2, "times that a token must occur in the training data to be known", minimum=1)
     max_length: int = option(400, "tokens read of a text; the rest is cut", minimum=1)
 
-    cell: str = option("lstm", "the recurrence", choices=("lstm", "simple_rnn"))
-    layers: int = option(1, "recurrent layers", minimum=1)
     units: int = option(128, "units of each layer and direction", minimum=1)
     embedding_size: int = option(128, "size of a token's vector", minimum=1)
     bidirectional: bool = option(True, "read the text from both ends")
@@ -31,7 +29,6 @@ class SentimentConfig(TrainingConfig):
     dropout: float = option(
         0.5, "share of features dropped, the same at all steps of a text", minimum=0, maximum=0.95
     )
-    recurrent_dropout: float = option(0.0, "share of recurrent units dropped", minimum=0, maximum=0.95)
     word_dropout: float = option(0.0, "share of tokens hidden in training", minimum=0, maximum=0.95)
     truncate_gradient: int | None = option(
         None,
@@ -40,4 +37,10 @@ class SentimentConfig(TrainingConfig):
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class ClassificationConfig:
+    """`unroll predict` has nothing to choose here."""
+
+
 CONFIG = SentimentConfig
+PREDICT = ClassificationConfig

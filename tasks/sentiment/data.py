@@ -4,9 +4,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
-from unroll.export.errors import UserError
 from unroll.tasks.datasets import public
-from unroll.tasks.datasets.splits import SPLITS, Splits
+from unroll.tasks.datasets.splits import Splits
 from unroll.tasks.datasets.tables import read_table
 from unroll.tasks.sentiment.config import SentimentConfig
 
@@ -30,16 +29,10 @@ def read_splits(config: SentimentConfig) -> Splits:
         files = {"train": config.train_data, "validation": config.validation_data, "test": config.test_data}
         parts = {split: partial(read_table, path, columns) for split, path in files.items() if path}
     else:
-        available = public.builder(config.dataset).info.splits
         parts = {
             split: partial(public.read_features, config.dataset, split, columns)
-            for split in SPLITS
-            if split in available
+            for split in public.available_splits(config.dataset)
         }
-        if "train" not in parts:
-            raise UserError(
-                f"The data set {config.dataset!r} has no train split; it has {', '.join(available)}."
-            )
     fractions = {"test": config.test_fraction, "validation": config.validation_fraction}
     return Splits({split: _examples(read) for split, read in parts.items()}, fractions, config.seed)
 

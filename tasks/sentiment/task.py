@@ -1,11 +1,10 @@
 """Sentiment analysis as the trainer, the evaluator and the exporter see it."""
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -16,7 +15,7 @@ from unroll.export.errors import UserError
 from unroll.models.sentiment import SentimentClassifier
 from unroll.models.text import TextEncoder
 from unroll.tasks.datasets.batching import batch_by_tokens, windows
-from unroll.tasks.datasets.shards import read_shards, write_shards
+from unroll.tasks.datasets.shards import read_shards, shards_for, write_shards
 from unroll.tasks.datasets.splits import Splits
 from unroll.tasks.sentiment.config import SentimentConfig
 from unroll.tasks.sentiment.data import Example, read_splits
@@ -29,8 +28,6 @@ from unroll.tasks.training.run_directory import replacing, write_json
 _WINDOW = 1024
 # The validation part, a JSON line for each example: what a run is judged by does not change while it trains.
 _VALIDATION = "validation.jsonl"
-# Files that are written at the same time.
-_MOST_SHARDS = 256
 
 
 class SentimentTask(Task):
@@ -77,9 +74,14 @@ class SentimentTask(Task):
             folder.mkdir()
             with (folder / _VALIDATION).open("w", encoding="utf-8") as file:
                 # ASCII with escapes, which hold any text.
-                file.writelines(json.dumps(example) + "\n" for example, _ in self._labelled("validation"))
-            shards = min(_MOST_SHARDS, math.ceil(labels.total() / config.shuffle_buffer))
+                examples = self._labelled("validation") if self.has_validation else ()
+                file.writelines(json.dumps(example) + "\n" for example, _ in examples)
+            shards = shards_for(labels.total(), config.shuffle_buffer)
             write_shards(self._encoded("train"), folder, shards, config.seed)
+
+    @property
+    def has_validation(self) -> bool:
+        return "validation" in self.splits
 
     @property
     def train_examples(self) -> int:
@@ -117,14 +119,15 @@ class SentimentTask(Task):
             fixed_shapes,
         )
 
-    def loss(self, model: keras.Model, batch: Batch, training: bool) -> Loss:
+    def loss(self, model: keras.Model, batch: Batch, training: bool, carry: Any = ()) -> tuple[Loss, Any]:
         logits = model(batch["ids"], training=training)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch["label"], logits)
-        return Loss(
+        loss = Loss(
             total=tf.reduce_sum(losses),
             weight=tf.cast(tf.size(losses), tf.float32),
             tokens=tf.reduce_sum(tf.cast(batch["ids"] > 0, tf.float32)),
         )
+        return loss, carry
 
     def evaluate(self, model: keras.Model, split: str) -> Evaluation:
         return evaluate(model, self._labelled(split), self.encoder, self.labels, self.config.batch_tokens)
@@ -151,7 +154,7 @@ class SentimentTask(Task):
 
     def _examples(self, split: str) -> Iterator[Example]:
         stored = self.run.data / _VALIDATION
-        if split == "validation" and stored.exists():
+        if split == "validation" and self.has_validation and stored.exists():
             with stored.open(encoding="utf-8") as file:
                 yield from (Example(*json.loads(line)) for line in file)
         else:

@@ -15,7 +15,7 @@ class DataConfig:
     )
     train_data: str | None = option(None, "training data, with --dataset=files", is_path=True)
     validation_data: str | None = option(None, "validation data, with --dataset=files", is_path=True)
-    test_data: str | None = option(None, "test data, with --dataset=files", is_path=True)
+    test_data: str | None = option(None, "test data, with --dataset=files", is_path=True, evaluation=True)
     validation_fraction: float = option(
         0.05,
         "share of the training data to validate on where there is no validation data",
@@ -109,3 +109,12 @@ class TrainingConfig(DataConfig):
             )
         if self.validation_fraction + self.test_fraction > 0.9:
             raise UserError("--validation_fraction and --test_fraction leave less than a tenth to train on.")
+
+
+@dataclasses.dataclass(frozen=True)
+class RecurrentConfig:
+    """The recurrent layers of a model, whatever the application."""
+
+    cell: str = option("lstm", "the recurrence", choices=("lstm", "simple_rnn"))
+    layers: int = option(1, "recurrent layers", minimum=1)
+    recurrent_dropout: float = option(0.0, "share of recurrent units dropped", minimum=0, maximum=0.95)

@@ -46,12 +46,13 @@ class Progress:
         """Mean training loss in this epoch so far."""
         return self.loss_total / max(self.loss_weight, 1e-9)
 
-    def end_epoch(self, config: TrainingConfig, monitored: float, best: Literal["min", "max"]) -> bool:
-        """Counts an epoch; whether its `--monitor` value is the best so far, the smallest or the largest."""
+    def end_epoch(self, config: TrainingConfig, monitored: float | None, best: Literal["min", "max"]) -> bool:
+        """Counts an epoch; whether its `--monitor` value is the best so far, the smallest or the largest. Without a
+        value the last epoch is the best."""
         self.epoch += 1
         self.examples, self.loss_total, self.loss_weight = 0, 0.0, 0.0
         sign = -1 if best == "min" else 1
-        is_best = self.best is None or sign * monitored > sign * self.best
+        is_best = monitored is None or self.best is None or sign * monitored > sign * self.best
         if is_best:
             self.best, self.best_epoch = monitored, self.epoch
             self.epochs_since_best = self.epochs_on_plateau = 0

@@ -10,7 +10,7 @@ from unroll.tasks.training.step import TrainingStep
 
 
 class TrainingState:
-    """Model, optimiser, averaged weights, random state, and the place in the data.
+    """Model, optimiser, averaged weights, random state, what goes from batch to batch, and the place in the data.
 
     Args:
         task: the application.
@@ -30,12 +30,19 @@ class TrainingState:
             self.average = None
             if config.average_decay:
                 self.average = WeightAverage(self.model.trainable_variables, config.average_decay)
+            carry = tf.nest.map_structure(
+                lambda tensor: tf.Variable(tensor, trainable=False), task.initial_carry(self.model)
+            )
         averages = {"average": self.average} if self.average else {}
         # Seeds are among `variables` but not `weights`, and TensorFlow does not find them in the model.
         weights = {id(weight) for weight in self.model.weights}
         random_state = [v.value for v in self.model.variables if id(v) not in weights]
         self.tensors = tf.train.Checkpoint(
-            model=self.model, optimizer=self.optimizer, random_state=random_state, **averages
+            model=self.model,
+            optimizer=self.optimizer,
+            random_state=random_state,
+            carry=tf.nest.flatten(carry),
+            **averages,
         )
         self.begin_epoch(epoch)
         self.step = TrainingStep(
@@ -45,6 +52,7 @@ class TrainingState:
             strategy,
             Clipping(config.clipvalue, config.clipnorm, config.global_clipnorm),
             self.average,
+            carry,
             self._batches.element_spec,
             jit_compile,
         )

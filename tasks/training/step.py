@@ -37,6 +37,7 @@ class TrainingStep:
         strategy: any `tf.distribute` strategy.
         clipping: of the gradients.
         average: of the weights, or None.
+        carry: what goes from batch to batch, a nest of variables.
         element_spec: of a batch.
         jit_compile: compile forward and backward pass with XLA, once for each shape of batch.
     """
@@ -49,6 +50,7 @@ class TrainingStep:
         strategy: tf.distribute.Strategy,
         clipping: Clipping,
         average: WeightAverage | None,
+        carry: Any,
         element_spec: Any,
         jit_compile: bool,
     ) -> None:
@@ -58,6 +60,7 @@ class TrainingStep:
         self._strategy = strategy
         self._clipping = clipping
         self._average = average
+        self._carry = carry
         self._jit_compile = jit_compile
         self._shapes: set[tuple] = set()
         self._gradients = self._replica_gradients
@@ -78,30 +81,35 @@ class TrainingStep:
         more than one is a loss of time."""
         return len(self._shapes) if self._jit_compile else self._step.experimental_get_tracing_count()
 
-    def _replica_gradients(self, batch: Batch) -> tuple[Loss, list[tf.Tensor]]:
+    def _replica_gradients(self, batch: Batch, carry: Any) -> tuple[Loss, list[tf.Tensor], Any]:
         variables = [v.value for v in self._model.trainable_variables]
         with tf.GradientTape() as tape:
-            loss = self._task.loss(self._model, batch, training=True)
+            loss, carry = self._task.loss(self._model, batch, training=True, carry=carry)
             objective = loss.total
             if self._model.losses:
                 # Divided by the weight of all replicas later on.
                 objective += loss.weight * tf.add_n(self._model.losses)
         gradients = tape.gradient(objective, variables, unconnected_gradients="zero")
         # Embeddings give sparse slices, whose norm is wrong where a row occurs twice.
-        return loss, [tf.convert_to_tensor(g) for g in gradients]
+        return loss, [tf.convert_to_tensor(g) for g in gradients], carry
 
-    def _replica_step(self, batch: Batch) -> tuple[Loss, list[tf.Tensor]]:
+    def _replica_step(self, batch: Batch, carry: Any) -> tuple[Loss, list[tf.Tensor], Any]:
         context = tf.distribute.get_replica_context()
         replicas = context.num_replicas_in_sync
         if replicas > 1:
             first = context.replica_id_in_sync_group
-            batch = tf.nest.map_structure(lambda rows: rows[first::replicas], batch)
-        return self._gradients(batch)
+            batch, carry = tf.nest.map_structure(lambda rows: rows[first::replicas], (batch, carry))
+        return self._gradients(batch, carry)
 
     def _whole_step(self, batch: Batch, learning_rate: tf.Tensor, step: tf.Tensor) -> StepResult:
-        results = self._strategy.run(self._replica_step, args=(batch,))
+        carried = tf.nest.map_structure(tf.convert_to_tensor, self._carry)
+        loss, gradients, carried = self._strategy.run(self._replica_step, args=(batch, carried))
         loss, gradients = tf.nest.map_structure(
-            lambda value: self._strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None), results
+            lambda value: self._strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None),
+            (loss, gradients),
+        )
+        tf.nest.map_structure(
+            lambda variable, value: variable.assign(self._in_row_order(value)), self._carry, carried
         )
         gradients = [g / tf.cast(loss.weight, g.dtype) for g in gradients]
         clipped = self._clipping(gradients)
@@ -110,3 +118,12 @@ class TrainingStep:
         if self._average is not None:
             self._average.update(step)
         return StepResult(loss, tf.linalg.global_norm(gradients), tf.linalg.global_norm(clipped))
+
+    def _in_row_order(self, rows: Any) -> tf.Tensor:
+        """The rows of all replicas, of which each has every n-th."""
+        replicas = self._strategy.num_replicas_in_sync
+        if replicas == 1:
+            return rows
+        rows = self._strategy.gather(rows, axis=0)
+        numbers = tf.range(tf.shape(rows)[0])
+        return tf.gather(rows, tf.argsort(tf.concat([numbers[r::replicas] for r in range(replicas)], axis=0)))

@@ -58,6 +58,11 @@ class Trainer:
             raise UserError(
                 f"--monitor={config.monitor} is not measured here; choose one of {', '.join(self.task.metrics)}."
             )
+        if not self.task.has_validation and (config.schedule == "plateau" or config.early_stopping_patience):
+            raise UserError(
+                "--schedule=plateau and --early_stopping_patience need a validation part, and there is none; give "
+                "--validation_data or a --validation_fraction above 0."
+            )
         self.task.prepare()
         # After the preparation: data sets that are generated on the spot draw random numbers, too.
         keras.utils.set_random_seed(config.seed)
@@ -132,12 +137,10 @@ class Trainer:
         config = self.config
         train_loss = progress.mean_loss
         with state.average.in_use() if state.average else nullcontext():
-            metrics = self.task.evaluate(state.model, "validation").metrics
-            if not math.isfinite(metrics[config.monitor]):
-                raise self._divergence(
-                    progress, f"the validation {config.monitor} is {metrics[config.monitor]}"
-                )
-            is_best = progress.end_epoch(config, metrics[config.monitor], self.task.metrics[config.monitor])
+            metrics = self._validation_metrics(state.model, progress)
+            is_best = progress.end_epoch(
+                config, metrics.get(config.monitor), self.task.metrics[config.monitor]
+            )
             if is_best:
                 with replacing(self.run.best_weights) as temporary:
                     state.model.save_weights(temporary)
@@ -151,6 +154,16 @@ class Trainer:
         state.begin_epoch(progress.epoch)
         self._save(state, progress, journal)
         return logs
+
+    def _validation_metrics(self, model: keras.Model, progress: Progress) -> dict[str, float]:
+        """What is measured on the validation part; nothing where there is none."""
+        if not self.task.has_validation:
+            return {}
+        metrics = self.task.evaluate(model, "validation").metrics
+        monitored = metrics[self.config.monitor]
+        if not math.isfinite(monitored):
+            raise self._divergence(progress, f"the validation {self.config.monitor} is {monitored}")
+        return metrics
 
     def _save(self, state: TrainingState, progress: Progress, journal: Journal) -> None:
         progress.journal_size = journal.size

@@ -1,0 +1,203 @@
+"""Long texts, read in pieces: whole files, or the texts of a tensorflow-datasets set."""
+
+import codecs
+import dataclasses
+import glob
+import gzip
+import io
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from unroll.export.errors import UserError
+from unroll.tasks.datasets import public
+from unroll.tasks.datasets.splits import SPLITS
+
+# Bytes read at a time.
+_PIECE = 1 << 18
+
+
+@dataclasses.dataclass(frozen=True)
+class Document:
+    """A text, or a part of it, which is read when it is asked for.
+
+    Attributes:
+        open: begins to read the bytes.
+        unit: "characters" or "bytes", what a text is counted in.
+        start, stop: of the part, in units; None is the end of the text.
+    """
+
+    open: Callable[[], BinaryIO]
+    unit: str
+    start: int = 0
+    stop: int | None = None
+
+    def pieces(self) -> Iterator[np.ndarray]:
+        """The code points or byte values, int32, some at a time. Bytes that are not UTF-8 become U+FFFD."""
+        position = 0
+        for symbols in self._symbols():
+            end = position + len(symbols)
+            if end > self.start:
+                stop = len(symbols) if self.stop is None else self.stop - position
+                yield symbols[max(0, self.start - position) : stop]
+            position = end
+            if self.stop is not None and position >= self.stop:
+                return
+
+    def count(self) -> int:
+        """Number of units, counted by reading."""
+        return sum(len(piece) for piece in self.pieces())
+
+    def write(self, path: Path) -> None:
+        """Writes the text to a file, as UTF-8 or bytes."""
+        with path.open("wb") as file:
+            for piece in self.pieces():
+                if self.unit == "bytes":
+                    file.write(piece.astype(np.uint8).tobytes())
+                else:
+                    file.write(piece.astype("<i4").tobytes().decode("utf-32-le").encode())
+
+    def _symbols(self) -> Iterator[np.ndarray]:
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        with self.open() as file:
+            while True:
+                piece = file.read(_PIECE)
+                if self.unit == "bytes":
+                    yield np.frombuffer(piece, np.uint8).astype(np.int32)
+                else:
+                    text = decoder.decode(piece, final=not piece)
+                    yield np.frombuffer(text.encode("utf-32-le"), "<i4")
+                if not piece:
+                    return
+
+
+def read_files(pattern: str, unit: str) -> Iterator[Document]:
+    """The files of a name or a glob, plain or .gz, in the order of their names.
+
+    Raises:
+        UserError: if there is none, or one cannot be read.
+    """
+    # A name with brackets in it is a name first.
+    names = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))
+    files = [name for name in names if not Path(name).is_dir()]
+    if not files:
+        raise UserError(
+            f"There is no text file {pattern}; give the name of a file, or a glob such as 'texts/*.txt'."
+        )
+    for name in files:
+        yield Document(lambda name=name: _open(name), unit)
+
+
+def read_public(name: str, split: str, feature: str, unit: str) -> Iterator[Document]:
+    """The texts of a tensorflow-datasets split, each a document."""
+    for (text,) in public.read_features(name, split, (feature,)):
+        content = str(text).encode("utf-8", "surrogateescape")
+        yield Document(lambda content=content: io.BytesIO(content), unit)
+
+
+class TextSplits:
+    """The parts of a text; where validation or test is missing, it is cut from the end of the training part.
+
+    The order is training, validation, test, in one go through all documents; the one at a cut is divided.
+
+    Args:
+        parts: for each part that exists, a function that begins to read its documents. "train" must exist.
+        fractions: for "validation" and "test", the share of the training part's units to cut where it is missing.
+    """
+
+    def __init__(
+        self, parts: Mapping[str, Callable[[], Iterable[Document]]], fractions: Mapping[str, float]
+    ) -> None:
+        self._parts = parts
+        self._fractions = {name: share for name, share in fractions.items() if share and name not in parts}
+
+    def __contains__(self, split: str) -> bool:
+        return split in self._parts or split in self._fractions
+
+    def read(self, split: str) -> Iterator[Document]:
+        """The documents of a part.
+
+        Raises:
+            UserError: if there is no such part, or it is empty.
+        """
+        if split not in self:
+            raise UserError(
+                f"The data has no {split} part; name one with --{split}_data (--dataset=files), or cut one "
+                f"from the end of the training text with --{split}_fraction."
+            )
+        if split in self._parts and (split != "train" or not self._fractions):
+            documents = self._parts[split]()
+        else:
+            documents = _cut(self._parts["train"](), *self._bounds(split))
+        empty = True
+        for document in documents:
+            if next((piece for piece in document.pieces() if len(piece)), None) is not None:
+                empty = False
+                yield document
+        if empty:
+            raise UserError(f"The {split} part of the text is empty; give more text{self._shares()}.")
+
+    def _bounds(self, split: str) -> tuple[int, int]:
+        """Where a part begins and ends in the training part, in units."""
+        total = sum(document.count() for document in self._parts["train"]())
+        test = self._fractions.get("test", 0.0)
+        ends = [
+            0,
+            *(
+                int(total * share)
+                for share in (1 - test - self._fractions.get("validation", 0.0), 1 - test, 1)
+            ),
+        ]
+        return dict(zip(SPLITS, pairwise(ends), strict=True))[split]
+
+    def _shares(self) -> str:
+        shares = " and ".join(f"--{name}_fraction={share}" for name, share in self._fractions.items())
+        return f", or change {shares}" if shares else ""
+
+
+def _cut(documents: Iterable[Document], start: int, stop: int) -> Iterator[Document]:
+    """What lies between two places of the documents taken together."""
+    position = 0
+    for document in documents:
+        if position >= stop:
+            return
+        end = position + document.count()
+        if end > start:
+            yield dataclasses.replace(
+                document, start=max(0, start - position), stop=min(end, stop) - position
+            )
+        position = end
+
+
+def _open(name: str) -> BinaryIO:
+    try:
+        return _Guarded(gzip.open(name) if name.endswith(".gz") else Path(name).open("rb"), name)
+    except OSError as error:
+        raise _unreadable(name, error) from error
+
+
+class _Guarded(io.RawIOBase):
+    """A file whose failures name it."""
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        super().__init__()
+        self._file = file
+        self._name = name
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._file.read(size)
+        except (OSError, EOFError, zlib.error) as error:
+            raise _unreadable(self._name, error) from error
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _unreadable(name: str, error: Exception) -> UserError:
+    return UserError(f"{name} cannot be read: {error}. Give a text file, plain or .gz.")

@@ -1,0 +1,111 @@
+"""Texts of any length for truncated backpropagation through time.
+
+The text is cut into windows of `steps` positions, and the windows are laid in lanes: each lane is a contiguous stretch
+of the text, and a batch holds the next window of every lane.
+
+    text      to be or not to be, that is the question          (3 lanes, windows of 5)
+
+    lane 0    to be| or n|ot to                  batch 0 = "to be", " be, ", " the "
+    lane 1     be, |that |is                     batch 1 = " or n", "that ", "quest"
+    lane 2     the |quest|ion                    batch 2 = "ot to", "is",    "ion"
+
+A recurrent network that keeps each row's state from one batch to the next has then read every lane from its start,
+though no gradient reaches back beyond a window. A document begins with a new window, and there, and at the start of a
+lane, the row is to be reset.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from unroll.models.text.characters import BOUNDARY
+
+
+class Window(NamedTuple):
+    """Some steps of a document.
+
+    Attributes:
+        ids: int32 [steps + 1], what is read at each step, and one more: what is to be predicted after the last. A
+            document begins with a boundary, and ends with one that is predicted and not read; boundaries fill the rest.
+        length: number of steps that there are.
+        begins: whether the document begins here.
+    """
+
+    ids: np.ndarray
+    length: int
+    begins: bool
+
+
+def cut_windows(document: Iterable[np.ndarray], steps: int) -> Iterator[Window]:
+    """The windows of a document, given as pieces of ids without boundaries."""
+    rest, begins = np.full(1, BOUNDARY, np.int32), True
+    for piece in document:
+        rest = np.concatenate([rest, piece])
+        # One id stays back: it is read by the next window, or followed by the boundary.
+        count = (len(rest) - 1) // steps
+        for start in range(0, count * steps, steps):
+            yield Window(rest[start : start + steps + 1], steps, begins)
+            begins = False
+        rest = rest[count * steps :]
+    ids = np.full(steps + 1, BOUNDARY, np.int32)
+    ids[: len(rest)] = rest
+    yield Window(ids, len(rest), begins)
+
+
+def windows_of(characters: int, steps: int) -> int:
+    """How many windows `cut_windows` makes of a document."""
+    return characters // steps + 1
+
+
+class Lanes:
+    """A file of windows in the order in which training reads them.
+
+    Each record holds the windows of one batch: int32 [lanes, steps + 3], a row for each lane: the ids of the window,
+    its length, and whether the row is to be reset. Lanes that are shorter than others end with windows of length 0.
+
+    Args:
+        path: of the file.
+        steps: of a window.
+        lanes: their number.
+        windows: their number, in all lanes together.
+    """
+
+    def __init__(self, path: Path, steps: int, lanes: int, windows: int) -> None:
+        self._path = path
+        self.steps = steps
+        # A text with fewer windows than lanes has lanes of one window.
+        self.lanes = min(lanes, windows)
+        self.batches = -(-windows // self.lanes)
+        self._row = 4 * (steps + 3)
+
+    def write(self, windows: Iterable[Window]) -> None:
+        """Writes the file, a window at a time; memory does not grow with the text."""
+        empty = np.zeros(self.steps + 3, np.int32).tobytes()
+        rows = self.batches * self.lanes
+        number = 0
+        # Not by `np.memmap`, whose pages count as the process's memory.
+        with self._path.open("wb", buffering=0) as file:
+            for number, (ids, length, begins) in enumerate(windows, start=1):
+                reset = begins or (number - 1) % self.batches == 0
+                row = np.concatenate([ids, [length, reset]]).astype(np.int32)
+                os.pwrite(file.fileno(), row.tobytes(), self._place(number - 1))
+            for missing in range(number, rows):
+                os.pwrite(file.fileno(), empty, self._place(missing))
+
+    def read(self) -> tf.data.Dataset:
+        """The batches: `ids`, int32 [lanes, steps + 1]; `length`, int32 [lanes]; `reset`, bool [lanes]."""
+
+        def parse(record: tf.Tensor) -> dict[str, tf.Tensor]:
+            rows = tf.reshape(tf.io.decode_raw(record, tf.int32), [self.lanes, self.steps + 3])
+            return {"ids": rows[:, :-2], "length": rows[:, -2], "reset": rows[:, -1] > 0}
+
+        return tf.data.FixedLengthRecordDataset(os.fspath(self._path), self._row * self.lanes).map(parse)
+
+    def _place(self, number: int) -> int:
+        """Where a window stands in the file, in bytes."""
+        lane, batch = divmod(number, self.batches)
+        return (batch * self.lanes + lane) * self._row

@@ -1,0 +1,73 @@
+"""Programs to model: the source files of the running interpreter's standard library. Nothing is downloaded."""
+
+import random
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import tensorflow_datasets as tfds
+
+_DESCRIPTION = """
+Python source files of the standard library of the interpreter that made the data set, whose version is the data set's:
+programs are sequences, and every machine has them. Whole files go to a split, chosen at random but for ever.
+"""
+# Larger ones are mostly tables.
+_LARGEST_FILE = 60_000
+
+
+class UnrollPython(tfds.core.GeneratorBasedBuilder):
+    """Builds the dataset `unroll_python`."""
+
+    VERSION = tfds.core.Version(".".join(map(str, sys.version_info[:3])))
+    # Characters in each split, of which the last file may go beyond.
+    SPLIT_SIZES: ClassVar[dict[str, int]] = {"test": 100_000, "validation": 50_000, "train": 1_500_000}
+
+    # The search for this file that tfds would make fails in a namespace package installed in editable mode.
+    code_path = tfds.core.Path(__file__)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=_DESCRIPTION,
+            features=tfds.features.FeaturesDict({"name": tfds.features.Text(), "text": tfds.features.Text()}),
+        )
+
+    def _split_generators(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
+        del dl_manager
+        files = source_files(Path(sysconfig.get_path("stdlib")))
+        # One stream of files, of which each split takes as many as it needs.
+        return {split: _examples(files, size) for split, size in self.SPLIT_SIZES.items()}
+
+
+def source_files(library: Path) -> Iterator[tuple[str, str]]:
+    """Name and text of the modules and packages of a standard library, in a random order that never changes.
+
+    Tests and installed packages are left out, and so is what is not UTF-8, very long or empty.
+    """
+    paths = [
+        path
+        for path in sorted(library.rglob("*.py"))
+        if not {"test", "tests", "site-packages", "dist-packages", "idlelib"} & set(path.parts)
+    ]
+    random.Random(0).shuffle(paths)
+    for path in paths:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        if text.strip() and len(text) <= _LARGEST_FILE:
+            yield path.relative_to(library).as_posix(), text
+
+
+def _examples(files: Iterator[tuple[str, str]], size: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Files until they have `size` characters together."""
+    characters, key = 0, 0
+    while characters < size and (file := next(files, None)) is not None:
+        name, text = file
+        yield key, {"name": name, "text": text}
+        characters += len(text)
+        key += 1

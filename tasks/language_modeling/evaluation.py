@@ -1,0 +1,131 @@
+"""Nats and bits per character and perplexity, with a Kneser-Ney table beside the network."""
+
+import math
+from collections.abc import Iterable, Iterator
+from itertools import islice, tee
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from unroll.models.ngram import KneserNey
+from unroll.models.text.characters import BOUNDARY, UNKNOWN
+from unroll.tasks.datasets.lanes import Window, cut_windows
+from unroll.tasks.task import Evaluation
+
+# A document is an iterable of pieces of ids.
+Documents = Iterable[Iterable[np.ndarray]]
+
+# Documents read side by side, and steps at a time.
+_ROWS = 16
+_STEPS = 512
+
+
+class Measured(NamedTuple):
+    """What a model makes of some documents.
+
+    Attributes:
+        loss: sum over all characters, in nats.
+        characters: their number.
+        unknown: how many of them the model does not know.
+        documents: number of documents.
+        name: of the model.
+        size: number of its parameters, or entries.
+    """
+
+    loss: float
+    characters: int
+    unknown: int
+    documents: int
+    name: str
+    size: int
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Loss in nats and bits per character, and perplexity; NaN where there is no character."""
+        loss = self.loss / self.characters if self.characters else math.nan
+        return {
+            "loss": loss,
+            "bits_per_character": loss / math.log(2),
+            "perplexity": math.exp(min(loss, 700)),
+        }
+
+
+def measure(model: keras.Model, documents: Documents) -> Measured:
+    """Measures a language model; the state is carried through the whole of each document.
+
+    Every character of a document is predicted from all before it, the first one from nothing; the end is not counted.
+
+    Args:
+        model: (ids, states) -> (logits, states).
+        documents: may be of any number and length; memory grows with neither.
+    """
+    documents = iter(documents)
+    rows = [cut_windows(document, _STEPS) for document in islice(documents, _ROWS)]
+    states = model.recurrent.get_initial_state(len(rows))
+    count, sums = len(rows), np.zeros(3)
+
+    @tf.function
+    def read(ids: tf.Tensor, reset: tf.Tensor, states: tuple) -> tuple:
+        states = tf.nest.map_structure(lambda s: tf.where(reset[:, None], tf.zeros_like(s), s), states)
+        logits, states = model(ids[:, :-1], states=states)
+        targets = ids[:, 1:]
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+        # The boundary is the target where a document ends, and after it.
+        losses = tf.where(targets != BOUNDARY, losses, 0.0)
+        return tf.reduce_sum(losses), states
+
+    while rows:
+        batch: list[Window | None] = []
+        for number, windows in enumerate(rows):
+            window = next(windows, None)
+            if window is None and (document := next(documents, None)) is not None:
+                rows[number] = cut_windows(document, _STEPS)
+                window = next(rows[number])
+                count += 1
+            batch.append(window)
+        if not any(batch):
+            break
+        ids = np.stack([w.ids if w else np.full(_STEPS + 1, BOUNDARY, np.int32) for w in batch])
+        loss, states = read(ids, np.array([bool(w and w.begins) for w in batch]), states)
+        sums += float(loss), (ids[:, 1:] != BOUNDARY).sum(), (ids[:, 1:] == UNKNOWN).sum()
+    size = sum(int(np.prod(weight.shape)) for weight in model.trainable_variables)
+    config = model.config
+    name = f"{config['cell']}, {config['layers']} x {config['units']}"
+    return Measured(float(sums[0]), int(sums[1]), int(sums[2]), count, name, size)
+
+
+def measure_ngrams(table: KneserNey, documents: Documents) -> Measured:
+    """The same for a table of n-grams, a document at a time in memory."""
+    loss, characters, unknown, count = 0.0, 0, 0, 0
+    for document in documents:
+        pieces, again = tee(document)
+        loss -= float(np.log(table.probabilities(pieces)[:-1]).sum())
+        for piece in again:
+            characters += len(piece)
+            unknown += int((piece == UNKNOWN).sum())
+        count += 1
+    name = f"Kneser-Ney, order {table.order}"
+    return Measured(loss, characters, unknown, count, name, table.size)
+
+
+def evaluation_of(network: Measured, *others: Measured) -> Evaluation:
+    """The figures of the network, and a table with the others beside it."""
+    details = {
+        "documents": network.documents,
+        "characters": network.characters,
+        "unknown_characters": network.unknown,
+        "models": {m.name: m.metrics | {"size": m.size} for m in (network, *others)},
+    }
+    return Evaluation(network.metrics, details, "\n".join(_report(network, others)))
+
+
+def _report(network: Measured, others: Iterable[Measured]) -> Iterator[str]:
+    unknown = f", {network.unknown:,} of them not known to the model" if network.unknown else ""
+    yield f"{network.documents:,} document(s), {network.characters:,} characters{unknown}"
+    yield ""
+    yield f"{'':24}{'nats/char':>10}{'bits/char':>11}{'perplexity':>12}{'numbers stored':>17}"
+    for measured in (network, *others):
+        loss, bits, perplexity = measured.metrics.values()
+        yield f"{measured.name:24}{loss:10.4f}{bits:11.4f}{perplexity:12.3f}{measured.size:17,}"

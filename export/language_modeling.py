@@ -131,19 +131,19 @@ class LanguageModel(Model):
         pairs = zip(names, state["probabilities"][0].tolist(), strict=True)
         return dict(sorted(pairs, key=lambda pair: -pair[1]))
 
+    def zeros(self) -> dict[str, np.ndarray]:
+        """The states with which a text begins, as `step` takes them for one row."""
+        specification = self._loaded.signatures["step"].structured_input_signature[1]
+        states = {name: spec for name, spec in specification.items() if name.startswith("state_")}
+        return {name: np.zeros([1, spec.shape[1]], np.float32) for name, spec in states.items()}
+
     def predict(self, inputs: Sequence[str], **options: Any) -> list[Generation]:
         return self.generate(inputs, **options)
 
     def _read(self, prompt: str) -> dict[str, np.ndarray]:
         """What `step` returns after a prompt, from the start of a text."""
         (content,) = encoded([prompt], "stream")
-        specification = self._loaded.signatures["step"].structured_input_signature[1]
-        zeros = {
-            name: np.zeros([1, spec.shape[1]], np.float32)
-            for name, spec in specification.items()
-            if name != "character"
-        }
-        start = self._step(b"", zeros)
+        start = self._step(b"", self.zeros())
         return self._step(content, start) if content else start
 
     def _step(self, character: bytes, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

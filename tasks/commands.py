@@ -51,14 +51,12 @@ def evaluate(workdir: str, split: str, output: str | None, changed: Mapping[str,
     if path.is_dir():
         raise UserError(f"--output={path} is a directory; give the name of a JSON file.")
     task, model = _trained(workdir)
-    if "test_data" in changed:
-        # A file to test on, whatever the run was trained on.
-        train_data = task.config.train_data or changed["test_data"]
-        changed = dict(changed) | {"dataset": "files", "train_data": train_data}
     task.config = dataclasses.replace(task.config, **changed)
     evaluation = task.report(model, split)
     write_json(path, evaluation.metrics | {"split": split} | evaluation.details)
-    print(f"{split} part of {task.config.dataset}: {evaluation.report}\n\nWritten to {path}.")
+    print(
+        f"{split} part of {changed.get('test_data', task.config.dataset)}: {evaluation.report}\n\nWritten to {path}."
+    )
 
 
 def export(workdir: str, output: str) -> None:

@@ -3,11 +3,11 @@
 The text is cut into windows of `steps` positions, and the windows are laid in lanes: each lane is a contiguous stretch
 of the text, and a batch holds the next window of every lane.
 
-    text      to be or not to be, that is the question          (3 lanes, windows of 5)
+    text      to be or not to be, that is the question          (3 lanes, windows of 5; ^ is the boundary)
 
-    lane 0    to be| or n|ot to                  batch 0 = "to be", " be, ", " the "
-    lane 1     be, |that |is                     batch 1 = " or n", "that ", "quest"
-    lane 2     the |quest|ion                    batch 2 = "ot to", "is",    "ion"
+    lane 0    ^to b|e or |not t                  batch 0 = "^to b", "o be,", "he qu"
+    lane 1    o be,| that| is t                  batch 1 = "e or ", " that", "estio"
+    lane 2    he qu|estio|n                      batch 2 = "not t", " is t", "n"
 
 A recurrent network that keeps each row's state from one batch to the next has then read every lane from its start,
 though no gradient reaches back beyond a window. A document begins with a new window, and there, and at the start of a

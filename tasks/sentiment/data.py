@@ -1,10 +1,10 @@
 """Examples of sentiment analysis: a text and its label."""
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from unroll.tasks.datasets import public
+from unroll.tasks.datasets.sources import readers
 from unroll.tasks.datasets.splits import Splits
 from unroll.tasks.datasets.tables import read_table
 from unroll.tasks.sentiment.config import SentimentConfig
@@ -25,17 +25,16 @@ class Example(NamedTuple):
 def read_splits(config: SentimentConfig) -> Splits:
     """The parts of the data set that the configuration names."""
     columns = (config.text_column, config.label_column)
-    if config.dataset == "files":
-        files = {"train": config.train_data, "validation": config.validation_data, "test": config.test_data}
-        parts = {split: partial(read_table, path, columns) for split, path in files.items() if path}
-    else:
-        parts = {
-            split: partial(public.read_features, config.dataset, split, columns)
-            for split in public.available_splits(config.dataset)
-        }
+
+    def from_file(path: str) -> Iterator[Example]:
+        return _examples(read_table(path, columns))
+
+    def from_public(name: str, split: str) -> Iterator[Example]:
+        return _examples(public.read_features(name, split, columns))
+
     fractions = {"test": config.test_fraction, "validation": config.validation_fraction}
-    return Splits({split: _examples(read) for split, read in parts.items()}, fractions, config.seed)
+    return Splits(readers(config, from_file, from_public), fractions, config.seed)
 
 
-def _examples(read: Callable[[], Iterator[tuple[str, ...]]]) -> Callable[[], Iterator[Example]]:
-    return lambda: (Example(str(text), str(label)) for text, label in read())
+def _examples(rows: Iterable[tuple[str, ...]]) -> Iterator[Example]:
+    return (Example(str(text), str(label)) for text, label in rows)

@@ -15,7 +15,9 @@ class DataConfig:
     )
     train_data: str | None = option(None, "training data, with --dataset=files", is_path=True)
     validation_data: str | None = option(None, "validation data, with --dataset=files", is_path=True)
-    test_data: str | None = option(None, "test data, with --dataset=files", is_path=True, evaluation=True)
+    test_data: str | None = option(
+        None, "test data, in place of the data set's own", is_path=True, evaluation=True
+    )
     validation_fraction: float = option(
         0.05,
         "share of the training data to validate on where there is no validation data",
@@ -102,10 +104,9 @@ class TrainingConfig(DataConfig):
     def __post_init__(self) -> None:
         if self.dataset == "files" and not self.train_data:
             raise UserError("--dataset=files needs --train_data=FILE, and none was given.")
-        if self.dataset != "files" and (self.train_data or self.validation_data or self.test_data):
+        if self.dataset != "files" and (self.train_data or self.validation_data):
             raise UserError(
-                f"--train_data, --validation_data and --test_data name files, but --dataset is {self.dataset!r}; "
-                "add --dataset=files."
+                f"--train_data and --validation_data name files, but --dataset is {self.dataset!r}; add --dataset=files."
             )
         if self.validation_fraction + self.test_fraction > 0.9:
             raise UserError("--validation_fraction and --test_fraction leave less than a tenth to train on.")

@@ -1,0 +1,73 @@
+"""Writing 1,000 characters, one prompt at a time: an exported model against PyTorch's step loop, in one run.
+
+    python benchmarks/generation.py --model=exports/NAME [--characters=1000]
+
+The exported model is loaded from its SavedModel and called by its `generate` signature. PyTorch runs a loop over
+`torch.nn.LSTMCell` with the same sizes: one-hot input, the cells, a linear layer, softmax and a draw.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import statistics
+import time
+
+import torch
+from absl import app, flags
+
+import unroll.export as ue
+
+_MODEL = flags.DEFINE_string(
+    "model", None, "directory of an exported language model of LSTM layers", required=True
+)
+_CHARACTERS = flags.DEFINE_integer("characters", 1000, "characters to write")
+_ROUNDS = flags.DEFINE_integer("rounds", 7, "each contender writes once a round")
+
+
+def torch_writer(classes: int, layers: int, units: int):
+    cells = [torch.nn.LSTMCell(units if number else classes, units) for number in range(layers)]
+    linear = torch.nn.Linear(units, classes)
+
+    @torch.no_grad()
+    def write() -> int:
+        states = [(torch.zeros(1, units), torch.zeros(1, units)) for _ in cells]
+        choice, written = torch.tensor([2]), []
+        for _ in range(_CHARACTERS.value):
+            x = torch.nn.functional.one_hot(choice, classes).float()
+            for number, cell in enumerate(cells):
+                states[number] = cell(x, states[number])
+                x = states[number][0]
+            choice = torch.multinomial(torch.softmax(linear(x), dim=1), 1)[:, 0]
+            written.append(int(choice))
+        return len(written)
+
+    return write
+
+
+def main(_):
+    model = ue.load(_MODEL.value)
+    start = model.call("step", {"character": [b""], **model.zeros()})
+    sizes = [value.shape[1] for name, value in start.items() if name.endswith("_h")]
+    contenders = {
+        "unroll": lambda: len(model.generate([" "], max_length=_CHARACTERS.value, seed=1)[0].text),
+        "torch.nn.LSTMCell": torch_writer(start["probabilities"].shape[1], len(sizes), sizes[0]),
+    }
+    times = {name: [] for name in contenders}
+    for write in contenders.values():
+        write()
+    for _ in range(_ROUNDS.value):
+        for name, write in contenders.items():
+            begun = time.perf_counter()
+            written = write()
+            # A model may end its text early.
+            times[name].append((time.perf_counter() - begun) / written)
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    for name, seconds in medians.items():
+        speed = medians["torch.nn.LSTMCell"] / seconds
+        print(
+            f"{name:20} {1e6 * seconds:8.1f} microseconds a character   {speed:5.2f} times as fast as PyTorch"
+        )
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,147 @@
+"""Training a character language model: unroll against stock Keras' stateful layers and PyTorch, in one run.
+
+    python benchmarks/language_model_step.py [--batch=32 --truncation=128 --layers=1 --units=512]
+
+Every contender makes whole training steps (carried state, forward and backward pass, clipping by global norm, Adam) on
+the same windows. Prints characters per second, medians over rounds in which each takes its turn, plain and
+XLA-compiled. PyTorch's row needs `pip install torch`.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import statistics
+import tempfile
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+from unroll.tasks.language_modeling.config import LanguageModelingConfig
+from unroll.tasks.language_modeling.task import LanguageModelingTask
+from unroll.tasks.training.run_directory import RunDirectory
+from unroll.tasks.training.state import TrainingState
+
+_BATCH = flags.DEFINE_integer("batch", 32, "lanes")
+_TRUNCATION = flags.DEFINE_integer("truncation", 128, "steps of a window")
+_LAYERS = flags.DEFINE_integer("layers", 1, "recurrent layers")
+_UNITS = flags.DEFINE_integer("units", 512, "units of each layer")
+_CHARACTERS = flags.DEFINE_integer("characters", 65, "different characters")
+_ROUNDS = flags.DEFINE_integer("rounds", 7, "each contender makes some steps a round")
+_STEPS = flags.DEFINE_integer("steps", 5, "steps of a contender in a round")
+
+
+def unroll_steps(directory: str, jit_compile: bool):
+    config = LanguageModelingConfig(
+        dataset="files",
+        train_data=f"{directory}/text.txt",
+        validation_fraction=0.0,
+        test_fraction=0.0,
+        batch=_BATCH.value,
+        truncation=_TRUNCATION.value,
+        layers=_LAYERS.value,
+        units=_UNITS.value,
+        global_clipnorm=1.0,
+    )
+    task = LanguageModelingTask(config, RunDirectory(f"{directory}/run"))
+    task.prepare()
+    state = TrainingState(task, tf.distribute.get_strategy(), jit_compile, epoch=0)
+    batches = list(task.batches(0, fixed_shapes=True).take(_STEPS.value))
+
+    def steps():
+        for batch in batches:
+            result = state.step(batch, 1e-3, 0)
+        float(result.loss.total)
+
+    return steps
+
+
+def keras_steps(windows: np.ndarray, jit_compile: bool):
+    classes = _CHARACTERS.value + 2
+    layers = [
+        keras.layers.LSTM(_UNITS.value, return_sequences=True, stateful=True) for _ in range(_LAYERS.value)
+    ]
+    ids = keras.Input(batch_shape=[_BATCH.value, _TRUNCATION.value], dtype="int32")
+    x = keras.layers.CategoryEncoding(classes, output_mode="one_hot")(ids[..., None])
+    for layer in layers:
+        x = layer(x)
+    model = keras.Model(ids, keras.layers.Dense(classes)(x))
+    model.compile(
+        keras.optimizers.Adam(1e-3, global_clipnorm=1.0),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=jit_compile,
+    )
+
+    def steps():
+        for window in windows:
+            loss = model.train_on_batch(window[:, :-1], window[:, 1:])
+        float(loss)
+
+    return steps
+
+
+def torch_steps(windows: np.ndarray):
+    import torch
+
+    classes = _CHARACTERS.value + 2
+    lstm = torch.nn.LSTM(classes, _UNITS.value, _LAYERS.value, batch_first=True)
+    linear = torch.nn.Linear(_UNITS.value, classes)
+    parameters = [*lstm.parameters(), *linear.parameters()]
+    optimizer = torch.optim.Adam(parameters, 1e-3)
+    windows = torch.tensor(windows, dtype=torch.long)
+    state = None
+
+    def steps():
+        nonlocal state
+        for window in windows:
+            optimizer.zero_grad()
+            inputs = torch.nn.functional.one_hot(window[:, :-1], classes).float()
+            hidden, state = lstm(inputs, state)
+            state = tuple(s.detach() for s in state)
+            loss = torch.nn.functional.cross_entropy(linear(hidden).flatten(0, 1), window[:, 1:].flatten())
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+        float(loss)
+
+    return steps
+
+
+def main(_):
+    rng = np.random.default_rng(0)
+    shape = [_STEPS.value, _BATCH.value, _TRUNCATION.value + 1]
+    windows = rng.integers(2, _CHARACTERS.value + 2, shape).astype("int32")
+    text = "".join(map(chr, rng.integers(48, 48 + _CHARACTERS.value, int(np.prod(shape)))))
+    with tempfile.TemporaryDirectory() as plain, tempfile.TemporaryDirectory() as compiled:
+        for directory in (plain, compiled):
+            with open(f"{directory}/text.txt", "w", encoding="utf-8") as file:
+                file.write(text)
+        contenders = {
+            "keras.layers.LSTM, stateful": keras_steps(windows, False),
+            "keras.layers.LSTM, stateful, XLA": keras_steps(windows, True),
+            "unroll": unroll_steps(plain, False),
+            "unroll, XLA": unroll_steps(compiled, True),
+        }
+        try:
+            contenders["torch.nn.LSTM"] = torch_steps(windows)
+        except ImportError:
+            print("PyTorch is not installed: its row is left out.")
+        rates = {name: [] for name in contenders}
+        for steps in contenders.values():
+            steps()
+        for _ in range(_ROUNDS.value):
+            for name, steps in contenders.items():
+                start = time.perf_counter()
+                steps()
+                seconds = time.perf_counter() - start
+                rates[name].append(_STEPS.value * _BATCH.value * _TRUNCATION.value / seconds)
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    reference = max(rate for name, rate in medians.items() if name.startswith("keras"))
+    for name, rate in medians.items():
+        print(f"{name:34} {rate:9,.0f} characters/s   {rate / reference:5.2f} of the best of Keras")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,30 @@
+"""Where the parts of a data set come from: the user's files, or tensorflow-datasets."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from unroll.tasks.datasets import public
+from unroll.tasks.training.config import DataConfig
+
+Reader = Callable[[], Iterable[Any]]
+
+
+def readers(
+    config: DataConfig,
+    from_file: Callable[[str], Iterable[Any]],
+    from_public: Callable[[str, str], Iterable[Any]],
+) -> dict[str, Reader]:
+    """For each part that the configuration names, a function that begins to read it.
+
+    Args:
+        config: with the data set, or the files of its parts.
+        from_file: reads a file of the user.
+        from_public: reads a split of a tensorflow-datasets set: (name, split) -> examples.
+    """
+    files = {"train": config.train_data, "validation": config.validation_data, "test": config.test_data}
+    found: dict[str, Reader] = {}
+    if config.dataset != "files":
+        splits = public.available_splits(config.dataset)
+        found = {split: partial(from_public, config.dataset, split) for split in splits}
+    return found | {split: partial(from_file, path) for split, path in files.items() if path}

@@ -54,9 +54,8 @@ def evaluate(workdir: str, split: str, output: str | None, changed: Mapping[str,
     task.config = dataclasses.replace(task.config, **changed)
     evaluation = task.report(model, split)
     write_json(path, evaluation.metrics | {"split": split} | evaluation.details)
-    print(
-        f"{split} part of {changed.get('test_data', task.config.dataset)}: {evaluation.report}\n\nWritten to {path}."
-    )
+    source = changed.get("test_data", task.config.dataset) if split == "test" else task.config.dataset
+    print(f"{split} part of {source}: {evaluation.report}\n\nWritten to {path}.")
 
 
 def export(workdir: str, output: str) -> None:

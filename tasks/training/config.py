@@ -106,7 +106,8 @@ class TrainingConfig(DataConfig):
             raise UserError("--dataset=files needs --train_data=FILE, and none was given.")
         if self.dataset != "files" and (self.train_data or self.validation_data):
             raise UserError(
-                f"--train_data and --validation_data name files, but --dataset is {self.dataset!r}; add --dataset=files."
+                f"--train_data and --validation_data name files, but --dataset is {self.dataset!r}; add "
+                "--dataset=files."
             )
         if self.validation_fraction + self.test_fraction > 0.9:
             raise UserError("--validation_fraction and --test_fraction leave less than a tenth to train on.")

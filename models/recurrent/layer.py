@@ -175,17 +175,26 @@ class RecurrentLayer(keras.layers.Layer):
         """
         return self.stepper()(projected_input, state, dropout_mask)
 
-    def stepper(self) -> Callable[..., tuple[tf.Tensor, tuple[tf.Tensor, ...]]]:
-        """`step` for a loop: called before it, so that the kernel is split by gates once and not at every step."""
-        kernels = tf.split(self.weight(self.recurrent_kernel), self.gates, axis=1)
+    def stepper(self, projected: bool = True) -> Callable[..., tuple[tf.Tensor, tuple[tf.Tensor, ...]]]:
+        """`step` for a loop: called before it, so that the kernels are split by gates once and not at every step.
+
+        Args:
+            projected: whether the step is given `project(x_t)`, as `step` is, or x_t itself.
+        """
+        kernels = self.weight(self.recurrent_kernel)
+        if not projected:
+            kernels = tf.concat([self.weight(self.kernel), kernels], axis=0)
+            bias = self.weight(self.bias) if self.use_bias else tf.zeros([kernels.shape[1]], kernels.dtype)
+        kernels = tf.split(kernels, self.gates, axis=1)
 
         def step(
-            projected_input: tf.Tensor, state: Sequence[tf.Tensor], dropout_mask: tf.Tensor | None = None
+            inputs: tf.Tensor, state: Sequence[tf.Tensor], dropout_mask: tf.Tensor | None = None
         ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
             h = state[0] if dropout_mask is None else state[0] * dropout_mask
-            projections = tf.split(projected_input, self.gates, axis=-1)
+            read, added = (h, inputs) if projected else (tf.concat([inputs, h], axis=1), bias)
+            added = tf.split(added, self.gates, axis=-1)
             # A product for each gate, as in the loop: for a single row it takes a third of the time of the wide one.
-            z = tuple(p + tf.matmul(h, kernel) for p, kernel in zip(projections, kernels, strict=True))
+            z = tuple(tf.matmul(read, kernel) + a for kernel, a in zip(kernels, added, strict=True))
             new_state, _ = self.recurrence.forward(z, tuple(state))
             return new_state[0], new_state
 

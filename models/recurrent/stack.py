@@ -13,6 +13,8 @@ CELLS = {"lstm": LSTM, "simple_rnn": SimpleRNN}
 
 # The state of each layer, each a tensor [batch, units] for each of its states.
 States = tuple[tuple[tf.Tensor, ...], ...]
+# For each layer, what its input and its h are multiplied with, [batch, features] and [batch, units].
+DropoutMasks = list[tuple[tf.Tensor | None, tf.Tensor | None]]
 
 
 @keras.saving.register_keras_serializable("unroll")
@@ -24,6 +26,7 @@ class RecurrentStack(keras.layers.Layer):
         layers: their number.
         units: of each layer and direction.
         bidirectional: read from both ends and concatenate the outputs.
+        residual: add a layer's input to its output, but for the lowest layer, whose input may be of another size.
         dropout: share dropped of the features that a layer reads, the same at all steps of a sequence.
         input_dropout: the same for the lowest layer; None means as `dropout`.
         recurrent_dropout: share of h dropped on its way through the recurrent kernel.
@@ -48,6 +51,7 @@ class RecurrentStack(keras.layers.Layer):
         units: int,
         *,
         bidirectional: bool = False,
+        residual: bool = False,
         dropout: float = 0.0,
         input_dropout: float | None = None,
         recurrent_dropout: float = 0.0,
@@ -61,12 +65,14 @@ class RecurrentStack(keras.layers.Layer):
             "layers": layers,
             "units": units,
             "bidirectional": bidirectional,
+            "residual": residual,
             "dropout": dropout,
             "input_dropout": input_dropout,
             "recurrent_dropout": recurrent_dropout,
             "truncate_gradient": truncate_gradient,
             "seed": seed,
         }
+        self.residual = residual
         self.supports_masking = True
         self.layers = []
         for number in range(layers):
@@ -85,6 +91,13 @@ class RecurrentStack(keras.layers.Layer):
                 layer = keras.layers.Bidirectional(layer, backward_layer=backward, name=layer.name)
             self.layers.append(layer)
 
+    def build(self, sequences_shape: tuple, states_shape: Any = None, mask_shape: Any = None) -> None:
+        # Here, not at the first call: stepping alone would never make the weights.
+        features = sequences_shape[-1]
+        for layer in self.layers:
+            layer.build((None, None, features))
+            features = self.config["units"] * (2 if self.config["bidirectional"] else 1)
+
     def call(
         self,
         sequences: tf.Tensor,
@@ -95,32 +108,56 @@ class RecurrentStack(keras.layers.Layer):
         last = []
         for number, layer in enumerate(self.layers):
             before = None if states is None else list(states[number])
-            sequences, *after = layer(sequences, initial_state=before, mask=mask, training=training)
+            outputs, *after = layer(sequences, initial_state=before, mask=mask, training=training)
+            sequences = outputs + sequences if self.residual and number else outputs
             last.append(tuple(after))
         return sequences, tuple(last)
 
     def project(self, inputs: tf.Tensor) -> tf.Tensor:
-        """What `step` wants of the inputs: [..., features] -> [..., gates * units] of the lowest layer."""
+        """x W_x + b of the lowest layer: [..., features] -> [..., gates * units]."""
         return self.layers[0].project(inputs)
 
-    def stepper(self) -> Callable[[tf.Tensor, States], tuple[tf.Tensor, States]]:
+    def stepper(
+        self, projected: bool = True, dropped: DropoutMasks | None = None
+    ) -> Callable[[tf.Tensor, States], tuple[tf.Tensor, States]]:
         """One step of all layers, in one direction, for a loop that it is called before; differentiable by autodiff.
 
-        Returns:
-            A function of the projected input (`project(x_t)`, [batch, gates * units]) and the states of all layers,
-            which returns the output of the uppermost layer, [batch, units], and the new states.
-        """
-        steps = [layer.stepper() for layer in self.layers]
+        Args:
+            projected: whether the step is given `project(x_t)`, [batch, gates * units], or x_t itself.
+            dropped: `dropout_masks`, the same at all steps; None drops nothing.
 
-        def step(projected_input: tf.Tensor, states: States) -> tuple[tf.Tensor, States]:
-            output, state = steps[0](projected_input, states[0])
-            new = [state]
-            for number, layer in enumerate(self.layers[1:], start=1):
-                output, state = steps[number](layer.project(output), states[number])
+        Returns:
+            A function of the input and the states of all layers, which returns the output of the uppermost layer,
+            [batch, units], and the new states.
+        """
+        steps = [layer.stepper(projected and number == 0) for number, layer in enumerate(self.layers)]
+        dropped = dropped or [(None, None)] * len(steps)
+
+        def step(inputs: tf.Tensor, states: States) -> tuple[tf.Tensor, States]:
+            new = []
+            for number, (layer_step, (of_input, of_h)) in enumerate(zip(steps, dropped, strict=True)):
+                read = inputs if of_input is None else inputs * of_input
+                output, state = layer_step(read, states[number], of_h)
+                inputs = output + inputs if self.residual and number else output
                 new.append(state)
-            return output, tuple(new)
+            return inputs, tuple(new)
 
         return step
+
+    def dropout_masks(self, batch_size: tf.Tensor, features: int) -> DropoutMasks:
+        """For each layer what its input and its h are multiplied with in training, None for nothing.
+
+        Args:
+            batch_size: number of rows.
+            features: of the lowest layer's input.
+        """
+        masks = []
+        for layer in self.layers:
+            rates = ((layer.dropout, features), (layer.recurrent_dropout, layer.units))
+            drawn = (layer.dropout_mask(rate, batch_size, size) if rate else None for rate, size in rates)
+            masks.append(tuple(drawn))
+            features = layer.units
+        return masks
 
     def get_initial_state(self, batch_size: int | tf.Tensor) -> States:
         """Zeros, in one direction: for each layer a tensor [batch, units] for each of its states."""

@@ -1,0 +1,199 @@
+"""The recurrent decoder with attention: from what was written so far to what comes next."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from unroll.models.attention import Attention, Memory
+from unroll.models.random import ReplicaSeedGenerator
+from unroll.models.recurrent import RecurrentStack, States
+
+# Of the recurrent layers, and with input feeding the last output.
+DecoderStates = tuple[States, tuple[tf.Tensor, ...]]
+
+
+@keras.saving.register_keras_serializable("unroll")
+class Decoder(keras.layers.Layer):
+    """Stacked recurrent layers whose output looks into a memory (Luong et al., 2015, https://arxiv.org/abs/1508.04025).
+
+    With h_t the output of the recurrent layers, and context_t what attention sees with h_t as its query,
+
+        o_t = tanh(W [context_t, h_t] + b)
+
+    is the output; without attention it is W h_t + b alone within the tanh. With input feeding the recurrent layers read
+    [x_t, o_{t-1}], so that attention knows where it has looked; the training then goes step by step, its gradient left
+    to autodiff. Without it the recurrent layers go through the whole sequence first, by their own loop, and attention
+    follows in one product.
+
+    Args:
+        cell, layers, units, residual, dropout, recurrent_dropout, truncate_gradient, seed: as for `RecurrentStack`.
+        output_size: of o_t.
+        attention: dot, scaled, general or additive; None: the decoder does not look.
+        input_feeding: whether there is.
+
+    Call arguments:
+        inputs: [batch, time, features].
+        memory: what `remember` returned.
+        states: of the recurrent layers at the start.
+        mask: bool [batch, time], or None.
+        training: whether to drop.
+
+    Returns:
+        The outputs o_t, [batch, time, output_size].
+    """
+
+    def __init__(
+        self,
+        cell: str,
+        layers: int,
+        units: int,
+        output_size: int,
+        *,
+        attention: str | None = "general",
+        input_feeding: bool = False,
+        residual: bool = False,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        truncate_gradient: int | None = None,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.config = {
+            "cell": cell,
+            "layers": layers,
+            "units": units,
+            "output_size": output_size,
+            "attention": attention,
+            "input_feeding": input_feeding,
+            "residual": residual,
+            "dropout": dropout,
+            "recurrent_dropout": recurrent_dropout,
+            "truncate_gradient": truncate_gradient,
+            "seed": seed,
+        }
+        self.input_feeding = input_feeding
+        self.output_size = output_size
+        self.dropout = dropout
+        self.seed_generator = ReplicaSeedGenerator(seed)
+        self.recurrent = RecurrentStack(
+            cell,
+            layers,
+            units,
+            residual=residual,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            truncate_gradient=truncate_gradient,
+            seed=seed,
+            name="recurrent",
+        )
+        self.attention = Attention(attention, units, name="attention") if attention else None
+        self.output_layer = keras.layers.Dense(output_size, activation="tanh", name="output")
+
+    def remember(self, values: tf.Tensor, mask: tf.Tensor) -> Memory:
+        """The memory of some values, [batch, places, features], and their mask, bool [batch, places]."""
+        return (
+            Memory(values, mask, values) if self.attention is None else self.attention.remember(values, mask)
+        )
+
+    def build(
+        self, inputs_shape: tuple, memory_shape: Memory, states_shape: Any = None, mask_shape: Any = None
+    ) -> None:
+        # Here, not at the first call, which may be inside a loop.
+        fed = self.output_size if self.input_feeding else 0
+        self.recurrent.build((None, None, inputs_shape[-1] + fed))
+        seen = 0
+        if self.attention is not None:
+            self.attention.build()
+            seen = memory_shape[0][-1]
+        self.output_layer.build((None, None, self.config["units"] + seen))
+
+    def call(
+        self,
+        inputs: tf.Tensor,
+        memory: Memory,
+        states: States,
+        mask: tf.Tensor | None = None,
+        training: bool = False,
+    ) -> tf.Tensor:
+        if self.input_feeding:
+            outputs = self._fed(inputs, memory, states, training)
+        else:
+            hidden, _ = self.recurrent(inputs, states=states, mask=mask, training=training)
+            outputs, _ = self._look(hidden, memory)
+        if training and self.dropout:
+            shape = (tf.shape(outputs)[0], 1, self.output_size)
+            outputs = keras.random.dropout(outputs, self.dropout, noise_shape=shape, seed=self.seed_generator)
+        return outputs
+
+    def initial_states(self, states: States) -> DecoderStates:
+        """What the first step is given, with the states of the recurrent layers at the start."""
+        if not self.input_feeding:
+            return states, ()
+        return states, (tf.zeros([tf.shape(states[0][0])[0], self.output_size], self.compute_dtype),)
+
+    def stepper(
+        self, memory: Memory, dropped: Any = None
+    ) -> Callable[[tf.Tensor, DecoderStates], tuple[tf.Tensor, DecoderStates, tf.Tensor]]:
+        """One step, for a loop that it is called before; differentiable by autodiff.
+
+        Args:
+            memory: of some rows.
+            dropped: masks of `RecurrentStack.dropout_masks`.
+
+        Returns:
+            A function of the inputs x_t, [rows, features], and the states, which returns o_t, the new states, and
+            the attention weights, [rows, places]. There may be several rows in succession for each row of the memory.
+        """
+        recurrent_step = self.recurrent.stepper(projected=False, dropped=dropped)
+        batch, places = tf.shape(memory.mask)[0], tf.shape(memory.mask)[1]
+
+        def step(inputs: tf.Tensor, states: DecoderStates) -> tuple[tf.Tensor, DecoderStates, tf.Tensor]:
+            recurrent_states, fed = states
+            hidden, recurrent_states = recurrent_step(tf.concat([inputs, *fed], axis=1), recurrent_states)
+            rows = tf.shape(hidden)[0]
+            output, weights = self._look(
+                tf.reshape(hidden, [batch, rows // tf.maximum(batch, 1), hidden.shape[1]]), memory
+            )
+            output = tf.reshape(output, [rows, self.output_size])
+            fed = (output,) if self.input_feeding else ()
+            return output, (recurrent_states, fed), tf.reshape(weights, [rows, places])
+
+        return step
+
+    def _look(self, hidden: tf.Tensor, memory: Memory) -> tuple[tf.Tensor, tf.Tensor]:
+        """[batch, time, units] -> the outputs and the attention weights, [batch, time, places]."""
+        if self.attention is None:
+            shape = [tf.shape(hidden)[0], tf.shape(hidden)[1], tf.shape(memory.mask)[1]]
+            return self.output_layer(hidden), tf.zeros(shape, hidden.dtype)
+        context, weights = self.attention(hidden, memory)
+        return self.output_layer(tf.concat([context, hidden], axis=-1)), weights
+
+    def _fed(self, inputs: tf.Tensor, memory: Memory, states: States, training: bool) -> tf.Tensor:
+        """The outputs with input feeding, step by step."""
+        batch, length = tf.shape(inputs)[0], tf.shape(inputs)[1]
+        dropped = None
+        if training:
+            dropped = self.recurrent.dropout_masks(batch, inputs.shape[2] + self.output_size)
+        step = self.stepper(memory, dropped)
+        time_major = tf.transpose(inputs, [1, 0, 2])
+        array = tf.TensorArray(self.compute_dtype, size=length, element_shape=[None, inputs.shape[2]])
+        array = array.unstack(time_major)
+        outputs = tf.TensorArray(self.compute_dtype, size=length, element_shape=[None, self.output_size])
+
+        def write(t: tf.Tensor, states: DecoderStates, outputs: tf.TensorArray) -> tuple:
+            output, states, _ = step(array.read(t), states)
+            return t + 1, states, outputs.write(t, output)
+
+        _, _, outputs = tf.while_loop(
+            lambda t, *_: t < length,
+            write,
+            (0, self.initial_states(states), outputs),
+            maximum_iterations=length,
+        )
+        return tf.transpose(outputs.stack(), [1, 0, 2])
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | self.config

@@ -137,7 +137,7 @@ class LanguageModel(Model):
         states = {name: spec for name, spec in specification.items() if name.startswith("state_")}
         return {name: np.zeros([1, spec.shape[1]], np.float32) for name, spec in states.items()}
 
-    def predict(self, inputs: Sequence[str], **options: Any) -> list[Generation]:
+    def answer(self, inputs: Sequence[str], **options: Any) -> list[Generation]:
         return self.generate(inputs, **options)
 
     def _read(self, prompt: str) -> dict[str, np.ndarray]:

@@ -6,10 +6,13 @@ from unroll.export.errors import UserError
 from unroll.export.language_modeling import LanguageModel
 from unroll.export.model import Model
 from unroll.export.sentiment import SentimentModel
+from unroll.export.translation import Translator
 from unroll.export.versions import describe, newest_version
 
 # The class for each application.
-_MODELS: dict[str, type[Model]] = {"sentiment": SentimentModel, "language_modeling": LanguageModel}
+_MODELS: dict[str, type[Model]] = {
+    model.application: model for model in (SentimentModel, LanguageModel, Translator)
+}
 
 
 def load_model(path: str | os.PathLike[str]) -> Model:

@@ -2,7 +2,8 @@
 
 import abc
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,6 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from unroll.export.errors import UserError
+
+# Lines that `predict` reads before it answers.
+_BATCH = 64
 
 
 class Model(abc.ABC):
@@ -28,9 +32,20 @@ class Model(abc.ABC):
         # Held, since the signatures alone do not keep the variables alive.
         self._loaded = tf.saved_model.load(os.fspath(directory))
 
+    def predict(self, lines: Iterable[str], **options: Any) -> Iterator[Any]:
+        """The application's result for each line of input, as `unroll predict` prints it; it reads some at a time.
+
+        Args:
+            lines: of input.
+            options: of `answer`.
+        """
+        lines = iter(lines)
+        while batch := list(islice(lines, _BATCH)):
+            yield from self.answer(batch, **options)
+
     @abc.abstractmethod
-    def predict(self, inputs: Sequence[str], **options: Any) -> list[Any]:
-        """The application's result for each line of input, as `unroll predict` prints it."""
+    def answer(self, inputs: Sequence[str], **options: Any) -> list[Any]:
+        """The application's result for each input."""
 
     def call(self, signature: str, inputs: Mapping[str, np.ndarray | Sequence]) -> dict[str, np.ndarray]:
         """Calls a signature.

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 
 class Classification(NamedTuple):
     """The label of a text.
@@ -47,3 +49,33 @@ class Generation(NamedTuple):
     prompt: str
     text: str
     score: float
+
+
+class Translation(NamedTuple):
+    """A translation of a text.
+
+    Attributes:
+        source: as given.
+        text: the translation.
+        score: its log probability, by the length penalty.
+        n_best: the best translations and their scores, best first; as many as were asked for.
+    """
+
+    source: str
+    text: str
+    score: float
+    n_best: list[tuple[str, float]]
+
+
+class Alignment(NamedTuple):
+    """Where a model looked.
+
+    Attributes:
+        source_tokens: of the source; a mark, U+2581, stands for a space.
+        target_tokens: of the translation, with its end.
+        weights: float32 [target tokens, source tokens]; each row sums to 1, or is zero without attention.
+    """
+
+    source_tokens: list[str]
+    target_tokens: list[str]
+    weights: np.ndarray

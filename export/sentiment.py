@@ -28,5 +28,5 @@ class SentimentModel(Model):
                 results.append(Classification(texts[len(results)], label, score, probabilities))
         return results
 
-    def predict(self, inputs: Sequence[str], **options: Any) -> list[Classification]:
+    def answer(self, inputs: Sequence[str], **options: Any) -> list[Classification]:
         return self.classify(inputs, **options)

@@ -8,8 +8,10 @@ import tensorflow as tf
 
 from unroll.models.attention import Memory
 from unroll.models.decoder import Decoder, DecoderStates
+from unroll.models.decoding import Beams, Hypotheses, beam_search
 from unroll.models.random import ReplicaSeedGenerator
 from unroll.models.recurrent import RecurrentStack, States
+from unroll.models.text.pieces import END, START
 from unroll.models.text.vocabulary import PADDING, UNKNOWN
 
 BRIDGES = ("copy", "dense", "zero")
@@ -158,6 +160,9 @@ class TranslationModel(keras.Model):
         else:
             self.output_layer = keras.layers.Dense(target_vocabulary_size, dtype="float32", name="logits")
 
+    def build(self, source_shape: tuple, target_shape: tuple) -> None:
+        """Each layer makes its weights when it is called; Keras does not see that by itself for two inputs."""
+
     def call(self, source: tf.Tensor, target: tf.Tensor, training: bool = False) -> tf.Tensor:
         encoded = self.encode(source, training)
         # Padding of the target comes last and is not predicted: it needs no mask.
@@ -195,6 +200,27 @@ class TranslationModel(keras.Model):
             return self.logits(outputs), states, weights
 
         return step
+
+    def translate(self, source: tf.Tensor, beams: Beams, longest: int) -> Hypotheses:
+        """Searches the best translations, without a gradient.
+
+        Args:
+            source: int32 [batch, places], zeros for padding.
+            beams: how to search.
+            longest: tokens of a translation at most; it never has more than twice as many as the source and ten.
+        """
+        encoded = self.encode(source)
+        lengths = tf.reduce_sum(tf.cast(encoded.memory.mask, tf.int32), axis=1)
+        return beam_search(
+            self.stepper(encoded.memory),
+            self.decoder.initial_states(encoded.states),
+            START,
+            END,
+            tf.minimum(longest, 2 * lengths + 10),
+            beams,
+            self.target_vocabulary_size,
+            forbidden=[PADDING, UNKNOWN, START],
+        )
 
     def _hidden_words(self, ids: tf.Tensor, training: bool) -> tf.Tensor:
         if not training or not self.word_dropout:

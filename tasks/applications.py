@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 APPLICATIONS = {
     "sentiment": "unroll.tasks.sentiment",
     "language_modeling": "unroll.tasks.language_modeling",
+    "translation": "unroll.tasks.translation",
 }
 
 

@@ -117,7 +117,7 @@ def _evaluate(arguments: list[str]) -> None:
             "split": ("test", "train, validation or test"),
             "output": (None, "JSON file; by default metrics.json in the run directory"),
         },
-        options_of=lambda given: _evaluation_options(given.workdir),
+        options_of=lambda given: _run_options(given.workdir, "evaluate"),
     )
     if found is None:
         return
@@ -138,16 +138,17 @@ def _export(arguments: list[str]) -> int:
             "workdir": (None, "run directory"),
             "output": (None, "directory for the versions of the model; its name is the model's"),
         },
+        options_of=lambda given: _run_options(given.workdir, "export"),
     )
     if found is None:
         return 0
-    values, _, _ = found
+    values, _, changed = found
     workdir, output = _required(values, "workdir", "export"), _required(values, "output", "export")
     from unroll.export.verify import VerificationError
     from unroll.tasks import commands
 
     try:
-        commands.export(workdir, output)
+        commands.export(workdir, output, changed)
     except VerificationError as error:
         print(f"unroll: {error}", file=sys.stderr)
         return 1
@@ -229,13 +230,15 @@ def _flags(
     return values, rest, options.given(more, values) if more else {}
 
 
-def _evaluation_options(workdir: str | None) -> options.Options | None:
+def _run_options(workdir: str | None, command: str) -> options.Options | None:
     from unroll.tasks.training.run_directory import RunDirectory
 
     if not workdir or not RunDirectory(workdir).exists():
         return None
     application, _ = RunDirectory(workdir).read_config()
-    return options.of(applications.config_class(application), lambda field: field.metadata["evaluation"])
+    return options.of(
+        applications.config_class(application), lambda field: command in field.metadata["commands"]
+    )
 
 
 def _predict_options(model: str | None) -> options.Options | None:

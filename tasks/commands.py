@@ -13,9 +13,6 @@ from unroll.tasks.applications import predict_class, task_class
 from unroll.tasks.training.config import TrainingConfig
 from unroll.tasks.training.run_directory import RunDirectory, write_json
 
-# Lines that `predict` reads before it answers.
-_PREDICT_BATCH = 64
-
 
 def train(application: str, config: TrainingConfig, given: set[str], workdir: str) -> None:
     """Begins a run, or goes on with it.
@@ -50,19 +47,24 @@ def evaluate(workdir: str, split: str, output: str | None, changed: Mapping[str,
     path = Path(output) if output else Path(workdir) / "metrics.json"
     if path.is_dir():
         raise UserError(f"--output={path} is a directory; give the name of a JSON file.")
-    task, model = _trained(workdir)
-    task.config = dataclasses.replace(task.config, **changed)
+    task, model = _trained(workdir, changed)
     evaluation = task.report(model, split)
     write_json(path, evaluation.metrics | {"split": split} | evaluation.details)
     source = changed.get("test_data", task.config.dataset) if split == "test" else task.config.dataset
     print(f"{split} part of {source}: {evaluation.report}\n\nWritten to {path}.")
 
 
-def export(workdir: str, output: str) -> None:
-    """Exports the best weights of a run as a new version."""
+def export(workdir: str, output: str, changed: Mapping[str, Any]) -> None:
+    """Exports the best weights of a run as a new version.
+
+    Args:
+        workdir: the run directory.
+        output: the model's directory.
+        changed: options of the run that are to be others here.
+    """
     from unroll.export.saved_model import export as export_bundle
 
-    task, model = _trained(workdir)
+    task, model = _trained(workdir, changed)
     version = export_bundle(task.bundle(model), output)
     print(f"Exported and verified: {version}")
 
@@ -76,7 +78,6 @@ def predict(model: str, lines: Iterable[str], changed: Mapping[str, Any]) -> Non
         changed: the `PREDICT` options of the application that are not to have their default.
     """
     import unroll.export
-    from unroll.tasks.datasets.batching import windows
 
     loaded = unroll.export.load(model)
     options = dataclasses.asdict(predict_class(loaded.application)(**changed))
@@ -85,10 +86,8 @@ def predict(model: str, lines: Iterable[str], changed: Mapping[str, Any]) -> Non
             for piece in chain([line], loaded.stream(line, **options), ["\n"]):
                 print(piece, end="", flush=True)
         return
-    for batch in windows(lines, _PREDICT_BATCH):
-        for result in loaded.predict(batch, **options):
-            print(json.dumps(result._asdict(), ensure_ascii=False))
-        sys.stdout.flush()
+    for result in loaded.predict(lines, **options):
+        print(json.dumps(result._asdict(), ensure_ascii=False), flush=True)
 
 
 def _resumed_config(
@@ -118,10 +117,11 @@ def _resumed_config(
     return saved
 
 
-def _trained(workdir: str) -> tuple:
-    """The task of a run, and its model with the best weights."""
+def _trained(workdir: str, changed: Mapping[str, Any]) -> tuple:
+    """The task of a run, with some options changed, and its model with the best weights."""
     run = RunDirectory(workdir)
     application, config = run.read_config()
+    config = dataclasses.replace(config, **changed)
     if not run.best_weights.exists():
         raise UserError(f"The run in {run.path} has not finished an epoch; `unroll train` goes on with it.")
     task = task_class(application)(config, run)

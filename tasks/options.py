@@ -19,7 +19,7 @@ def option(
     maximum: float | None = None,
     resumable: bool = False,
     is_path: bool = False,
-    evaluation: bool = False,
+    commands: tuple[str, ...] = (),
 ) -> Any:
     """A field of a configuration, and so a flag.
 
@@ -30,7 +30,7 @@ def option(
         minimum, maximum: bounds of a number, included.
         resumable: whether a run may be resumed with another value.
         is_path: a relative path is made absolute, so that later commands find it from any directory.
-        evaluation: whether `unroll evaluate` takes it, too.
+        commands: that take it, too, beside `train`: evaluate, export.
     """
     metadata = {
         "help": help,
@@ -39,7 +39,7 @@ def option(
         "maximum": maximum,
         "resumable": resumable,
         "is_path": is_path,
-        "evaluation": evaluation,
+        "commands": commands,
     }
     return dataclasses.field(default=default, metadata=metadata)
 

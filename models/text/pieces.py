@@ -45,6 +45,12 @@ def marked_words(texts: tf.Tensor) -> tf.RaggedTensor:
     return tf.ragged.boolean_mask(words, words != SPACE)
 
 
+def between_edges(ids: tf.RaggedTensor) -> tf.Tensor:
+    """int32 [batch, (pieces)] -> [batch, time], each row between start and end, zero-padded."""
+    edge = tf.ones([ids.nrows(), 1], tf.int32)
+    return tf.concat([START * edge, ids, END * edge], axis=1).to_tensor(PADDING)
+
+
 class PieceEncoder(tf.Module):
     """string [batch] -> ids and back, inside the graph, with TensorFlow's core ops alone.
 

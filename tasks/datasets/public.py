@@ -13,6 +13,7 @@ from unroll.tasks.datasets.splits import SPLITS
 EMBEDDED = {
     "unroll_reviews": "unroll.tasks.datasets.reviews",
     "unroll_python": "unroll.tasks.datasets.python_sources",
+    "unroll_translation": "unroll.tasks.datasets.translations",
 }
 
 

@@ -62,7 +62,7 @@ class LanguageModelingConfig(RecurrentConfig, TrainingConfig):
         "characters in the n-grams of the Kneser-Ney table that `unroll evaluate` sets beside the network; 0: none",
         minimum=0,
         maximum=20,
-        evaluation=True,
+        commands=("evaluate",),
     )
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ class DataConfig:
     train_data: str | None = option(None, "training data, with --dataset=files", is_path=True)
     validation_data: str | None = option(None, "validation data, with --dataset=files", is_path=True)
     test_data: str | None = option(
-        None, "test data, in place of the data set's own", is_path=True, evaluation=True
+        None, "test data, in place of the data set's own", is_path=True, commands=("evaluate",)
     )
     validation_fraction: float = option(
         0.05,

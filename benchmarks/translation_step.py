@@ -1,0 +1,187 @@
+"""Training a translation model: unroll against stock Keras layers with `fit` and PyTorch, in one run.
+
+    python benchmarks/translation_step.py [--batch=128 --places=16 --units=512 --embedding_size=256 --vocabulary=6000]
+
+Bidirectional LSTM encoder, LSTM decoder with general attention, whole training steps (forward and backward pass,
+clipping by global norm, Adam) on the same batches of random sentences of different lengths. Prints target tokens per
+second, medians over rounds in which each takes its turn, plain and XLA-compiled. PyTorch's row needs
+`pip install torch`.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+from unroll.models.text.pieces import END, START, PieceEncoder
+from unroll.tasks.training.run_directory import RunDirectory, write_json
+from unroll.tasks.training.state import TrainingState
+from unroll.tasks.translation.config import TranslationConfig
+from unroll.tasks.translation.task import TranslationTask
+
+_BATCH = flags.DEFINE_integer("batch", 128, "sentences in a batch")
+_PLACES = flags.DEFINE_integer("places", 16, "tokens in the longest sentence")
+_UNITS = flags.DEFINE_integer("units", 512, "units of encoder and decoder")
+_EMBEDDING = flags.DEFINE_integer("embedding_size", 256, "size of a token's vector")
+_VOCABULARY = flags.DEFINE_integer("vocabulary", 6000, "tokens in each language")
+_ROUNDS = flags.DEFINE_integer("rounds", 7, "each contender makes some steps a round")
+_STEPS = flags.DEFINE_integer("steps", 5, "steps of a contender in a round")
+
+
+def random_batches() -> list[dict[str, np.ndarray]]:
+    rng = np.random.default_rng(0)
+    batches = []
+    for _ in range(_STEPS.value):
+        shape = (_BATCH.value, _PLACES.value)
+        # As in batches of similar length: from three quarters of the longest on.
+        lengths = rng.integers(_PLACES.value * 3 // 4, _PLACES.value + 1, (2, _BATCH.value))
+        lengths[:, 0] = _PLACES.value
+        source, target = (
+            np.where(np.arange(_PLACES.value) < n[:, None], rng.integers(4, _VOCABULARY.value, shape), 0)
+            for n in lengths
+        )
+        target = np.concatenate(
+            [np.full([_BATCH.value, 1], START), target, np.zeros([_BATCH.value, 1])], axis=1
+        )
+        target[np.arange(_BATCH.value), lengths[1] + 1] = END
+        batches.append({"source": source.astype("int32"), "target": target.astype("int32")})
+    return batches
+
+
+def unroll_steps(batches, directory: str, jit_compile: bool):
+    config = TranslationConfig(
+        units=_UNITS.value, embedding_size=_EMBEDDING.value, dropout=0.0, global_clipnorm=1.0
+    )
+    run = RunDirectory(directory)
+    encoder = PieceEncoder("words", [str(n) for n in range(_VOCABULARY.value - 4)], _PLACES.value)
+    for side in ("source", "target"):
+        write_json(run.vocabulary / f"{side}.json", encoder.get_config())
+    write_json(run.vocabulary / "pairs.json", {"pairs": 1, "longest": _PLACES.value + 2})
+    (Path(directory) / "data").mkdir()
+    task = TranslationTask(config, run)
+    state = TrainingState(task, tf.distribute.get_strategy(), jit_compile, epoch=0)
+    batches = [{name: tf.constant(value) for name, value in batch.items()} for batch in batches]
+
+    def steps():
+        for batch in batches:
+            result = state.step(batch, 1e-3, 0)
+        float(result.loss.total)
+
+    return steps
+
+
+def keras_steps(batches, jit_compile: bool):
+    units, vocabulary = _UNITS.value, _VOCABULARY.value
+    source = keras.Input([None], dtype="int32")
+    target = keras.Input([None], dtype="int32")
+    embedded = keras.layers.Embedding(vocabulary, _EMBEDDING.value, mask_zero=True)(source)
+    half = keras.layers.LSTM(units // 2, return_sequences=True, return_state=True)
+    values, fh, fc, bh, bc = keras.layers.Bidirectional(half)(embedded)
+    states = [keras.layers.Concatenate()([fh, bh]), keras.layers.Concatenate()([fc, bc])]
+    # The target's padding comes last and is not predicted: it needs no mask.
+    decoded = keras.layers.Embedding(vocabulary, _EMBEDDING.value)(target)
+    hidden = keras.layers.LSTM(units, return_sequences=True)(decoded, initial_state=states)
+    keys = keras.layers.Dense(units, use_bias=False)(values)
+    mask = keras.layers.Lambda(lambda ids: ids != 0)(source)
+    context = keras.layers.Attention()([hidden, values, keys], mask=[None, mask])
+    output = keras.layers.Dense(units, activation="tanh")(keras.layers.Concatenate()([context, hidden]))
+    model = keras.Model([source, target], keras.layers.Dense(vocabulary)(output))
+    model.compile(
+        keras.optimizers.Adam(1e-3, global_clipnorm=1.0),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=0),
+        jit_compile=jit_compile,
+    )
+    data = tf.data.Dataset.from_generator(
+        lambda: (((b["source"], b["target"][:, :-1]), b["target"][:, 1:]) for b in batches),
+        output_signature=((tf.TensorSpec([_BATCH.value, _PLACES.value], tf.int32),
+                           tf.TensorSpec([_BATCH.value, _PLACES.value + 1], tf.int32)),
+                          tf.TensorSpec([_BATCH.value, _PLACES.value + 1], tf.int32)),
+    ).cache().prefetch(2)  # fmt: skip
+    return lambda: model.fit(data, verbose=0)
+
+
+def torch_steps(batches):
+    import torch
+
+    class Model(torch.nn.Module):
+        def __init__(self, units, size, vocabulary):
+            super().__init__()
+            self.source = torch.nn.Embedding(vocabulary, size)
+            self.target = torch.nn.Embedding(vocabulary, size)
+            self.encoder = torch.nn.LSTM(size, units // 2, batch_first=True, bidirectional=True)
+            self.decoder = torch.nn.LSTM(size, units, batch_first=True)
+            self.key = torch.nn.Linear(units, units, bias=False)
+            self.output = torch.nn.Linear(2 * units, units)
+            self.logits = torch.nn.Linear(units, vocabulary)
+
+        def forward(self, source, target):
+            lengths = (source != 0).sum(1)
+            packed = torch.nn.utils.rnn.pack_padded_sequence(
+                self.source(source), lengths, batch_first=True, enforce_sorted=False
+            )
+            values, states = self.encoder(packed)
+            values, _ = torch.nn.utils.rnn.pad_packed_sequence(values, batch_first=True)
+            states = tuple(torch.cat([s[0], s[1]], dim=1)[None] for s in states)
+            hidden, _ = self.decoder(self.target(target), states)
+            scores = hidden @ self.key(values).transpose(1, 2)
+            scores = scores.masked_fill((source == 0)[:, None], -1e9)
+            context = torch.softmax(scores, dim=2) @ values
+            return torch.tanh(self.output(torch.cat([context, hidden], dim=2)))
+
+    model = Model(_UNITS.value, _EMBEDDING.value, _VOCABULARY.value)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    batches = [{name: torch.tensor(value, dtype=torch.long) for name, value in b.items()} for b in batches]
+
+    def steps():
+        for batch in batches:
+            optimizer.zero_grad()
+            targets = batch["target"][:, 1:]
+            # Logits for real tokens alone, as in unroll.
+            real = targets != 0
+            logits = model.logits(model(batch["source"], batch["target"][:, :-1])[real])
+            loss = torch.nn.functional.cross_entropy(logits, targets[real])
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+        float(loss)
+
+    return steps
+
+
+def main(_):
+    batches = random_batches()
+    tokens = sum(int((batch["target"][:, 1:] != 0).sum()) for batch in batches)
+    with tempfile.TemporaryDirectory() as directory:
+        contenders = {
+            "stock Keras layers, fit": keras_steps(batches, False),
+            "stock Keras layers, fit, XLA": keras_steps(batches, True),
+            "unroll": unroll_steps(batches, directory, False),
+        }
+        try:
+            contenders["PyTorch"] = torch_steps(batches)
+        except ImportError:
+            print("PyTorch is not installed: its row is left out.")
+        rates = {name: [] for name in contenders}
+        for steps in contenders.values():
+            steps()
+        for _ in range(_ROUNDS.value):
+            for name, steps in contenders.items():
+                start = time.perf_counter()
+                steps()
+                rates[name].append(tokens / (time.perf_counter() - start))
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    reference = max(rate for name, rate in medians.items() if "Keras" in name)
+    for name, rate in medians.items():
+        print(f"{name:30} {rate:8,.0f} target tokens/s   {rate / reference:5.2f} of the best of Keras")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,122 @@
+"""BLEU, chrF, loss and perplexity, and a file with every translation."""
+
+import csv
+import math
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import sacrebleu
+import tensorflow as tf
+
+from unroll.models.decoding import Beams
+from unroll.models.text import pad
+from unroll.models.text.pieces import PieceEncoder, between_edges
+from unroll.models.text.vocabulary import PADDING
+from unroll.tasks.datasets.batching import length_sorted_batches, windows
+from unroll.tasks.task import Evaluation
+from unroll.tasks.training.run_directory import replacing
+from unroll.tasks.translation.data import Pair
+
+# Pairs held in memory as ids at a time, and sorted by length.
+_WINDOW = 4096
+_SHOWN = 5
+
+
+def evaluate(
+    model: keras.Model,
+    pairs: Iterable[Pair],
+    source_encoder: PieceEncoder,
+    target_encoder: PieceEncoder,
+    beams: Beams,
+    longest: int,
+    batch_tokens: int,
+    output: Path,
+) -> Evaluation:
+    """Translates and measures.
+
+    Args:
+        model: a `TranslationModel`.
+        pairs: the sentences, and the references that all are compared with in the end.
+        source_encoder, target_encoder: text to ids and back.
+        beams: how to search.
+        longest: tokens of a translation at most.
+        batch_tokens: tokens in a batch, padding included.
+        output: gets a line for each pair: source, reference, hypothesis, score; tabs between them, under a header.
+    """
+    totals, tokens, seconds = np.zeros(1), 0, 0.0
+    rows: list[tuple[str, str, str, float]] = []
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)] * 2)
+    def losses(source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+        targets = target[:, 1:]
+        real = targets != PADDING
+        logits = model.logits(tf.boolean_mask(model(source, target[:, :-1]), real))
+        picked = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.boolean_mask(targets, real), logits)
+        return tf.reduce_sum(picked)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
+    def translate(source: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        best = model.translate(source, beams, longest)
+        return target_encoder.text(best.ids[:, 0]), best.scores[:, 0], tf.reduce_sum(best.lengths[:, 0] + 1)
+
+    for window in windows(pairs, _WINDOW):
+        sources, targets = zip(*(pair.in_bytes for pair in window), strict=True)
+        encoded = [
+            e.ragged(tf.constant(t)) for e, t in ((source_encoder, sources), (target_encoder, targets))
+        ]
+        lengths = np.maximum(*(ids.row_lengths().numpy() for ids in encoded))
+        found: list[tuple[str, float]] = [("", 0.0)] * len(window)
+        for places in length_sorted_batches(lengths, batch_tokens):
+            source, target = (tf.gather(ids, places) for ids in encoded)
+            source, target = pad(source), between_edges(target)
+            totals += float(losses(source, target))
+            tokens += int(tf.reduce_sum(tf.cast(target[:, 1:] != PADDING, tf.int32)))
+            begun = time.monotonic()
+            texts, scores, _ = translate(source)
+            seconds += time.monotonic() - begun
+            for place, text, score in zip(places, texts.numpy(), scores.numpy().tolist(), strict=True):
+                found[place] = (text.decode(), score)
+        rows += [(*pair, *result) for pair, result in zip(window, found, strict=True)]
+    _write(output, rows)
+    return _summary(rows, float(totals[0]), tokens, seconds, beams)
+
+
+def _write(path: Path, rows: Sequence[tuple[str, str, str, float]]) -> None:
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="replace", newline="") as file,
+    ):
+        writer = csv.writer(
+            file, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, escapechar="\\"
+        )
+        writer.writerow(["source", "reference", "hypothesis", "score"])
+        writer.writerows((*row[:3], f"{row[3]:.6g}") for row in rows)
+
+
+def _summary(
+    rows: Sequence[tuple[str, str, str, float]], total: float, tokens: int, seconds: float, beams: Beams
+) -> Evaluation:
+    hypotheses, references = [row[2] for row in rows], [[row[1] for row in rows]]
+    bleu, chrf = sacrebleu.BLEU(), sacrebleu.CHRF()
+    loss = total / max(tokens, 1)
+    metrics = {
+        "loss": loss,
+        "perplexity": math.exp(min(loss, 700)),
+        "bleu": bleu.corpus_score(hypotheses, references).score,
+        "chrf": chrf.corpus_score(hypotheses, references).score,
+    }
+    details = {
+        "sacrebleu_signature": {"bleu": str(bleu.get_signature()), "chrf": str(chrf.get_signature())},
+        "sentences": len(rows),
+        "beam_width": beams.width,
+        "sentences_per_second": round(len(rows) / max(seconds, 1e-9), 1),
+    }
+    lines = [f"{len(rows)} sentences, beam of {beams.width}, {details['sentences_per_second']} sentences/s"]
+    lines += [f"{name:10}{value:9.4f}" for name, value in metrics.items()]
+    lines += [f"signature {details['sacrebleu_signature']['bleu']}", ""]
+    for source, reference, hypothesis, _ in rows[:_SHOWN]:
+        lines += [f"  {source}", f"  -> {hypothesis}", f"  =  {reference}", ""]
+    return Evaluation(metrics, details, "\n".join(lines[:-1]))

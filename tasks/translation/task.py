@@ -1,0 +1,225 @@
+"""Translation as the trainer, the evaluator and the exporter see it."""
+
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from unroll.export.bundle import Bundle
+from unroll.export.errors import UserError
+from unroll.models.decoding import Beams
+from unroll.models.text.pieces import END, START, PieceEncoder
+from unroll.models.text.vocabulary import PADDING
+from unroll.models.translation import TranslationModel
+from unroll.tasks.datasets.batching import batch_by_tokens, windows
+from unroll.tasks.datasets.shards import read_shards, shards_for, write_shards
+from unroll.tasks.datasets.splits import Splits
+from unroll.tasks.task import Batch, Evaluation, Loss, Task
+from unroll.tasks.training.run_directory import replacing, write_json
+from unroll.tasks.translation.config import TranslationConfig
+from unroll.tasks.translation.data import Pair, read_splits
+from unroll.tasks.translation.evaluation import evaluate
+from unroll.tasks.translation.signatures import bundle
+
+# Pairs that go through the graph at a time while the data is prepared.
+_WINDOW = 1024
+# The validation part, a JSON line for each pair: what a run is judged by does not change while it trains.
+_VALIDATION = "validation.jsonl"
+
+
+class TranslationTask(Task):
+    """A sentence in, a sentence out."""
+
+    metrics: ClassVar[dict[str, str]] = {"loss": "min", "perplexity": "min", "bleu": "max", "chrf": "max"}
+    config: TranslationConfig
+
+    def prepare(self) -> None:
+        if self.run.data.exists():
+            return
+        config = self.config
+        source, target = self._learn_vocabularies()
+        longest, kept, dropped = 0, 0, 0
+        with replacing(self.run.vocabulary) as folder:
+            folder.mkdir()
+            write_json(folder / "source.json", source.get_config())
+            write_json(folder / "target.json", target.get_config())
+        for example in self._encoded("train"):
+            length = max(len(ids) for ids in example.values())
+            longest, kept, dropped = max(longest, length), kept + (length > 0), dropped + (length == 0)
+        if not kept:
+            raise UserError(
+                f"All {dropped} pairs are longer than --max_length={config.max_length}; give a larger one."
+            )
+        write_json(
+            self.run.vocabulary / "pairs.json", {"pairs": kept, "too_long": dropped, "longest": longest}
+        )
+        with replacing(self.run.data) as folder:
+            folder.mkdir()
+            with (folder / _VALIDATION).open("w", encoding="utf-8") as file:
+                pairs = self.splits.read("validation") if self.has_validation else ()
+                # ASCII with escapes, which hold any text.
+                file.writelines(json.dumps(pair) + "\n" for pair in pairs)
+            examples = (example for example in self._encoded("train") if len(example["source"]))
+            write_shards(examples, folder, shards_for(kept, config.shuffle_buffer), config.seed)
+        if dropped:
+            print(
+                f"{dropped} of {kept + dropped} pairs are longer than --max_length={config.max_length} and left out."
+            )
+
+    @property
+    def has_validation(self) -> bool:
+        return "validation" in self.splits
+
+    @property
+    def train_examples(self) -> int:
+        return self._pairs["pairs"]
+
+    def build_model(self) -> keras.Model:
+        config = self.config
+        model = TranslationModel(
+            len(self.source_encoder),
+            len(self.target_encoder),
+            cell=config.cell,
+            layers=config.layers,
+            units=config.units,
+            embedding_size=config.embedding_size,
+            bidirectional=config.bidirectional,
+            residual=config.residual,
+            attention=None if config.attention == "none" else config.attention,
+            input_feeding=config.input_feeding,
+            bridge=config.bridge,
+            share_embeddings=config.joint_vocabulary and config.tie_embeddings,
+            tie_embeddings=config.tie_embeddings,
+            dropout=config.dropout,
+            recurrent_dropout=config.recurrent_dropout,
+            word_dropout=config.word_dropout,
+            truncate_gradient=config.truncate_gradient,
+            seed=config.seed,
+        )
+        ids = tf.ones([1, 1], tf.int32)
+        model.logits(model(ids, ids)[:, 0])
+        return model
+
+    def batches(self, epoch: int, fixed_shapes: bool) -> tf.data.Dataset:
+        config = self.config
+        seed = config.seed * 1_000_003 + epoch
+        examples = read_shards(self.run.data, ["source", "target"], [], config.shuffle_buffer, seed)
+        return batch_by_tokens(
+            examples,
+            lambda example: tf.maximum(tf.size(example["source"]), tf.size(example["target"])),
+            self._pairs["longest"],
+            config.batch_tokens,
+            fixed_shapes,
+        )
+
+    def loss(self, model: keras.Model, batch: Batch, training: bool, carry: Any = ()) -> tuple[Loss, Any]:
+        inputs, targets = batch["target"][:, :-1], batch["target"][:, 1:]
+        outputs = model(batch["source"], inputs, training=training)
+        # Logits for real tokens alone: they are the largest part of the work.
+        real = targets != PADDING
+        log_probabilities = tf.nn.log_softmax(model.logits(tf.boolean_mask(outputs, real)))
+        chosen = tf.gather(log_probabilities, tf.boolean_mask(targets, real), batch_dims=1)
+        smoothing = self.config.label_smoothing
+        losses = -(1 - smoothing) * chosen - smoothing * tf.reduce_mean(log_probabilities, axis=1)
+        weight = tf.cast(tf.size(losses), tf.float32)
+        return Loss(tf.reduce_sum(losses), weight, tokens=weight), carry
+
+    def evaluate(self, model: keras.Model, split: str) -> Evaluation:
+        return self._evaluate(model, split, Beams(1))
+
+    def report(self, model: keras.Model, split: str) -> Evaluation:
+        return self._evaluate(model, split, self.beams)
+
+    def bundle(self, model: keras.Model) -> Bundle:
+        config = self.config
+        return bundle(model, self.source_encoder, self.target_encoder, self.beams, config.max_decode_length)
+
+    @property
+    def beams(self) -> Beams:
+        """How translations are searched."""
+        config = self.config
+        return Beams(config.beam_width, config.length_penalty, config.min_decode_length, config.block_ngrams)
+
+    @cached_property
+    def source_encoder(self) -> PieceEncoder:
+        """The tokens of the source language."""
+        return self._encoder("source")
+
+    @cached_property
+    def target_encoder(self) -> PieceEncoder:
+        """The tokens of the target language."""
+        return self._encoder("target")
+
+    @cached_property
+    def splits(self) -> Splits:
+        """The parts of the data set."""
+        return read_splits(self.config)
+
+    @cached_property
+    def _pairs(self) -> dict[str, int]:
+        return json.loads((self.run.vocabulary / "pairs.json").read_text(encoding="utf-8"))
+
+    def _encoder(self, side: str) -> PieceEncoder:
+        path = self.run.vocabulary / f"{side}.json"
+        return PieceEncoder.from_config(json.loads(path.read_text(encoding="utf-8")))
+
+    def _evaluate(self, model: keras.Model, split: str, beams: Beams) -> Evaluation:
+        config = self.config
+        return evaluate(
+            model,
+            self._examples(split),
+            self.source_encoder,
+            self.target_encoder,
+            beams,
+            config.max_decode_length,
+            config.batch_tokens,
+            self.run.path / f"translations-{split}.tsv",
+        )
+
+    def _learn_vocabularies(self) -> tuple[PieceEncoder, PieceEncoder]:
+        config = self.config
+
+        def learn(sides: tuple[int, ...]) -> PieceEncoder:
+            batches = (
+                [pair.in_bytes[side] for pair in window for side in sides]
+                for window in windows(self.splits.read("train"), _WINDOW)
+            )
+            return PieceEncoder.learn(
+                batches, config.tokenizer, config.vocabulary_size, config.max_length, config.min_count
+            )
+
+        if config.joint_vocabulary:
+            joint = learn((0, 1))
+            return joint, joint
+        return learn((0,)), learn((1,))
+
+    def _examples(self, split: str) -> Iterator[Pair]:
+        stored = self.run.data / _VALIDATION
+        if split == "validation" and self.has_validation and stored.exists():
+            with stored.open(encoding="utf-8") as file:
+                yield from (Pair(*json.loads(line)) for line in file)
+        else:
+            yield from self.splits.read(split)
+
+    def _encoded(self, split: str) -> Iterator[dict[str, np.ndarray]]:
+        """Each pair as ids, the target between start and end; both empty where one is too long to be trained on."""
+        longest = self.config.max_length
+        encoders = [self._encoder(side) for side in ("source", "target")]
+        for encoder in encoders:
+            # One more than is allowed, so that what is too long shows.
+            encoder.max_length = longest + 1
+        for window in windows(self._examples(split), _WINDOW):
+            sides = zip(*(pair.in_bytes for pair in window), strict=True)
+            ids = [e.ragged(tf.constant(texts)) for e, texts in zip(encoders, sides, strict=True)]
+            for source, target in zip(*(ragged.numpy() for ragged in ids), strict=True):
+                if max(len(source), len(target)) > longest or not len(source):
+                    yield {"source": np.zeros(0, np.int32), "target": np.zeros(0, np.int32)}
+                else:
+                    yield {"source": source, "target": np.concatenate([[START], target, [END]])}
+
+
+TASK = TranslationTask

@@ -10,14 +10,13 @@ hypothesis first, and then the best of all.
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-import statistics
 import tempfile
-import time
 
 import numpy as np
 import tensorflow as tf
 import torch
 from absl import app, flags
+from rounds import medians
 
 import unroll.export as ue
 from unroll.export.saved_model import export
@@ -105,20 +104,11 @@ def main(_):
             "unroll": lambda texts=texts: ours.translate(texts, n_best=_BEAMS.value),
             "PyTorch": lambda source=source: theirs.translate(source, _BEAMS.value, _STEPS.value),
         }
-        times = {name: [] for name in contenders}
-        for translate in contenders.values():
-            for _ in range(2):
-                translate()
-        for _ in range(_ROUNDS.value):
-            for name, translate in contenders.items():
-                start = time.perf_counter()
-                translate()
-                times[name].append(1000 * (time.perf_counter() - start))
-        medians = {name: statistics.median(values) for name, values in times.items()}
-        for name, milliseconds in medians.items():
-            speed = medians["PyTorch"] / milliseconds
+        seconds = medians(contenders, _ROUNDS.value, warm_up=2)
+        for name, value in seconds.items():
+            speed = seconds["PyTorch"] / value
             print(
-                f"batch {batch:2}   {name:8} {milliseconds:8.1f} ms   {speed:5.2f} times as fast as PyTorch"
+                f"batch {batch:2}   {name:8} {1000 * value:8.1f} ms   {speed:5.2f} times as fast as PyTorch"
             )
 
 

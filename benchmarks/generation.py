@@ -9,11 +9,10 @@ The exported model is loaded from its SavedModel and called by its `generate` si
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-import statistics
-import time
 
 import torch
 from absl import app, flags
+from rounds import medians
 
 import unroll.export as ue
 
@@ -49,23 +48,15 @@ def main(_):
     start = model.call("step", {"character": [b""], **model.zeros()})
     sizes = [value.shape[1] for name, value in start.items() if name.endswith("_h")]
     contenders = {
+        # The number of characters, since a model may end its text early.
         "unroll": lambda: len(model.generate([" "], max_length=_CHARACTERS.value, seed=1)[0].text),
         "torch.nn.LSTMCell": torch_writer(start["probabilities"].shape[1], len(sizes), sizes[0]),
     }
-    times = {name: [] for name in contenders}
-    for write in contenders.values():
-        write()
-    for _ in range(_ROUNDS.value):
-        for name, write in contenders.items():
-            begun = time.perf_counter()
-            written = write()
-            # A model may end its text early.
-            times[name].append((time.perf_counter() - begun) / written)
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    for name, seconds in medians.items():
-        speed = medians["torch.nn.LSTMCell"] / seconds
+    seconds = medians(contenders, _ROUNDS.value)
+    for name, value in seconds.items():
+        speed = seconds["torch.nn.LSTMCell"] / value
         print(
-            f"{name:20} {1e6 * seconds:8.1f} microseconds a character   {speed:5.2f} times as fast as PyTorch"
+            f"{name:20} {1e6 * value:8.1f} microseconds a character   {speed:5.2f} times as fast as PyTorch"
         )
 
 

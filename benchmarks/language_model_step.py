@@ -10,14 +10,13 @@ XLA-compiled. PyTorch's row needs `pip install torch`.
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-import statistics
 import tempfile
-import time
 
 import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
+from rounds import medians
 
 from unroll.tasks.language_modeling.config import LanguageModelingConfig
 from unroll.tasks.language_modeling.task import LanguageModelingTask
@@ -128,18 +127,11 @@ def main(_):
             contenders["torch.nn.LSTM"] = torch_steps(windows)
         except ImportError:
             print("PyTorch is not installed: its row is left out.")
-        rates = {name: [] for name in contenders}
-        for steps in contenders.values():
-            steps()
-        for _ in range(_ROUNDS.value):
-            for name, steps in contenders.items():
-                start = time.perf_counter()
-                steps()
-                seconds = time.perf_counter() - start
-                rates[name].append(_STEPS.value * _BATCH.value * _TRUNCATION.value / seconds)
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    reference = max(rate for name, rate in medians.items() if name.startswith("keras"))
-    for name, rate in medians.items():
+        seconds = medians(contenders, _ROUNDS.value)
+    characters = _STEPS.value * _BATCH.value * _TRUNCATION.value
+    rates = {name: characters / value for name, value in seconds.items()}
+    reference = max(rate for name, rate in rates.items() if name.startswith("keras"))
+    for name, rate in rates.items():
         print(f"{name:34} {rate:9,.0f} characters/s   {rate / reference:5.2f} of the best of Keras")
 
 

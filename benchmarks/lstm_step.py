@@ -9,13 +9,12 @@ XLA-compiled. PyTorch's row needs `pip install torch`.
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-import statistics
-import time
 
 import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
+from rounds import medians
 
 from unroll.models.recurrent import LSTM, SimpleRNN
 
@@ -72,19 +71,10 @@ def main(_):
         contenders["torch.nn.LSTM"] = torch_step(x)
     except ImportError:
         print("PyTorch is not installed: its row is left out.")
-    times = {name: [] for name in contenders}
-    for step in contenders.values():
-        for _ in range(3):
-            step()
-    for _ in range(_REPEATS.value):
-        for name, step in contenders.items():
-            start = time.perf_counter()
-            step()
-            times[name].append(1000 * (time.perf_counter() - start))
-    reference = statistics.median(times["keras.layers.LSTM"])
-    for name, values in times.items():
-        median = statistics.median(values)
-        print(f"{name:32} {median:8.1f} ms   {median / reference:5.2f} of keras.layers.LSTM")
+    seconds = medians(contenders, _REPEATS.value, warm_up=3)
+    reference = seconds["keras.layers.LSTM"]
+    for name, value in seconds.items():
+        print(f"{name:32} {1000 * value:8.1f} ms   {value / reference:5.2f} of keras.layers.LSTM")
 
 
 if __name__ == "__main__":

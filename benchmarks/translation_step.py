@@ -11,15 +11,14 @@ second, medians over rounds in which each takes its turn, plain and XLA-compiled
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-import statistics
 import tempfile
-import time
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
+from rounds import medians
 
 from unroll.models.text.pieces import END, START, PieceEncoder
 from unroll.tasks.training.run_directory import RunDirectory, write_json
@@ -169,17 +168,10 @@ def main(_):
             contenders["PyTorch"] = torch_steps(batches)
         except ImportError:
             print("PyTorch is not installed: its row is left out.")
-        rates = {name: [] for name in contenders}
-        for steps in contenders.values():
-            steps()
-        for _ in range(_ROUNDS.value):
-            for name, steps in contenders.items():
-                start = time.perf_counter()
-                steps()
-                rates[name].append(tokens / (time.perf_counter() - start))
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    reference = max(rate for name, rate in medians.items() if "Keras" in name)
-    for name, rate in medians.items():
+        seconds = medians(contenders, _ROUNDS.value)
+    rates = {name: tokens / value for name, value in seconds.items()}
+    reference = max(rate for name, rate in rates.items() if "Keras" in name)
+    for name, rate in rates.items():
         print(f"{name:30} {rate:8,.0f} target tokens/s   {rate / reference:5.2f} of the best of Keras")
 
 

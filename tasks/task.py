@@ -1,7 +1,7 @@
 """What an application tells the trainer, the evaluator and the exporter about itself."""
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import keras
@@ -63,8 +63,13 @@ class Task(abc.ABC):
 
     @property
     @abc.abstractmethod
+    def splits(self) -> Container[str]:
+        """The parts of the data set, which knows whether it contains one."""
+
+    @property
     def has_validation(self) -> bool:
         """Whether there is a validation part; without one the weights of the last epoch are the best."""
+        return "validation" in self.splits
 
     @property
     @abc.abstractmethod

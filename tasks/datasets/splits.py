@@ -1,12 +1,29 @@
 """The parts of a data set: training, validation and test."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from unroll.export.errors import UserError
 
+T = TypeVar("T")
+
 SPLITS = ("train", "validation", "test")
+
+
+def keep_examples(path: Path, examples: Iterable[Any]) -> None:
+    """Writes tuples of strings, a JSON line each."""
+    with path.open("w", encoding="utf-8") as file:
+        # ASCII with escapes, which hold any text.
+        file.writelines(json.dumps(example) + "\n" for example in examples)
+
+
+def kept_examples(path: Path, kind: Callable[..., T]) -> Iterator[T]:
+    """What `keep_examples` wrote. `kind`: of the tuples."""
+    with path.open(encoding="utf-8") as file:
+        yield from (kind(*json.loads(line)) for line in file)
 
 
 class Splits:

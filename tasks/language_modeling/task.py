@@ -71,10 +71,6 @@ class LanguageModelingTask(Task):
                 write_shards(self._whole_documents(), folder, shards, config.seed)
 
     @property
-    def has_validation(self) -> bool:
-        return "validation" in self.splits
-
-    @property
     def train_examples(self) -> int:
         if not self.config.truncation:
             return self.lengths["documents"]

@@ -16,7 +16,7 @@ from unroll.models.sentiment import SentimentClassifier
 from unroll.models.text import TextEncoder
 from unroll.tasks.datasets.batching import batch_by_tokens, windows
 from unroll.tasks.datasets.shards import read_shards, shards_for, write_shards
-from unroll.tasks.datasets.splits import Splits
+from unroll.tasks.datasets.splits import Splits, keep_examples, kept_examples
 from unroll.tasks.sentiment.config import SentimentConfig
 from unroll.tasks.sentiment.data import Example, read_splits
 from unroll.tasks.sentiment.evaluation import evaluate
@@ -72,16 +72,10 @@ class SentimentTask(Task):
             write_json(folder / "counts.json", labels)
         with replacing(self.run.data) as folder:
             folder.mkdir()
-            with (folder / _VALIDATION).open("w", encoding="utf-8") as file:
-                # ASCII with escapes, which hold any text.
-                examples = self._labelled("validation") if self.has_validation else ()
-                file.writelines(json.dumps(example) + "\n" for example, _ in examples)
+            if self.has_validation:
+                keep_examples(folder / _VALIDATION, (example for example, _ in self._labelled("validation")))
             shards = shards_for(labels.total(), config.shuffle_buffer)
             write_shards(self._encoded("train"), folder, shards, config.seed)
-
-    @property
-    def has_validation(self) -> bool:
-        return "validation" in self.splits
 
     @property
     def train_examples(self) -> int:
@@ -153,12 +147,10 @@ class SentimentTask(Task):
         return read_splits(self.config)
 
     def _examples(self, split: str) -> Iterator[Example]:
-        stored = self.run.data / _VALIDATION
-        if split == "validation" and self.has_validation and stored.exists():
-            with stored.open(encoding="utf-8") as file:
-                yield from (Example(*json.loads(line)) for line in file)
-        else:
-            yield from self.splits.read(split)
+        kept = self.run.data / _VALIDATION
+        if split == "validation" and kept.exists():
+            return kept_examples(kept, Example)
+        return self.splits.read(split)
 
     def _labelled(self, split: str) -> Iterator[tuple[Example, int]]:
         """Each example with the number of its class."""

@@ -17,7 +17,7 @@ from unroll.models.text.vocabulary import PADDING
 from unroll.models.translation import TranslationModel
 from unroll.tasks.datasets.batching import batch_by_tokens, windows
 from unroll.tasks.datasets.shards import read_shards, shards_for, write_shards
-from unroll.tasks.datasets.splits import Splits
+from unroll.tasks.datasets.splits import Splits, keep_examples, kept_examples
 from unroll.tasks.task import Batch, Evaluation, Loss, Task
 from unroll.tasks.training.run_directory import replacing, write_json
 from unroll.tasks.translation.config import TranslationConfig
@@ -59,20 +59,14 @@ class TranslationTask(Task):
         )
         with replacing(self.run.data) as folder:
             folder.mkdir()
-            with (folder / _VALIDATION).open("w", encoding="utf-8") as file:
-                pairs = self.splits.read("validation") if self.has_validation else ()
-                # ASCII with escapes, which hold any text.
-                file.writelines(json.dumps(pair) + "\n" for pair in pairs)
+            if self.has_validation:
+                keep_examples(folder / _VALIDATION, self.splits.read("validation"))
             examples = (example for example in self._encoded("train") if len(example["source"]))
             write_shards(examples, folder, shards_for(kept, config.shuffle_buffer), config.seed)
         if dropped:
             print(
                 f"{dropped} of {kept + dropped} pairs are longer than --max_length={config.max_length} and left out."
             )
-
-    @property
-    def has_validation(self) -> bool:
-        return "validation" in self.splits
 
     @property
     def train_examples(self) -> int:
@@ -198,12 +192,10 @@ class TranslationTask(Task):
         return learn((0,)), learn((1,))
 
     def _examples(self, split: str) -> Iterator[Pair]:
-        stored = self.run.data / _VALIDATION
-        if split == "validation" and self.has_validation and stored.exists():
-            with stored.open(encoding="utf-8") as file:
-                yield from (Pair(*json.loads(line)) for line in file)
-        else:
-            yield from self.splits.read(split)
+        kept = self.run.data / _VALIDATION
+        if split == "validation" and kept.exists():
+            return kept_examples(kept, Pair)
+        return self.splits.read(split)
 
     def _encoded(self, split: str) -> Iterator[dict[str, np.ndarray]]:
         """Each pair as ids, the target between start and end; both empty where one is too long to be trained on."""

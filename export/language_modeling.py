@@ -1,6 +1,7 @@
 """Character language models in Python."""
 
 import codecs
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -155,7 +156,7 @@ def _check(max_length: int, temperature: float, top_k: int, top_p: float, seeds:
     """Raises UserError for what no text can be generated with."""
     if max_length < 1:
         raise UserError(f"max_length is {max_length}; give the number of characters to write, at least 1.")
-    if not temperature >= 0:
+    if not 0 <= temperature < math.inf:
         raise UserError(
             f"temperature is {temperature}; give 0 for the most probable text, or more for a varied one."
         )

@@ -126,7 +126,8 @@ class LanguageModel(keras.Model):
     def vectors(self, ids: tf.Tensor) -> tf.Tensor:
         """The vector of each id: int32 [...] -> [..., features]."""
         if self.embedding is None:
-            return tf.one_hot(ids, self.vocabulary_size, dtype=self.compute_dtype)
+            # Keras builds a model that it loads with floats.
+            return tf.one_hot(tf.cast(ids, tf.int32), self.vocabulary_size, dtype=self.compute_dtype)
         return self.embedding(ids)
 
     def logits(self, hidden: tf.Tensor) -> tf.Tensor:

@@ -137,7 +137,9 @@ def sample(
         logits, states = step(ids, states)
         return position + 1, logits, states, done, score, recent, written.write(position, ids)
 
-    written = tf.TensorArray(tf.int32, size=longest, element_shape=[None])
+    # Something is written before the loop, which may make no step at all: nothing cannot be stacked.
+    written = tf.TensorArray(tf.int32, size=tf.maximum(longest, 1), element_shape=[None])
+    written = written.write(0, tf.fill([batch], end))
     position, _, _, _, score, _, written = tf.while_loop(
         lambda position, logits, states, done, *_: (position < longest) & ~tf.reduce_all(done),
         write,

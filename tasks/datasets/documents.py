@@ -144,14 +144,9 @@ class TextSplits:
     def _bounds(self, split: str) -> tuple[int, int]:
         """Where a part begins and ends in the training part, in units."""
         total = sum(document.count() for document in self._parts["train"]())
-        test = self._fractions.get("test", 0.0)
-        ends = [
-            0,
-            *(
-                int(total * share)
-                for share in (1 - test - self._fractions.get("validation", 0.0), 1 - test, 1)
-            ),
-        ]
+        test, validation = (self._fractions.get(name, 0.0) for name in ("test", "validation"))
+        # A little more, since 1 - 0.05 - 0.05 is less than 0.9 in floating point.
+        ends = [0, *(int(total * share + 1e-6) for share in (1 - test - validation, 1 - test, 1))]
         return dict(zip(SPLITS, pairwise(ends), strict=True))[split]
 
     def _shares(self) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from unroll.export.bundle import Bundle
+from unroll.export.errors import UserError
 from unroll.models.language_model import LanguageModel
 from unroll.models.ngram import KneserNey
 from unroll.models.text.characters import BOUNDARY, CharacterEncoder
@@ -53,6 +54,11 @@ class LanguageModelingTask(Task):
             lengths["longest"] = max(lengths["longest"], characters)
             lengths["windows"] += windows_of(characters, config.truncation) if config.truncation else 0
         encoder = CharacterEncoder.of_counts(config.tokenizer, counts, config.min_count)
+        if not len(encoder.symbols):
+            raise UserError(
+                f"No character occurs {config.min_count} times in the training text; give more text or a smaller "
+                "--min_count."
+            )
         with replacing(self.run.vocabulary) as folder:
             folder.mkdir()
             write_json(folder / "text.json", encoder.get_config())

@@ -57,7 +57,7 @@ class LanguageModel(Model):
         Args:
             prompts: of any length; an empty one begins a text. Characters that the model never saw are read as unknown.
             max_length: characters to write at most, from 1 to 10,000; `stream` has no limit.
-            temperature: what the logits are divided by; 0 takes the most probable character.
+            temperature: what the logits are divided by; 0 (less than 0.0001) takes the most probable character.
             top_k: draw only from the so many most probable characters; 0: from all.
             top_p: draw only from the most probable characters that together have this probability; in (0, 1].
             seed: of the draws, one for all prompts or one for each; a prompt and its seed give the same text in any
@@ -66,7 +66,7 @@ class LanguageModel(Model):
             batch_size: prompts in a call of the graph.
         """
         contents, rows = encoded(prompts, "generate"), len(prompts)
-        seeds = [seed] * rows if isinstance(seed, int) else list(seed)
+        seeds = [int(number) for number in ([seed] * rows if np.ndim(seed) == 0 else seed)]
         if len(seeds) != rows:
             raise UserError(
                 f"There are {rows} prompts, but {len(seeds)} seeds; give one seed for all or one for each."
@@ -126,9 +126,10 @@ class LanguageModel(Model):
         yield from decoder.decode(b"", final=True)
 
     def next_characters(self, text: str = "") -> dict[str, float]:
-        """The probability of each character to come next, the most probable first; "" is the end of the text."""
+        """The probability of each character to come next, the most probable first; "" is the end of the text. A
+        byte that is no character by itself is shown as an escape."""
         state = self._read(text)
-        names = [name.decode("utf-8", "replace") for name in state["characters"][0]]
+        names = [name.decode("utf-8", "backslashreplace") for name in state["characters"][0]]
         pairs = zip(names, state["probabilities"][0].tolist(), strict=True)
         return dict(sorted(pairs, key=lambda pair: -pair[1]))
 
@@ -160,7 +161,7 @@ def _check(max_length: int, temperature: float, top_k: int, top_p: float, seeds:
         raise UserError(
             f"temperature is {temperature}; give 0 for the most probable text, or more for a varied one."
         )
-    if top_k < 0:
+    if not 0 <= top_k < 2**31:
         raise UserError(f"top_k is {top_k}; give the number of characters to draw from, or 0 for all.")
     if not 0 < top_p <= 1:
         raise UserError(f"top_p is {top_p}; give a probability above 0, up to 1 for all characters.")

@@ -6,6 +6,8 @@ against `unroll.models.decoding.sampling`.
 
 import numpy as np
 
+# Temperatures below are taken for zero.
+_GREEDY = 1e-4
 _INCREMENT = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -24,7 +26,7 @@ def choose(probabilities: np.ndarray, drawn: np.float32, temperature: float, top
         drawn: a random number in [0, 1).
         temperature, top_k, top_p: as in `LanguageModel.generate`.
     """
-    if temperature <= 0:
+    if temperature < _GREEDY:
         top_k, temperature = 1, 1.0
     with np.errstate(divide="ignore"):
         logits = np.log(probabilities) / np.float32(temperature)

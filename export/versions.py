@@ -42,11 +42,3 @@ def describe(version: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{version} is not a model made by `unroll export` ({error}).") from error
     return description
-
-
-def application_of(path: str | os.PathLike[str]) -> str | None:
-    """The application of a model; None if there is no model."""
-    try:
-        return describe(newest_version(path))["application"]
-    except UserError:
-        return None

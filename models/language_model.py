@@ -104,8 +104,13 @@ class LanguageModel(keras.Model):
         self.seed_generator = ReplicaSeedGenerator(seed)
         self.output_layer = None
         if tie_embeddings:
+            # In float32 whatever the policy, as the other logits layer is.
             self.output_bias = self.add_weight(
-                name="output_bias", shape=(vocabulary_size,), initializer="zeros"
+                name="output_bias",
+                shape=(vocabulary_size,),
+                initializer="zeros",
+                dtype="float32",
+                autocast=False,
             )
         else:
             self.output_layer = keras.layers.Dense(vocabulary_size, dtype="float32", name="logits")
@@ -134,7 +139,7 @@ class LanguageModel(keras.Model):
         """[..., units] -> float32 [..., ids]."""
         if self.output_layer is not None:
             return self.output_layer(hidden)
-        kernel = tf.convert_to_tensor(self.embedding.embeddings)
+        kernel = tf.cast(tf.convert_to_tensor(self.embedding.embeddings), tf.float32)
         flat = tf.matmul(
             tf.reshape(tf.cast(hidden, tf.float32), [-1, hidden.shape[-1]]), kernel, transpose_b=True
         )

@@ -154,8 +154,13 @@ class TranslationModel(keras.Model):
         )
         self.tied = tie_embeddings
         if tie_embeddings:
+            # In float32 whatever the policy, as the other logits layer is.
             self.output_bias = self.add_weight(
-                name="output_bias", shape=(target_vocabulary_size,), initializer="zeros"
+                name="output_bias",
+                shape=(target_vocabulary_size,),
+                initializer="zeros",
+                dtype="float32",
+                autocast=False,
             )
         else:
             self.output_layer = keras.layers.Dense(target_vocabulary_size, dtype="float32", name="logits")
@@ -180,7 +185,7 @@ class TranslationModel(keras.Model):
         """[rows, output size] -> float32 [rows, ids]."""
         if not self.tied:
             return self.output_layer(outputs)
-        kernel = tf.convert_to_tensor(self.target_embedding.embeddings)
+        kernel = tf.cast(tf.convert_to_tensor(self.target_embedding.embeddings), tf.float32)
         bias = tf.convert_to_tensor(self.output_bias)
         return tf.matmul(tf.cast(outputs, tf.float32), kernel, transpose_b=True) + bias
 

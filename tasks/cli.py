@@ -8,7 +8,7 @@ from typing import Any
 from absl import flags
 
 from unroll.export.errors import UserError
-from unroll.export.versions import application_of
+from unroll.export.versions import describe, newest_version
 from unroll.tasks import applications, options
 
 _HELP = frozenset({"--help", "-h"})
@@ -204,7 +204,7 @@ def _flags(
         arguments: after the command.
         command: its name.
         definitions: default and help of its own flags, all strings.
-        options_of: the options of the application that its own flags lead to; None if they do not.
+        options_of: the options of the application that its own flags lead to; None if they name none.
         positional: whether there may be more than flags.
 
     Returns:
@@ -216,7 +216,13 @@ def _flags(
             flags.DEFINE_string(name, default, help_line, flag_values=target)
     own.set_gnu_getopt()
     own(["unroll", *(a for a in arguments if a not in _HELP)], known_only=True)
-    more = options_of(own)
+    try:
+        more = options_of(own)
+    except UserError:
+        # Whoever asks for help may not know yet where things are.
+        if not _asks_for_help(arguments):
+            raise
+        more = None
     if more:
         options.define_flags(more, values)
     if _asks_for_help(arguments):
@@ -233,7 +239,7 @@ def _flags(
 def _run_options(workdir: str | None, command: str) -> options.Options | None:
     from unroll.tasks.training.run_directory import RunDirectory
 
-    if not workdir or not RunDirectory(workdir).exists():
+    if not workdir:
         return None
     application, _ = RunDirectory(workdir).read_config()
     return options.of(
@@ -242,8 +248,14 @@ def _run_options(workdir: str | None, command: str) -> options.Options | None:
 
 
 def _predict_options(model: str | None) -> options.Options | None:
-    application = application_of(model) if model else None
-    return options.of(applications.predict_class(application)) if application else None
+    if not model:
+        return None
+    application = describe(newest_version(model))["application"]
+    return (
+        options.of(applications.predict_class(application))
+        if application in applications.APPLICATIONS
+        else None
+    )
 
 
 def _parse(values: flags.FlagValues, arguments: list[str], program: str, positional: bool) -> list[str]:

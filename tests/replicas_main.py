@@ -11,16 +11,19 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from tiny_training import metrics_lines, tiny_options
+from tiny_training import metrics_lines, tiny_options, tiny_text_options, write_texts
 
 from unroll.models.random import ReplicaSeedGenerator
 from unroll.models.sentiment import SentimentClassifier
+from unroll.tasks.language_modeling.config import LanguageModelingConfig
+from unroll.tasks.language_modeling.task import LanguageModelingTask
 from unroll.tasks.sentiment.config import SentimentConfig
 from unroll.tasks.sentiment.task import SentimentTask
 from unroll.tasks.training.averaging import WeightAverage
 from unroll.tasks.training.clipping import Clipping
 from unroll.tasks.training.optimizers import build_optimizer
 from unroll.tasks.training.run_directory import RunDirectory
+from unroll.tasks.training.state import TrainingState
 from unroll.tasks.training.step import TrainingStep
 from unroll.tasks.training.trainer import Trainer
 
@@ -35,6 +38,9 @@ CASES = {
     "momentum_global_clipnorm": ({"optimizer": "sgd", "momentum": 0.9}, {"global_clipnorm": 0.05}),
     "adam_global_clipnorm": ({"optimizer": "adam"}, {"global_clipnorm": 0.05}),
 }
+# Lanes of a text: with one a replica goes without, and with three one has more than the other.
+LANES = (1, 3)
+LANE_STEPS = 6
 
 
 def two_replicas() -> tf.distribute.Strategy:
@@ -71,6 +77,30 @@ def steps(strategy: tf.distribute.Strategy, options: dict, limits: dict) -> dict
     }
 
 
+def lanes(strategy: tf.distribute.Strategy, directory: Path, count: int) -> dict:
+    """Some steps on a text in lanes, half of them after a restart: what each told, and the weights and the carried
+    states after the last."""
+    options = tiny_text_options(write_texts(directory / "texts", [70, 9, 100]))
+    config = LanguageModelingConfig(**options | {"batch": count, "layers": 2, "optimizer": "sgd"})
+    task = LanguageModelingTask(config, RunDirectory(directory / f"lanes-{count}"))
+    task.prepare()
+    told, saved = [], None
+    for seed in range(2):
+        keras.utils.set_random_seed(seed)
+        state = TrainingState(task, strategy, jit_compile=False, epoch=0)
+        if saved:
+            state.tensors.read(saved).assert_existing_objects_matched()
+        for _ in range(LANE_STEPS // 2):
+            result = state.step(next(state.iterator), learning_rate=0.5, step=len(told))
+            told.append([float(value) for value in tf.nest.flatten(result)])
+        saved = state.tensors.write(str(directory / "state"))
+    return {
+        "told": told,
+        "weights": [v.numpy().tolist() for v in state.model.trainable_variables],
+        "carry": [v.numpy().tolist() for v in state.tensors.carry],
+    }
+
+
 def masks(strategy: tf.distribute.Strategy) -> list[list]:
     """Each replica's dropout masks of two steps."""
     with strategy.scope():
@@ -104,6 +134,7 @@ def main() -> None:
     results = {
         name: {
             "steps": {case: steps(strategy, *arguments) for case, arguments in CASES.items()},
+            "lanes": {count: lanes(strategy, directory, count) for count in LANES},
             "masks": masks(strategy),
             "training": resumed_training(strategy, directory / name, options),
         }

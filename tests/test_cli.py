@@ -15,6 +15,7 @@ from absl import flags
 from unroll.tasks import applications, cli, options
 
 TRAIN = ["train", "sentiment", "--workdir=run"]
+TRAIN_ON_TEXT = ["train", "language_modeling", "--workdir=run"]
 HELP = {
     "nothing": ([], "usage: unroll COMMAND"),
     "command": (["--help"], "usage: unroll COMMAND"),
@@ -27,14 +28,17 @@ HELP = {
     "predict": (["predict", "--help"], "standard input"),
     "predict_short": (["predict", "-h"], "--model"),
 }
+HELP |= {task: (["train", task, "--help"], "--epochs=int") for task in applications.APPLICATIONS}
 FLAG_ERRORS = {
     "command": (["trian"], "no command 'trian'; choose one of train, evaluate, export, predict"),
-    "no_task": (["train"], "needs a task; choose one of sentiment"),
+    "no_task": (["train"], "needs a task; choose one of sentiment, language_modeling"),
     "flag_for_task": (["train", "--workdir=run"], "needs a task"),
     "task": (["train", "weather", "--workdir=run"], "no task 'weather'; choose one of sentiment"),
     "help_of_unknown_task": (["train", "weather", "--help"], "no task 'weather'"),
     "flag": ([*TRAIN, "--unitz=3"], "'unitz'. Did you mean: units"),
-    "flag_of_command": (["predict", "--model=m", "--bogus"], "'bogus'"),
+    "flag_of_command": (["predict", "--bogus"], "'bogus'"),
+    "flag_of_a_model_that_is_not_there": (["predict", "--model=m", "--seed=1"], "m holds no exported model"),
+    "flag_of_a_run_that_is_not_there": (["evaluate", "--workdir=run", "--test_data=f"], "run is not a run"),
     "not_a_number": ([*TRAIN, "--units=many"], "--units=many"),
     "too_small": ([*TRAIN, "--units=0"], "--units=0"),
     "too_large": ([*TRAIN, "--dropout=1.5"], "--dropout=1.5"),
@@ -47,11 +51,18 @@ FLAG_ERRORS = {
     "stray_between_flags": ([*TRAIN, "reviews.tsv", "--units=3"], "'reviews.tsv'"),
     "no_workdir": (["train", "sentiment"], "needs --workdir; `unroll train sentiment --help`"),
     "evaluate_no_workdir": (["evaluate"], "evaluate needs --workdir"),
-    "evaluate_split": (["evaluate", "--workdir=run", "--split=tset"], "no split 'tset'"),
+    "evaluate_no_run": (["evaluate", "--workdir=run", "--split=test"], "run is not a run directory"),
     "export_no_workdir": (["export", "--output=model"], "export needs --workdir"),
-    "export_no_output": (["export", "--workdir=run"], "export needs --output"),
+    "export_no_run": (["export", "--workdir=run"], "run is not a run directory"),
     "predict_no_model": (["predict", "Good."], "predict needs --model"),
-    "predict_two_inputs": (["predict", "--model=m", "--input=f", "Good."], "texts and --input"),
+    "predict_no_such_model": (["predict", "--model=m", "--input=f", "Good."], "m holds no exported model"),
+    "tied_embeddings": (
+        [*TRAIN_ON_TEXT, "--tie_embeddings", "--embedding_size=5", "--units=8"],
+        "--embedding_size and --units to be equal, but they are 5 and 8",
+    ),
+    "tied_one_hot": ([*TRAIN_ON_TEXT, "--tie_embeddings"], "--embedding_size and --units to be equal"),
+    "flag_of_another_task": ([*TRAIN_ON_TEXT, "--label_column=label"], "'label_column'"),
+    "order": ([*TRAIN_ON_TEXT, "--ngram_order=-1"], "--ngram_order=-1"),
     "no_clipping": ([*TRAIN, "--global_clipnorm=0"], "--global_clipnorm=0"),
     "files_without_data": ([*TRAIN, "--dataset=files"], "needs --train_data=FILE"),
     "data_without_files": ([*TRAIN, "--train_data=f.tsv"], "add --dataset=files"),
@@ -117,6 +128,21 @@ def table(tmp_path):
     return write
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["evaluate", "--split=tset"], "no split 'tset'"),
+        (["export"], "export needs --output"),
+    ],
+)
+def test_flag_errors_with_a_run(trained_run, refused, command, said):
+    refused([*command, f"--workdir={trained_run}"], said)
+
+
+def test_texts_and_a_file_of_texts_are_one_too_many(exported_model, refused):
+    refused(["predict", f"--model={exported_model}", "--input=f", "Good."], "texts and --input")
+
+
 def rows(labels, count=20):
     return "text\tlabel\n" + "".join(
         f"This is number {number}.\t{labels[number % len(labels)]}\n" for number in range(count)
@@ -134,12 +160,23 @@ def test_help_is_printed_without_tensorflow(without_tensorflow, level):
     assert said in out
 
 
-def test_help_of_a_task_tells_every_flag(without_tensorflow):
-    _, out, _ = without_tensorflow["train", "sentiment", "--help"]
-    for field in dataclasses.fields(applications.config_class("sentiment")):
+@pytest.mark.parametrize("task", applications.APPLICATIONS)
+def test_help_of_a_task_tells_every_flag(without_tensorflow, task):
+    _, out, _ = without_tensorflow["train", task, "--help"]
+    for field in dataclasses.fields(applications.config_class(task)):
         assert f"  --{field.name}=" in out
         assert field.metadata["help"] in out
-    assert f"one of: {', '.join(applications.presets('sentiment'))}" in out
+    assert f"one of: {', '.join(applications.presets(task))}" in out
+
+
+def test_help_of_evaluate_tells_the_flags_of_the_run(without_tensorflow, trained_run, capsys):
+    _, out, _ = without_tensorflow["evaluate", "--help"]
+    assert "--test_data" not in out
+    assert cli.main(["evaluate", f"--workdir={trained_run}", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "--test_data" in out
+    assert "--units" not in out
+    assert "--ngram_order" not in out
 
 
 @pytest.mark.parametrize("error", FLAG_ERRORS)
@@ -172,18 +209,19 @@ def test_preset_is_made_of_flags_of_its_task_and_names_no_local_path(application
     path = applications.presets(application)[preset]
     text = path.read_text(encoding="utf-8")
     assert f"unroll train {application} --preset={preset}" in text
-    given = dict(line[2:].split("=", 1) for line in text.splitlines() if line.startswith("--"))
+    given = dict(line[2:].partition("=")[::2] for line in text.splitlines() if line.startswith("--"))
     assert given.keys().isdisjoint({"workdir", "flagfile", "train_data", "validation_data", "test_data"})
     assert not any(value.startswith(("/", "~", ".")) for value in given.values())
 
     config_class = applications.config_class(application)
-    values = flags.FlagValues()
-    options.define_flags(config_class, values)
+    fields, values = options.of(config_class), flags.FlagValues()
+    options.define_flags(fields, values)
     assert values(["unroll", f"--flagfile={path}"]) == ["unroll"]
-    assert options.given(config_class, values) == given.keys()
-    if values.dataset == "files":
-        values.train_data = "train.tsv"
-    options.from_flags(config_class, values)
+    found = options.given(fields, values)
+    assert found.keys() == given.keys()
+    if found.get("dataset") == "files":
+        found["train_data"] = "train.tsv"
+    config_class(**found)
 
 
 def test_flags_override_the_preset_wherever_they_stand(tmp_path, reviews_table):
@@ -212,7 +250,16 @@ DATA_ERRORS = {
         "label 'n\\udce9gatif'; labels are printable",
     ),
     "no_token": (["--min_count=99"], rows("ab"), "No token occurs 99 times"),
-    "no_validation": (["--validation_fraction=0"], rows("ab"), "has no validation part"),
+    "plateau_of_nothing": (
+        ["--validation_fraction=0", "--schedule=plateau"],
+        rows("ab"),
+        "need a validation part",
+    ),
+    "early_stop_of_nothing": (
+        ["--validation_fraction=0", "--early_stopping_patience=1"],
+        rows("ab"),
+        "need a validation part",
+    ),
 }
 
 

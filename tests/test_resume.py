@@ -265,7 +265,7 @@ def test_options_can_be_mended_until_the_data_is_prepared(flags, tmp_path, capsy
         b'{"application": "sentiment"}',
         b'{"application": "sentiment", "config": {"unknown": 1}}',
         b'{"application": "sentiment", "config": {"dataset": "files"}}',
-        b'{"application": "translation", "config": {}}',
+        b'{"application": "weather", "config": {}}',
     ],
 )
 def test_unusable_configurations_are_refused(tmp_path, capsys, content):

@@ -1,7 +1,8 @@
-"""A sentiment training that takes a second: its data, its options, and what it left behind."""
+"""Trainings that take a second: their data, their options, and what they left behind."""
 
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -40,6 +41,38 @@ def tiny_options(directory: Path) -> dict:
         "epochs": 3,
         "log_every": 2,
         "learning_rate": 0.01,
+    }
+
+
+def text_of(characters: int, seed: int) -> str:
+    """A text of so many characters, with some that are not ASCII, in which something can be learnt."""
+    chance = random.Random(seed)
+    words = ["the cat ", "sat on ", "a mat. ", "où est ", "l'été? ", "\n"]
+    return "".join(chance.choice(words) for _ in range(characters))[:characters]
+
+
+def write_texts(directory: Path, lengths: Sequence[int], seed: int = 0) -> str:
+    """A file for each length; the glob that names them all."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for number, length in enumerate(lengths):
+        text = text_of(length, seed=1000 * seed + number)
+        (directory / f"{number:03d}.txt").write_text(text, encoding="utf-8")
+    return str(directory / "*.txt")
+
+
+def tiny_text_options(train_data: str) -> dict:
+    """Options of a tiny training on some texts, all of which are trained on."""
+    return {
+        "dataset": "files",
+        "train_data": train_data,
+        "validation_fraction": 0.0,
+        "test_fraction": 0.0,
+        "truncation": 8,
+        "batch": 3,
+        "units": 6,
+        "epochs": 1,
+        "log_every": 2,
+        "learning_rate": 0.02,
     }
 
 

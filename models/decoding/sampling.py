@@ -8,6 +8,8 @@ import tensorflow as tf
 # (ids int32 [batch], states) -> (logits float32 [batch, ids], states)
 Step = Callable[[tf.Tensor, Any], tuple[tf.Tensor, Any]]
 
+# Temperatures below are taken for zero: what is divided by them may overflow.
+_GREEDY = 1e-4
 # The multipliers of SplitMix64 (Steele, Lea and Flood, 2014), as signed numbers.
 _INCREMENT = 0x9E3779B97F4A7C15 - 2**64
 _MIX_1 = 0xBF58476D1CE4E5B9 - 2**64
@@ -18,7 +20,7 @@ class Sampling(NamedTuple):
     """How each row is sampled.
 
     Attributes:
-        temperature: float32 [batch], what the logits are divided by; 0 or less takes the most probable id.
+        temperature: float32 [batch], what the logits are divided by; less than 0.0001 takes the most probable id.
         top_k: int32 [batch], only the so many most probable ids are drawn; 0 or less: all.
         top_p: float32 [batch], only the most probable ids that together have this probability are drawn, after top_k
             (Holtzman et al., 2020, https://arxiv.org/abs/1904.09751), and always one at least; 1 or more: all.
@@ -57,7 +59,7 @@ def choose(logits: tf.Tensor, sampling: Sampling, drawn: tf.Tensor) -> tf.Tensor
     Returns:
         int32 [batch].
     """
-    greedy = sampling.temperature <= 0
+    greedy = sampling.temperature < _GREEDY
     top_k = tf.where(greedy, 1, sampling.top_k)
     probabilities = tf.nn.softmax(logits / tf.where(greedy, 1.0, sampling.temperature)[:, None])
     probabilities = tf.cond(

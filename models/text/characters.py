@@ -13,7 +13,7 @@ BOUNDARY = PADDING
 UNITS = ("characters", "bytes")
 _RESERVED = 2
 # In place of a character that is not known.
-_REPLACEMENT = 0xFFFD
+_REPLACEMENT = "\ufffd".encode()
 
 
 class CharacterEncoder(tf.Module):
@@ -51,8 +51,8 @@ class CharacterEncoder(tf.Module):
     def strings(self) -> list[bytes]:
         """What each id stands for, in UTF-8; nothing for the boundary, U+FFFD for the unknown character."""
         if self.unit == "bytes":
-            return [b"", b"", *(bytes([symbol]) for symbol in self.symbols.tolist())]
-        return [b"", *(chr(symbol).encode("utf-8", "replace") for symbol in [_REPLACEMENT, *self.symbols])]
+            return [b"", _REPLACEMENT, *(bytes([symbol]) for symbol in self.symbols.tolist())]
+        return [b"", _REPLACEMENT, *(chr(symbol).encode("utf-8", "replace") for symbol in self.symbols)]
 
     def ids(self, symbols: np.ndarray) -> np.ndarray:
         """Symbols (code points or byte values), integers of any shape -> int32 ids, outside a graph."""

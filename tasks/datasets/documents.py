@@ -139,7 +139,8 @@ class TextSplits:
                 empty = False
                 yield document
         if empty:
-            raise UserError(f"The {split} part of the text is empty; give more text{self._shares()}.")
+            shares = "" if split in self._parts and split != "train" else self._shares()
+            raise UserError(f"The {split} part of the text is empty; give more text{shares}.")
 
     def _bounds(self, split: str) -> tuple[int, int]:
         """Where a part begins and ends in the training part, in units."""

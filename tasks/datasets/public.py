@@ -30,6 +30,9 @@ def builder(name: str) -> Any:
     import tensorflow_datasets as tfds
 
     alternatives = f"use --dataset=files with your own data, or one that is made here: {', '.join(EMBEDDED)}"
+    if ":" in name:
+        # Other catalogues than tensorflow-datasets' own, which would be asked over the network.
+        raise UserError(f"There is no data set {name!r} in tensorflow-datasets; {alternatives}.")
     if name in EMBEDDED:
         importlib.import_module(EMBEDDED[name])
     try:

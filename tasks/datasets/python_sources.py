@@ -40,7 +40,18 @@ class UnrollPython(tfds.core.GeneratorBasedBuilder):
         del dl_manager
         files = source_files(Path(sysconfig.get_path("stdlib")))
         # One stream of files, of which each split takes as many as it needs.
-        return {split: _examples(files, size) for split, size in self.SPLIT_SIZES.items()}
+        return {split: self._generate_examples(files, size) for split, size in self.SPLIT_SIZES.items()}
+
+    def _generate_examples(
+        self, files: Iterator[tuple[str, str]], size: int
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Files until they have `size` characters together."""
+        characters, key = 0, 0
+        while characters < size and (file := next(files, None)) is not None:
+            name, text = file
+            yield key, {"name": name, "text": text}
+            characters += len(text)
+            key += 1
 
 
 def source_files(library: Path) -> Iterator[tuple[str, str]]:
@@ -51,7 +62,8 @@ def source_files(library: Path) -> Iterator[tuple[str, str]]:
     paths = [
         path
         for path in sorted(library.rglob("*.py"))
-        if not {"test", "tests", "site-packages", "dist-packages", "idlelib"} & set(path.parts)
+        if not {"test", "tests", "site-packages", "dist-packages", "idlelib"}
+        & set(path.relative_to(library).parts)
     ]
     random.Random(0).shuffle(paths)
     for path in paths:
@@ -61,13 +73,3 @@ def source_files(library: Path) -> Iterator[tuple[str, str]]:
             continue
         if text.strip() and len(text) <= _LARGEST_FILE:
             yield path.relative_to(library).as_posix(), text
-
-
-def _examples(files: Iterator[tuple[str, str]], size: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Files until they have `size` characters together."""
-    characters, key = 0, 0
-    while characters < size and (file := next(files, None)) is not None:
-        name, text = file
-        yield key, {"name": name, "text": text}
-        characters += len(text)
-        key += 1

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from unroll.models.ngram import KneserNey
+from unroll.models.recurrent import States
 from unroll.models.text.characters import BOUNDARY, UNKNOWN
 from unroll.tasks.datasets.lanes import Window, cut_windows
 from unroll.tasks.task import Evaluation
@@ -66,16 +67,6 @@ def measure(model: keras.Model, documents: Documents) -> Measured:
     states = model.recurrent.get_initial_state(len(rows))
     count, sums = len(rows), np.zeros(3)
 
-    @tf.function
-    def read(ids: tf.Tensor, reset: tf.Tensor, states: tuple) -> tuple:
-        states = tf.nest.map_structure(lambda s: tf.where(reset[:, None], tf.zeros_like(s), s), states)
-        logits, states = model(ids[:, :-1], states=states)
-        targets = ids[:, 1:]
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
-        # The boundary is the target where a document ends, and after it.
-        losses = tf.where(targets != BOUNDARY, losses, 0.0)
-        return tf.reduce_sum(losses), states
-
     while rows:
         batch: list[Window | None] = []
         for number, windows in enumerate(rows):
@@ -88,12 +79,25 @@ def measure(model: keras.Model, documents: Documents) -> Measured:
         if not any(batch):
             break
         ids = np.stack([w.ids if w else np.full(_STEPS + 1, BOUNDARY, np.int32) for w in batch])
-        loss, states = read(ids, np.array([bool(w and w.begins) for w in batch]), states)
+        loss, states = _read(
+            model, tf.constant(ids), tf.constant([bool(w and w.begins) for w in batch]), states
+        )
         sums += float(loss), (ids[:, 1:] != BOUNDARY).sum(), (ids[:, 1:] == UNKNOWN).sum()
     size = sum(int(np.prod(weight.shape)) for weight in model.trainable_variables)
     config = model.config
     name = f"{config['cell']}, {config['layers']} x {config['units']}"
     return Measured(float(sums[0]), int(sums[1]), int(sums[2]), count, name, size)
+
+
+@tf.function(reduce_retracing=True)
+def _read(model: keras.Model, ids: tf.Tensor, reset: tf.Tensor, states: States) -> tuple[tf.Tensor, States]:
+    """The loss of the characters in some windows, and the states after them. Traced once for a model."""
+    states = tf.nest.map_structure(lambda s: tf.where(reset[:, None], tf.zeros_like(s), s), states)
+    logits, states = model(ids[:, :-1], states=states)
+    targets = ids[:, 1:]
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+    # The boundary is the target where a document ends, and after it.
+    return tf.reduce_sum(tf.where(targets != BOUNDARY, losses, 0.0)), states
 
 
 def measure_ngrams(table: KneserNey, documents: Documents) -> Measured:

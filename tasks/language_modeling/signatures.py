@@ -57,7 +57,7 @@ def bundle(model: keras.Model, encoder: CharacterEncoder) -> Bundle:
 
     def score(text: tf.Tensor) -> dict[str, tf.Tensor]:
         reading, lengths = begin(text)
-        nats = -reading.log_probability / tf.cast(tf.maximum(lengths, 1), tf.float32)
+        nats = tf.abs(reading.log_probability) / tf.cast(tf.maximum(lengths, 1), tf.float32)
         return {
             "log_probability": reading.log_probability,
             "bits_per_character": nats / math.log(2),

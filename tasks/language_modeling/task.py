@@ -1,5 +1,6 @@
 """Character language modelling as the trainer, the evaluator and the exporter see it."""
 
+import glob
 import json
 from collections.abc import Iterable, Iterator
 from functools import cached_property
@@ -165,7 +166,7 @@ class LanguageModelingTask(Task):
     def _documents(self, split: str) -> Iterator[Document]:
         stored = self.run.data / _VALIDATION
         if split == "validation" and stored.is_dir() and any(stored.iterdir()):
-            return read_files(str(stored / "*.txt"), self.config.tokenizer)
+            return read_files(f"{glob.escape(str(stored))}/*.txt", self.config.tokenizer)
         return self.splits.read(split)
 
     def _encoded(self, documents: Iterable[Document]) -> Iterator[Iterator[np.ndarray]]:

@@ -1,7 +1,7 @@
 """Accuracy, macro F1, loss, the confusion matrix and the worst errors."""
 
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import keras
 import numpy as np
@@ -37,13 +37,10 @@ def evaluate(
     confusion = np.zeros((len(labels), len(labels)), np.int64)
     total_loss = 0.0
     worst: list[tuple[float, int, Example, int]] = []
-    forward = tf.function(
-        lambda ids: tf.nn.log_softmax(model(ids)), input_signature=[tf.TensorSpec([None, None], tf.int32)]
-    )
     for window in windows(examples, _WINDOW):
         classes = np.array([number for _, number in window])
         log_probabilities = _log_probabilities(
-            forward, [example for example, _ in window], encoder, batch_tokens
+            model, [example for example, _ in window], encoder, batch_tokens
         )
         predicted = log_probabilities.argmax(axis=1)
         losses = -log_probabilities[np.arange(len(window)), classes]
@@ -56,8 +53,14 @@ def evaluate(
     return _summary(confusion, total_loss, sorted(worst, reverse=True), labels)
 
 
+@tf.function(reduce_retracing=True)
+def _forward(model: keras.Model, ids: tf.Tensor) -> tf.Tensor:
+    """ids [batch, time] -> log probabilities [batch, classes]. Traced once for a model."""
+    return tf.nn.log_softmax(model(ids))
+
+
 def _log_probabilities(
-    forward: Callable[[tf.Tensor], tf.Tensor],
+    model: keras.Model,
     examples: Sequence[Example],
     encoder: TextEncoder,
     batch_tokens: int,
@@ -68,7 +71,7 @@ def _log_probabilities(
     results: list[np.ndarray] = [np.empty(0)] * len(examples)
     for places in length_sorted_batches(lengths, batch_tokens):
         batch = pad(tf.gather(ids, places))
-        for place, row in zip(places, forward(batch).numpy(), strict=True):
+        for place, row in zip(places, _forward(model, batch).numpy(), strict=True):
             results[place] = row
     return np.stack(results)
 

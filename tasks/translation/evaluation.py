@@ -49,19 +49,6 @@ def evaluate(
     totals, tokens, seconds = np.zeros(1), 0, 0.0
     rows: list[tuple[str, str, str, float]] = []
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)] * 2)
-    def losses(source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-        targets = target[:, 1:]
-        real = targets != PADDING
-        logits = model.logits(tf.boolean_mask(model(source, target[:, :-1]), real))
-        picked = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.boolean_mask(targets, real), logits)
-        return tf.reduce_sum(picked)
-
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
-    def translate(source: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        best = model.translate(source, beams, longest)
-        return target_encoder.text(best.ids[:, 0]), best.scores[:, 0], tf.reduce_sum(best.lengths[:, 0] + 1)
-
     for window in windows(pairs, _WINDOW):
         sources, targets = zip(*(pair.in_bytes for pair in window), strict=True)
         encoded = [
@@ -72,16 +59,36 @@ def evaluate(
         for places in length_sorted_batches(lengths, batch_tokens):
             source, target = (tf.gather(ids, places) for ids in encoded)
             source, target = pad(source), between_edges(target)
-            totals += float(losses(source, target))
+            totals += float(_losses(model, source, target))
             tokens += int(tf.reduce_sum(tf.cast(target[:, 1:] != PADDING, tf.int32)))
             begun = time.monotonic()
-            texts, scores, _ = translate(source)
+            texts, scores = _translate(model, source, target_encoder, beams, longest)
             seconds += time.monotonic() - begun
             for place, text, score in zip(places, texts.numpy(), scores.numpy().tolist(), strict=True):
                 found[place] = (text.decode(), score)
         rows += [(*pair, *result) for pair, result in zip(window, found, strict=True)]
     _write(output, rows)
     return _summary(rows, float(totals[0]), tokens, seconds, beams)
+
+
+@tf.function(reduce_retracing=True)
+def _losses(model: keras.Model, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """The loss of all real tokens of the target. Traced once for a model, as is `_translate`."""
+    targets = target[:, 1:]
+    real = targets != PADDING
+    logits = model.logits(tf.boolean_mask(model(source, target[:, :-1]), real))
+    return tf.reduce_sum(
+        tf.nn.sparse_softmax_cross_entropy_with_logits(tf.boolean_mask(targets, real), logits)
+    )
+
+
+@tf.function(reduce_retracing=True)
+def _translate(
+    model: keras.Model, source: tf.Tensor, target_encoder: PieceEncoder, beams: Beams, longest: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The best translation of each row, and its score."""
+    best = model.translate(source, beams, longest)
+    return target_encoder.text(best.ids[:, 0]), best.scores[:, 0]
 
 
 def _write(path: Path, rows: Sequence[tuple[str, str, str, float]]) -> None:

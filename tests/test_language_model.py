@@ -362,3 +362,15 @@ def test_number_of_weights(cell):
     assert model.count_params() - sum(int(np.prod(w.shape)) for w in model.non_trainable_weights) == (
         IDS * 5 + first + second + (UNITS + 1) * IDS
     )
+
+
+def test_tied_embeddings_work_in_mixed_precision(ids):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = built("tied")
+        logits, _ = model(ids)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert logits.dtype == tf.float32
+    assert np.isfinite(logits).all()

@@ -568,3 +568,20 @@ def test_predict_writes_plain_text_on_a_terminal(exported, model):
     expected = model.generate(["the ", "où est"], seed=3, max_length=30)
     # A terminal makes two characters of the end of a line.
     assert written.decode().replace("\r\n", "\n") == "".join(f"{r.prompt}{r.text}\n" for r in expected)
+
+
+def test_next_characters_of_a_model_of_bytes_are_all_told(of_bytes):
+    probabilities = of_bytes.next_characters("é")
+    # All bytes, the end, and the unknown one.
+    assert len(probabilities) == 258
+    assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
+    assert {"", "a", "\\x80", "\\xff"} <= probabilities.keys()
+
+
+def test_a_seed_may_be_a_number_of_numpy(model):
+    assert model.generate(["a"], seed=np.int64(3)) == model.generate(["a"], seed=3)
+
+
+def test_an_empty_text_has_no_negative_zero_of_bits(model):
+    (result,) = model.score([""])
+    assert str(result.bits_per_character) == "0.0"

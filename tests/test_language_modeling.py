@@ -22,6 +22,7 @@ from tiny_training import (
 
 from unroll.models.text.characters import BOUNDARY
 from unroll.tasks import cli
+from unroll.tasks.language_modeling import evaluation
 from unroll.tasks.language_modeling.config import LanguageModelingConfig
 from unroll.tasks.language_modeling.task import LanguageModelingTask
 from unroll.tasks.training.run_directory import RunDirectory
@@ -545,3 +546,20 @@ def test_another_task_cannot_go_on_with_the_run(evaluated, capsys):
     command = ["train", "sentiment", f"--workdir={evaluated / 'run'}"]
     assert_refused(capsys, cli.main(command), "is a run of language_modeling, not of sentiment")
     assert_refused(capsys, train(evaluated, evaluated / "texts" / "*.txt", "--units=7"), "--units=6, not 7")
+
+
+def test_evaluation_is_traced_once_for_a_model(tmp_path):
+    task = begin(tmp_path)
+    model = task.build_model()
+    before = evaluation._read.experimental_get_tracing_count()
+    first = task.evaluate(model, "train").metrics
+    assert evaluation._read.experimental_get_tracing_count() == before + 1
+    assert task.evaluate(model, "train").metrics == first
+    assert evaluation._read.experimental_get_tracing_count() == before + 1
+
+
+def test_a_working_directory_may_have_the_letters_of_a_glob(tmp_path):
+    options = tiny_text_options(write_texts(tmp_path / "texts", LENGTHS)) | {"validation_fraction": 0.2}
+    task = LanguageModelingTask(LanguageModelingConfig(**options), RunDirectory(tmp_path / "run[2]*"))
+    task.prepare()
+    assert task.evaluate(task.build_model(), "validation").details["documents"] >= 1

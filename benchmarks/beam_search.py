@@ -7,16 +7,17 @@ from its SavedModel and called from text to text; PyTorch begins and ends with i
 hypothesis first, and then the best of all.
 """
 
+import json
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tempfile
+from functools import partial
 
 import numpy as np
 import tensorflow as tf
-import torch
 from absl import app, flags
-from rounds import medians
+from rounds import medians, medians_apart
 
 import unroll.export as ue
 from unroll.export.saved_model import export
@@ -31,7 +32,9 @@ _PLACES = flags.DEFINE_integer("places", 12, "tokens of a sentence")
 _UNITS = flags.DEFINE_integer("units", 512, "units of encoder and decoder")
 _EMBEDDING = flags.DEFINE_integer("embedding_size", 256, "size of a token's vector")
 _VOCABULARY = flags.DEFINE_integer("vocabulary", 6000, "tokens in each language")
-_ROUNDS = flags.DEFINE_integer("rounds", 9, "each contender translates once a round")
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "each contender has a process of its own in each round")
+_CALLS = flags.DEFINE_integer("calls", 9, "calls that are timed in a process")
+_ONLY = flags.DEFINE_string("only", None, "for the processes: the contender")
 
 
 def word(number: int) -> str:
@@ -49,67 +52,76 @@ def exported_translator(directory: str):
     return ue.load(directory)
 
 
-class TorchTranslator(torch.nn.Module):
+def torch_translator(units: int, size: int, vocabulary: int):
     """The same model, whose beam search goes through all hypotheses of all sentences at once."""
+    import torch
 
-    def __init__(self, units, size, vocabulary):
-        super().__init__()
-        self.vocabulary = vocabulary
-        self.embedding = torch.nn.Embedding(vocabulary, size)
-        self.encoder = torch.nn.LSTM(size, units // 2, batch_first=True, bidirectional=True)
-        self.cell = torch.nn.LSTMCell(size, units)
-        self.key = torch.nn.Linear(units, units, bias=False)
-        self.output = torch.nn.Linear(2 * units, units)
-        self.logits = torch.nn.Linear(units, vocabulary)
+    class TorchTranslator(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = torch.nn.Embedding(vocabulary, size)
+            self.encoder = torch.nn.LSTM(size, units // 2, batch_first=True, bidirectional=True)
+            self.cell = torch.nn.LSTMCell(size, units)
+            self.key = torch.nn.Linear(units, units, bias=False)
+            self.output = torch.nn.Linear(2 * units, units)
+            self.logits = torch.nn.Linear(units, vocabulary)
 
-    @torch.no_grad()
-    def translate(self, source, width, steps):
-        batch = len(source)
-        values, states = self.encoder(self.embedding(source))
-        keys = self.key(values).transpose(1, 2)
-        h, c = (torch.cat([s[0], s[1]], dim=1).repeat_interleave(width, 0) for s in states)
-        last = torch.full([batch * width], 2)
-        totals = torch.full([batch, width], -1e9)
-        totals[:, 0] = 0
-        written = torch.zeros([batch, width, 0], dtype=torch.long)
-        offsets = torch.arange(batch)[:, None] * width
-        for _ in range(steps + 1):
-            h, c = self.cell(self.embedding(last), (h, c))
-            hidden = h.view(batch, width, -1)
-            context = torch.softmax(hidden @ keys, dim=2) @ values
-            output = torch.tanh(self.output(torch.cat([context, hidden], dim=2)))
-            gains = torch.log_softmax(self.logits(output), dim=2)
-            best, choices = gains.topk(width, dim=2)
-            totals, places = (totals[..., None] + best).view(batch, -1).topk(width, dim=1)
-            parents = places // width
-            last = choices.view(batch, -1).gather(1, places)
-            written = torch.cat(
-                [written.gather(1, parents[..., None].expand_as(written)), last[..., None]], dim=2
-            )
-            rows = (offsets + parents).view(-1)
-            h, c, last = h[rows], c[rows], last.view(-1)
-        return written
+        @torch.no_grad()
+        def translate(self, source, width, steps):
+            source = torch.tensor(source)
+            batch = len(source)
+            values, states = self.encoder(self.embedding(source))
+            keys = self.key(values).transpose(1, 2)
+            h, c = (torch.cat([s[0], s[1]], dim=1).repeat_interleave(width, 0) for s in states)
+            last = torch.full([batch * width], 2)
+            totals = torch.full([batch, width], -1e9)
+            totals[:, 0] = 0
+            written = torch.zeros([batch, width, 0], dtype=torch.long)
+            offsets = torch.arange(batch)[:, None] * width
+            for _ in range(steps + 1):
+                h, c = self.cell(self.embedding(last), (h, c))
+                hidden = h.view(batch, width, -1)
+                context = torch.softmax(hidden @ keys, dim=2) @ values
+                output = torch.tanh(self.output(torch.cat([context, hidden], dim=2)))
+                gains = torch.log_softmax(self.logits(output), dim=2)
+                best, choices = gains.topk(width, dim=2)
+                totals, places = (totals[..., None] + best).view(batch, -1).topk(width, dim=1)
+                parents = places // width
+                last = choices.view(batch, -1).gather(1, places)
+                written = torch.cat(
+                    [written.gather(1, parents[..., None].expand_as(written)), last[..., None]], dim=2
+                )
+                rows = (offsets + parents).view(-1)
+                h, c, last = h[rows], c[rows], last.view(-1)
+            return written
+
+    return TorchTranslator()
 
 
 def main(_):
+    if not _ONLY.value:
+        seconds = medians_apart(("unroll", "PyTorch"), _ROUNDS.value)
+        for name, results in seconds.items():
+            for batch, value in results.items():
+                speed = seconds["PyTorch"][batch] / value
+                print(
+                    f"batch {batch:>2}   {name:8} {1000 * value:8.1f} ms   {speed:5.2f} times as fast as PyTorch"
+                )
+        return
     rng = np.random.default_rng(0)
-    theirs = TorchTranslator(_UNITS.value, _EMBEDDING.value, _VOCABULARY.value)
+    batches = {n: rng.integers(4, _VOCABULARY.value, (n, _PLACES.value)) for n in (1, 32)}
     with tempfile.TemporaryDirectory() as directory:
-        ours = exported_translator(directory)
-    for batch in (1, 32):
-        ids = rng.integers(4, _VOCABULARY.value, (batch, _PLACES.value))
-        texts = [" ".join(word(n - 4) for n in row) for row in ids]
-        source = torch.tensor(ids)
-        contenders = {
-            "unroll": lambda texts=texts: ours.translate(texts, n_best=_BEAMS.value),
-            "PyTorch": lambda source=source: theirs.translate(source, _BEAMS.value, _STEPS.value),
-        }
-        seconds = medians(contenders, _ROUNDS.value, warm_up=2)
-        for name, value in seconds.items():
-            speed = seconds["PyTorch"] / value
-            print(
-                f"batch {batch:2}   {name:8} {1000 * value:8.1f} ms   {speed:5.2f} times as fast as PyTorch"
-            )
+        if _ONLY.value == "unroll":
+            ours = exported_translator(directory)
+            texts = {n: [" ".join(word(i - 4) for i in row) for row in ids] for n, ids in batches.items()}
+            calls = {str(n): partial(ours.translate, rows, n_best=_BEAMS.value) for n, rows in texts.items()}
+        else:
+            theirs = torch_translator(_UNITS.value, _EMBEDDING.value, _VOCABULARY.value)
+            calls = {
+                str(n): partial(theirs.translate, ids.tolist(), _BEAMS.value, _STEPS.value)
+                for n, ids in batches.items()
+            }
+        print(json.dumps(medians(calls, _CALLS.value, warm_up=2)))
 
 
 if __name__ == "__main__":

@@ -6,24 +6,26 @@ The exported model is loaded from its SavedModel and called by its `generate` si
 `torch.nn.LSTMCell` with the same sizes: one-hot input, the cells, a linear layer, softmax and a draw.
 """
 
+import json
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import torch
 from absl import app, flags
-from rounds import medians
-
-import unroll.export as ue
+from rounds import medians, medians_apart
 
 _MODEL = flags.DEFINE_string(
     "model", None, "directory of an exported language model of LSTM layers", required=True
 )
 _CHARACTERS = flags.DEFINE_integer("characters", 1000, "characters to write")
-_ROUNDS = flags.DEFINE_integer("rounds", 7, "each contender writes once a round")
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "each contender has a process of its own in each round")
+_CALLS = flags.DEFINE_integer("calls", 7, "calls that are timed in a process")
+_ONLY = flags.DEFINE_string("only", None, "for the processes: the contender")
 
 
 def torch_writer(classes: int, layers: int, units: int):
+    import torch
+
     cells = [torch.nn.LSTMCell(units if number else classes, units) for number in range(layers)]
     linear = torch.nn.Linear(units, classes)
 
@@ -43,20 +45,27 @@ def torch_writer(classes: int, layers: int, units: int):
     return write
 
 
-def main(_):
+def contender(name: str):
+    """A function that writes and returns the number of characters: a model may end its text early."""
+    import unroll.export as ue
+
     model = ue.load(_MODEL.value)
+    if name == "unroll":
+        return lambda: len(model.generate([" "], max_length=_CHARACTERS.value, seed=1)[0].text)
     start = model.call("step", {"character": [b""], **model.zeros()})
-    sizes = [value.shape[1] for name, value in start.items() if name.endswith("_h")]
-    contenders = {
-        # The number of characters, since a model may end its text early.
-        "unroll": lambda: len(model.generate([" "], max_length=_CHARACTERS.value, seed=1)[0].text),
-        "torch.nn.LSTMCell": torch_writer(start["probabilities"].shape[1], len(sizes), sizes[0]),
-    }
-    seconds = medians(contenders, _ROUNDS.value)
-    for name, value in seconds.items():
-        speed = seconds["torch.nn.LSTMCell"] / value
+    sizes = [value.shape[1] for state, value in start.items() if state.endswith("_h")]
+    return torch_writer(start["probabilities"].shape[1], len(sizes), sizes[0])
+
+
+def main(_):
+    if _ONLY.value:
+        print(json.dumps(medians({"write": contender(_ONLY.value)}, _CALLS.value)))
+        return
+    seconds = medians_apart(("unroll", "PyTorch"), _ROUNDS.value)
+    for name, result in seconds.items():
+        speed = seconds["PyTorch"]["write"] / result["write"]
         print(
-            f"{name:20} {1e6 * value:8.1f} microseconds a character   {speed:5.2f} times as fast as PyTorch"
+            f"{name:10} {1e6 * result['write']:8.1f} microseconds a character   {speed:5.2f} times as fast as PyTorch"
         )
 
 

@@ -1,8 +1,11 @@
 """How the benchmarks take time: in rounds in which each contender takes its turn, so that a slow moment hits all."""
 
+import json
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 
 def medians(
@@ -15,8 +18,31 @@ def medians(
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, call in contenders.items():
+            # Not timed: the threads of the one before may spin for a while when they have nothing left to do.
+            call()
             begun = time.perf_counter()
             amount = call()
             seconds = time.perf_counter() - begun
             times[name].append(seconds / amount if isinstance(amount, int) else seconds)
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def medians_apart(names: Iterable[str], rounds: int) -> dict[str, dict[str, float]]:
+    """The same, each contender in a process of its own, as it would be used: where a call takes microseconds, the idle
+    threads of one library slow the other down.
+
+    The program is run again with `--only=NAME`, and prints as its last line what `medians` returned, as JSON.
+
+    Returns:
+        By name of the contender, and of what it did.
+    """
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    for _ in range(rounds):
+        for name, results in found.items():
+            command = [sys.executable, *sys.argv, f"--only={name}"]
+            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            results.append(json.loads(output.splitlines()[-1]))
+    return {
+        name: {what: statistics.median(result[what] for result in results) for what in results[0]}
+        for name, results in found.items()
+    }

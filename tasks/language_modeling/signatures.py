@@ -34,8 +34,8 @@ def bundle(model: keras.Model, encoder: CharacterEncoder) -> Bundle:
     int32.
 
     `generate`: prompt, string; max_length, int32, cut to 10,000; temperature, float32, below 0.0001 for the most
-    probable text; top_k, int32, 0 or less for all; top_p, float32, 1 or more for all; seed, int64 -> text, string, what follows
-    the prompt; score, float32, its log probability given the prompt.
+    probable text; top_k, int32, 0 or less for all; top_p, float32, 1 or more for all; seed, int64 -> text, string, what
+    follows the prompt; score, float32, its log probability given the prompt.
 
     `generate_until`: the same with stop, string: the text ends with it as soon as it occurs; an empty one never does.
 

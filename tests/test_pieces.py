@@ -1,0 +1,385 @@
+"""Pieces of text: marked words, what is learnt, and the way to ids and back."""
+
+import json
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from unroll.models.text.pieces import END, START, TOKENIZERS, PieceEncoder, between_edges, marked_words
+
+# The example of the module.
+EXAMPLE = "The dog's here."
+PIECES = {
+    "words": "▁The ▁dog ' s ▁here .",
+    "subwords": "▁The ▁do g ' s ▁he re .",
+    "characters": "▁ T h e ▁ d o g ' s ▁ h e r e .",
+}
+SENTENCES = [
+    "The dog's here.",
+    "A (small) [test], isn't it?! Yes — «no», {perhaps}; <s>...",
+    "„Ärger über Öl“, sagte Weiß: 'Füße, 12,5 % & 3 × 7 = 21.'",
+    'He said "rock\'n\'roll", not "jazz"; don’t!',
+    "In 2024, 1.000.000 € and 50% of ½ x² cost $3.",
+    "Emoji 😀 and 👨‍👩‍👧‍👦, one after the other: 🎉🎉👍🏽.",
+    "日本語 と Ελληνικά, русский; naïve cafe\u0301.",
+    "e-mail@host.org/path_to#it ~ a+b*c^d\\n `code` |pipe|",
+    ".",
+    "",
+]
+
+
+def bytes_of(texts):
+    return [text.encode() for text in texts]
+
+
+def strings(ragged):
+    return [[piece.decode() for piece in row] for row in ragged.to_list()]
+
+
+def learnt(texts, tokenizer, max_size=10_000, max_length=1000, **options):
+    return PieceEncoder.learn([bytes_of(texts)], tokenizer, max_size, max_length, **options)
+
+
+def back(encoder, texts):
+    """From texts to ids and back."""
+    ids = encoder.ragged(tf.constant(bytes_of(texts), tf.string)).to_tensor(0)
+    return [text.decode() for text in encoder.text(ids).numpy()]
+
+
+def longest_first(word, pieces):
+    """The longest piece that fits, again and again; None for a character that is none."""
+    found, position = [], 0
+    while position < len(word):
+        fitting = [piece for piece in pieces if word.startswith(piece, position)]
+        found.append(max(fitting, key=len, default=None))
+        position += len(found[-1] or "x")
+    return found
+
+
+@pytest.fixture(params=TOKENIZERS)
+def tokenizer(request):
+    return request.param
+
+
+# Words.
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (EXAMPLE, "▁The ▁dog ' s ▁here ."),
+        ("a  b\tc\r\nd\u00a0e\u2003f\u2028g\x85h", "▁a ▁b ▁c ▁d ▁e ▁f ▁g ▁h"),
+        ("  padded \n", "▁padded"),
+        ("(a)[b]", "▁( a ) [ b ]"),
+        ('say "so".', '▁say ▁" so " .'),
+        ("12,5 x3", "▁1 2 , 5 ▁x 3"),
+        ("Ärger über", "▁Ärger ▁über"),
+        ("e\u0301te\u0301", "▁e\u0301te\u0301"),
+        ("hi😀😀 😀", "▁hi 😀 😀 ▁😀"),
+        ("snake_case", "▁snake _ case"),
+        ("a\0b\x1fc\x7fd", "▁a ▁b ▁c ▁d"),
+        ("", ""),
+        (" \t\u00a0 ", ""),
+    ],
+)
+def test_text_is_split_into_marked_words_and_single_signs(text, words):
+    assert strings(marked_words(tf.constant([text]))) == [words.split(" ") if words else []]
+
+
+def test_the_mark_itself_becomes_an_underscore(tokenizer):
+    texts = ["a\u2581b", "\u2581", "x \u2581 \u2581y"]
+    assert strings(marked_words(tf.constant(texts))) == [["▁a", "_", "b"], ["▁_"], ["▁x", "▁_", "▁_", "y"]]
+    encoder = learnt(texts, tokenizer)
+    assert back(encoder, texts) == ["a_b", "_", "x _ _y"]
+    assert back(encoder, ["a_b", "_", "x _ _y"]) == ["a_b", "_", "x _ _y"]
+
+
+def test_bytes_that_are_no_text_separate_words():
+    texts = [b"a\xff\xfeb \xc3", b"\x80", b"caf\xc3\xa9\xe2\x82"]
+    assert strings(marked_words(tf.constant(texts))) == [["▁a", "▁b"], [], ["▁café"]]
+
+
+def test_empty_batches_have_no_rows():
+    nothing = tf.constant([], tf.string)
+    assert marked_words(nothing).shape.as_list() == [0, None]
+    assert between_edges(tf.RaggedTensor.from_row_lengths(tf.constant([], tf.int32), [])).shape[0] == 0
+
+
+def test_edges_are_put_around_each_text():
+    ids = tf.ragged.constant([[5, 6, 7], [], [9]], dtype=tf.int32)
+    edged = between_edges(ids)
+    assert edged.dtype == tf.int32
+    assert edged.numpy().tolist() == [[START, 5, 6, 7, END], [START, END, 0, 0, 0], [START, 9, END, 0, 0]]
+
+
+# To ids and back.
+
+
+def test_example_is_split_as_the_module_tells(tokenizer):
+    known = sorted(set(PIECES[tokenizer].split(" ")))
+    encoder = PieceEncoder(tokenizer, known, 100)
+    (ids,) = encoder.ragged(tf.constant([EXAMPLE])).to_list()
+    assert [encoder.tokens[number] for number in ids] == PIECES[tokenizer].split(" ")
+    assert back(encoder, [EXAMPLE]) == [EXAMPLE]
+
+
+def test_texts_come_back_as_they_were(tokenizer):
+    assert back(learnt(SENTENCES, tokenizer), SENTENCES) == SENTENCES
+
+
+def test_white_space_comes_back_as_single_spaces(tokenizer):
+    spaced = ["  a \t b\u00a0\u00a0c (\u2009d )\r\n", "\u3000e\u00a0", "f\x0b\x0cg"]
+    expected = ["a b c ( d )", "e", "f g"]
+    encoder = learnt(spaced, tokenizer)
+    assert back(encoder, spaced) == expected
+    ragged = encoder.ragged(tf.constant(spaced)).to_list()
+    assert ragged == encoder.ragged(tf.constant(expected)).to_list()
+
+
+def test_what_is_not_known_has_an_id_of_its_own_and_comes_back_as_a_replacement():
+    texts = ["cat Öl", "cab ☃"]
+    known = "the cat sat on a mat"
+    words = learnt([known], "words")
+    assert (words.ragged(tf.constant(texts)).to_tensor(0).numpy() == 1).tolist() == [
+        [False, True],
+        [True] * 2,
+    ]
+    assert back(words, texts) == ["cat\ufffd", "\ufffd\ufffd"]
+    characters = learnt([known], "characters")
+    assert back(characters, texts) == ["cat \ufffd\ufffd", "ca\ufffd \ufffd"]
+    subwords = learnt([known], "subwords")
+    assert back(subwords, texts) == ["cat \ufffd\ufffd", "ca\ufffd \ufffd"]
+
+
+def test_text_of_ids_leaves_out_padding_and_edges(tokenizer):
+    encoder = PieceEncoder(tokenizer, ["▁a", "b", "▁", "c"], 9)
+    ids = [[[START, 4, 5, END, 0], [0, 0, 6, 7, 1]], [[END] * 5, [5, 4, 4, END, 5]]]
+    texts = encoder.text(tf.constant(ids))
+    assert texts.shape == (2, 2)
+    assert [[t.decode() for t in row] for row in texts.numpy()] == [["ab", "c\ufffd"], ["", "b a ab"]]
+    assert encoder.tokens == ["", "\ufffd", "<s>", "</s>", "▁a", "b", "▁", "c"]
+
+
+def test_no_text_is_taken_for_padding_or_an_edge(tokenizer, rng):
+    texts = ["<s> </s> <pad> \0 \ufffd", "<s>", "</s>", *SENTENCES]
+    texts += ["".join(map(chr, rng.integers(1, 0xD7FF, size=40))) for _ in range(50)]
+    for encoder in (learnt(texts, tokenizer), learnt(SENTENCES, tokenizer), PieceEncoder(tokenizer, [], 99)):
+        ids = encoder.ragged(tf.constant(texts)).flat_values.numpy()
+        assert len(ids) > 100
+        assert set(ids) <= {1, *range(4, len(encoder))}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_words_are_split_into_the_longest_pieces_from_their_start_on(seed):
+    rng = np.random.default_rng(seed)
+
+    def word(longest):
+        return "".join(rng.choice(list("abcä"), size=rng.integers(1, longest)))
+
+    # Not all characters are pieces by themselves.
+    inner = {word(6) for _ in range(25)} | {"a", "c"}
+    pieces = sorted(inner | {f"▁{piece}" for piece in list(inner)[::2]} | ({"▁"} if seed else set()))
+    words = [word(14) for _ in range(150)]
+    encoder = PieceEncoder("subwords", pieces, 1000)
+    texts = [" ".join(words[first : first + 5]) for first in range(0, len(words), 5)]
+    for text, ids in zip(texts, encoder.ragged(tf.constant(texts)).to_list(), strict=True):
+        wanted = [piece for part in text.split() for piece in longest_first(f"▁{part}", pieces)]
+        assert ids == [1 if piece is None else 4 + pieces.index(piece) for piece in wanted]
+    assert any(len(longest_first(f"▁{part}", pieces)) > 3 for part in words)
+
+
+def test_texts_are_cut_after_the_maximum_length(tokenizer):
+    texts = [EXAMPLE, "here", "", "The dog's here. " * 500]
+    known = sorted(set(PIECES[tokenizer].split(" ")))
+    whole = PieceEncoder(tokenizer, known, 10_000).ragged(tf.constant(texts)).to_list()
+    for longest in (1, 4, 6):
+        encoder = PieceEncoder(tokenizer, known, longest)
+        assert encoder.ragged(tf.constant(texts)).to_list() == [ids[:longest] for ids in whole]
+    assert max(map(len, whole)) > 2000
+
+
+def test_empty_texts_have_no_pieces(tokenizer):
+    for pieces in ([], ["▁", "a"]):
+        encoder = PieceEncoder(tokenizer, pieces, 5)
+        for texts in ([""], ["", " \n\u00a0"], []):
+            ids = encoder.ragged(tf.constant(texts, tf.string))
+            assert ids.dtype == tf.int32
+            assert ids.to_list() == [[]] * len(texts)
+            assert back(encoder, texts) == [""] * len(texts)
+    assert len(PieceEncoder(tokenizer, [], 5)) == 4
+
+
+def test_texts_do_not_change_each_other(tokenizer):
+    encoder = learnt(SENTENCES[:4], tokenizer)
+    together = encoder.ragged(tf.constant(SENTENCES)).to_list()
+    assert together == [encoder.ragged(tf.constant([text])).to_list()[0] for text in SENTENCES]
+    assert encoder.ragged(tf.constant(SENTENCES[::-1])).to_list() == together[::-1]
+
+
+def test_a_graph_of_texts_of_any_number_is_traced_once(tokenizer):
+    encoder = learnt(SENTENCES, tokenizer)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def graph(texts):
+        ids = encoder.ragged(texts)
+        return ids, encoder.text(between_edges(ids))
+
+    for texts in (SENTENCES, SENTENCES[:1], [""], ["unknown ☃ words"], []):
+        ids, texts_again = graph(tf.constant(texts, tf.string))
+        assert ids.to_list() == encoder.ragged(tf.constant(texts, tf.string)).to_list()
+        assert [text.decode() for text in texts_again.numpy()] == back(encoder, texts)
+    assert graph.experimental_get_tracing_count() == 1
+
+
+def test_encoder_is_exported_and_restored_with_its_table(tokenizer, tmp_path):
+    encoder = learnt(SENTENCES, tokenizer)
+    module = tf.Module()
+    module.encoder = encoder
+    module.ids = tf.function(
+        lambda texts: encoder.ragged(texts).to_tensor(0),
+        input_signature=[tf.TensorSpec([None], tf.string)],
+    )
+    tf.saved_model.save(module, str(tmp_path))
+    restored = tf.saved_model.load(str(tmp_path))
+    expected = encoder.ragged(tf.constant(SENTENCES)).to_tensor(0)
+    np.testing.assert_array_equal(restored.ids(tf.constant(SENTENCES)), expected)
+
+
+def test_an_encoder_is_made_again_of_its_configuration(tokenizer):
+    encoder = learnt(SENTENCES, tokenizer, max_length=7)
+    again = PieceEncoder.from_config(json.loads(json.dumps(encoder.get_config())))
+    assert again.get_config() == encoder.get_config()
+    assert (again.tokenizer, again.max_length, len(again)) == (tokenizer, 7, len(encoder))
+    assert again.tokens == encoder.tokens
+    texts = tf.constant([*SENTENCES, "unheard ☃"])
+    assert again.ragged(texts).to_list() == encoder.ragged(texts).to_list()
+
+
+# Learning.
+
+
+def test_the_most_frequent_words_and_characters_are_learnt_in_their_order():
+    texts = ["b a b c", "c a b", "zz"]
+    words = learnt(texts, "words")
+    # Of equal frequency in alphabetical order.
+    assert words.pieces == ("▁b", "▁a", "▁c", "▁zz")
+    assert len(words) == 8
+    assert learnt(texts, "characters").pieces == ("▁", "b", "a", "c", "z")
+
+
+def test_a_word_is_another_one_after_a_space():
+    assert set(learnt(["dog (dog)"], "words").pieces) == {"▁dog", "dog", "▁(", ")"}
+
+
+def assert_byte_pairs(words, pieces):
+    """All characters, and then, again and again, the pair that stands side by side most often.
+
+    Args:
+        words: how often each occurs.
+        pieces: what was learnt.
+    """
+    characters = sorted({character for word in words for character in word})
+    assert sorted(pieces[: len(characters)]) == characters
+    splits = {word: list(word) for word in words}
+    for merged in pieces[len(characters) :]:
+        pairs = Counter()
+        for word, count in words.items():
+            for pair in pairwise(splits[word]):
+                pairs[pair] += count
+        pair = max((pair for pair in pairs if "".join(pair) == merged), key=pairs.__getitem__)
+        assert pairs[pair] == max(pairs.values())
+        for parts in splits.values():
+            position = 0
+            while position + 1 < len(parts):
+                if (parts[position], parts[position + 1]) == pair:
+                    parts[position : position + 2] = [merged]
+                position += 1
+
+
+def test_subwords_are_all_characters_and_the_most_frequent_pairs_in_their_order():
+    counts = {"low": 5, "lower": 2, "newest": 6, "widest": 3, "slow": 4, "new": 7, "wide": 1}
+    text = " ".join(word for word, count in counts.items() for _ in range(count))
+    pieces = learnt([text], "subwords", max_size=4 + 11 + 12).pieces
+    assert len(pieces) == 23
+    assert_byte_pairs({f"▁{word}": count for word, count in counts.items()}, pieces)
+
+
+def test_words_more_frequent_than_a_line_of_what_is_learnt_from_count_in_full():
+    counts = {"zy": 2600, "qx": 1400, "ab": 1200}
+    text = " ".join(word for word, count in counts.items() for _ in range(count))
+    pieces = learnt([text], "subwords", max_size=4 + 7 + 6).pieces
+    assert [piece.strip("▁")[0] for piece in pieces[7:]] == ["z", "z", "q", "q", "a", "a"]
+    assert_byte_pairs({f"▁{word}": count for word, count in counts.items()}, pieces)
+
+
+def test_frequent_words_become_one_piece_and_rare_ones_stay_apart():
+    encoder = learnt(["the the the the house", "the then"], "subwords", max_size=4 + 8 + 4)
+    assert "▁the" in encoder.pieces
+    (frequent, rare) = encoder.ragged(tf.constant(["the", "house"])).to_list()
+    assert [encoder.tokens[number] for number in frequent] == ["▁the"]
+    assert len(rare) > 3
+
+
+def test_no_piece_is_longer_than_sixteen_characters():
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    beginnings = [letters[:length] for length in range(1, 27)]
+    pieces = learnt([" ".join(beginnings)] * 2, "subwords").pieces
+    assert {f"▁{letters[:length]}" for length in range(1, 15)} <= set(pieces)
+    assert max(map(len, pieces)) <= 16
+
+
+def test_no_more_ids_than_the_maximum_are_learnt():
+    text = " ".join(f"{a}{b}{a}{b}" for a in "abcdefgh" for b in "klmnopqr")
+    for tokenizer, sizes in {"words": (4, 5, 20, 60), "characters": (4, 5, 12), "subwords": (30, 60)}.items():
+        whole = learnt([text] * 2, tokenizer)
+        assert len(whole) > max(sizes)
+        for size in sizes:
+            encoder = learnt([text] * 2, tokenizer, max_size=size)
+            assert len(encoder) == len(encoder.tokens) == size
+            # A smaller vocabulary is the beginning of a larger one.
+            assert encoder.pieces == whole.pieces[: size - 4]
+    assert len(learnt([text], "words", max_size=0)) == 4
+
+
+def test_pieces_must_occur_often_enough(tokenizer):
+    texts = ["aaa aaa aaa bb bb c", "bb aaa"]
+    counts = {"aaa": 4, "bb": 3, "c": 1}
+    for least in (1, 2, 3, 4, 5):
+        encoder = learnt(texts, tokenizer, min_count=least)
+        known = {piece.strip("▁") for piece in encoder.pieces} - {""}
+        if tokenizer == "words":
+            assert known == {word for word, count in counts.items() if count >= least}
+        elif tokenizer == "characters":
+            assert known == {w[0] for w, count in counts.items() if count * len(w) >= least}
+        else:
+            assert "".join(known).count("c") == (least == 1)
+            # The pieces of a word of three letters are made by two merges.
+            assert ("▁aaa" in encoder.pieces) == (least <= 4)
+            assert ("▁bb" in encoder.pieces) == (least <= 3)
+
+
+def test_learning_twice_gives_the_same_pieces(tokenizer, rng):
+    letters = list("abcdefgäö")
+    texts = [" ".join("".join(rng.choice(letters, size=4)) for _ in range(6)) for _ in range(60)]
+    encoder = learnt(texts, tokenizer, max_size=60)
+    assert len(set(encoder.pieces)) == len(encoder.pieces) == (56 if tokenizer != "characters" else 10)
+    for _ in range(2):
+        assert learnt(texts, tokenizer, max_size=60).pieces == encoder.pieces
+    # Neither does the order of the texts matter, nor how many are read at a time.
+    shuffled = bytes_of(texts[i] for i in rng.permutation(60))
+    for size in (1, 7, 60):
+        batches = (shuffled[first : first + size] for first in range(0, 60, size))
+        again = PieceEncoder.learn(batches, tokenizer, 60, 1000)
+        assert again.pieces == encoder.pieces
+
+
+@pytest.mark.parametrize("texts", [[], [""], [" ", "\n"]])
+def test_nothing_is_learnt_of_nothing(tokenizer, texts):
+    batches = [bytes_of(texts)] if texts else []
+    encoder = PieceEncoder.learn(batches, tokenizer, 100, 10)
+    assert encoder.pieces == ()
+    assert encoder.ragged(tf.constant(["a b", ""])).to_list()[1] == []
+    assert set(encoder.ragged(tf.constant(["a b"])).flat_values.numpy()) == {1}

@@ -111,13 +111,11 @@ class TranslationModel(keras.Model):
         self.word_dropout = word_dropout
         self.target_vocabulary_size = target_vocabulary_size
         self.seed_generator = ReplicaSeedGenerator(seed)
-        self.target_embedding = keras.layers.Embedding(
-            target_vocabulary_size, embedding_size, name="target_embedding"
-        )
+        self.target_embedding = _embedding(target_vocabulary_size, embedding_size, "target_embedding")
         self.source_embedding = (
             self.target_embedding
             if share_embeddings
-            else keras.layers.Embedding(source_vocabulary_size, embedding_size, name="source_embedding")
+            else _embedding(source_vocabulary_size, embedding_size, "source_embedding")
         )
         common = {
             "residual": residual,
@@ -154,16 +152,11 @@ class TranslationModel(keras.Model):
         )
         self.tied = tie_embeddings
         if tie_embeddings:
-            # In float32 whatever the policy, as the other logits layer is.
             self.output_bias = self.add_weight(
-                name="output_bias",
-                shape=(target_vocabulary_size,),
-                initializer="zeros",
-                dtype="float32",
-                autocast=False,
+                name="output_bias", shape=(target_vocabulary_size,), initializer="zeros"
             )
         else:
-            self.output_layer = keras.layers.Dense(target_vocabulary_size, dtype="float32", name="logits")
+            self.output_layer = keras.layers.Dense(target_vocabulary_size, name="logits")
 
     def build(self, source_shape: tuple, target_shape: tuple) -> None:
         """Each layer makes its weights when it is called; Keras does not see that by itself for two inputs."""
@@ -171,38 +164,43 @@ class TranslationModel(keras.Model):
     def call(self, source: tf.Tensor, target: tf.Tensor, training: bool = False) -> tf.Tensor:
         encoded = self.encode(source, training)
         # Padding of the target comes last and is not predicted: it needs no mask.
-        inputs = self.target_embedding(self._hidden_words(target, training))
+        inputs = self._embedded(self.target_embedding, self._hidden_words(target, training))
         return self.decoder(inputs, memory=encoded.memory, states=encoded.states, training=training)
 
     def encode(self, source: tf.Tensor, training: bool = False) -> Encoded:
         """Reads sentences, int32 [batch, places]."""
         mask = tf.not_equal(source, PADDING)
-        embedded = self.source_embedding(self._hidden_words(source, training))
+        embedded = self._embedded(self.source_embedding, self._hidden_words(source, training))
         values, states = self.encoder(embedded, mask=mask, training=training)
         return Encoded(self.decoder.remember(values, mask), self._bridged(states))
 
     def logits(self, outputs: tf.Tensor) -> tf.Tensor:
         """[rows, output size] -> float32 [rows, ids]."""
+        return self._logits_layer()(outputs)
+
+    def _logits_layer(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """`logits` for a loop that this is called before."""
         if not self.tied:
-            return self.output_layer(outputs)
-        kernel = tf.cast(tf.convert_to_tensor(self.target_embedding.embeddings), tf.float32)
-        bias = tf.convert_to_tensor(self.output_bias)
-        return tf.matmul(tf.cast(outputs, tf.float32), kernel, transpose_b=True) + bias
+            return lambda outputs: tf.cast(self.output_layer(outputs), tf.float32)
+        # Transposed once: on a CPU a small product with `transpose_b=True` runs at half the speed.
+        kernel, bias = (
+            tf.cast(tf.convert_to_tensor(weight), self.compute_dtype)
+            for weight in (self.target_embedding.embeddings, self.output_bias)
+        )
+        kernel = tf.transpose(kernel)
+        return lambda outputs: tf.cast(tf.nn.bias_add(tf.matmul(outputs, kernel), bias), tf.float32)
 
     def stepper(
         self, memory: Memory
     ) -> Callable[[tf.Tensor, DecoderStates], tuple[tf.Tensor, DecoderStates, tf.Tensor]]:
         """One step of decoding, for a loop that it is called before: a function from ids, int32 [rows], and states to
         logits, float32 [rows, ids], new states, and attention weights, float32 [rows, places]."""
-        decoder_step = self.decoder.stepper(memory)
-        # Transposed once: on a CPU a small product with `transpose_b=True` runs at half the speed.
-        kernel = tf.transpose(tf.convert_to_tensor(self.target_embedding.embeddings)) if self.tied else None
+        decoder_step, logits_of = self.decoder.stepper(memory), self._logits_layer()
 
         def step(ids: tf.Tensor, states: DecoderStates) -> tuple[tf.Tensor, DecoderStates, tf.Tensor]:
-            outputs, states, weights = decoder_step(self.target_embedding(ids), states)
-            if self.tied:
-                return tf.matmul(outputs, kernel) + tf.convert_to_tensor(self.output_bias), states, weights
-            return self.logits(outputs), states, weights
+            inputs = self._embedded(self.target_embedding, ids)
+            outputs, states, weights = decoder_step(inputs, states)
+            return logits_of(outputs), states, tf.cast(weights, tf.float32)
 
         return step
 
@@ -226,6 +224,10 @@ class TranslationModel(keras.Model):
             self.target_vocabulary_size,
             forbidden=[PADDING, UNKNOWN, START],
         )
+
+    def _embedded(self, embedding: keras.layers.Embedding, ids: tf.Tensor) -> tf.Tensor:
+        # Of variance 1, whether or not they are also a kernel, which must begin small (Vaswani et al., 2017).
+        return embedding(ids) * self.config["embedding_size"] ** 0.5
 
     def _hidden_words(self, ids: tf.Tensor, training: bool) -> tf.Tensor:
         if not training or not self.word_dropout:
@@ -251,3 +253,7 @@ class TranslationModel(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | self.config
+
+
+def _embedding(ids: int, size: int, name: str) -> keras.layers.Embedding:
+    return keras.layers.Embedding(ids, size, keras.initializers.RandomNormal(stddev=size**-0.5), name=name)

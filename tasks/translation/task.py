@@ -19,6 +19,7 @@ from unroll.tasks.datasets.batching import batch_by_tokens, windows
 from unroll.tasks.datasets.shards import read_shards, shards_for, write_shards
 from unroll.tasks.datasets.splits import Splits, keep_examples, kept_examples
 from unroll.tasks.task import Batch, Evaluation, Loss, Task
+from unroll.tasks.training.losses import smoothed_cross_entropy
 from unroll.tasks.training.run_directory import replacing, write_json
 from unroll.tasks.translation.config import TranslationConfig
 from unroll.tasks.translation.data import Pair, read_splits
@@ -115,10 +116,8 @@ class TranslationTask(Task):
         outputs = model(batch["source"], inputs, training=training)
         # Logits for real tokens alone: they are the largest part of the work.
         real = targets != PADDING
-        log_probabilities = tf.nn.log_softmax(model.logits(tf.boolean_mask(outputs, real)))
-        chosen = tf.gather(log_probabilities, tf.boolean_mask(targets, real), batch_dims=1)
-        smoothing = self.config.label_smoothing
-        losses = -(1 - smoothing) * chosen - smoothing * tf.reduce_mean(log_probabilities, axis=1)
+        logits = model.logits(tf.boolean_mask(outputs, real))
+        losses = smoothed_cross_entropy(logits, tf.boolean_mask(targets, real), self.config.label_smoothing)
         weight = tf.cast(tf.size(losses), tf.float32)
         return Loss(tf.reduce_sum(losses), weight, tokens=weight), carry
 

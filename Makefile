@@ -1,4 +1,4 @@
-# make demo     train on embedded data, export, and classify sentences with the SavedModel
+# make demo     train a translation model on embedded data, export it, and translate a sentence with the SavedModel
 # make test     lint and the whole test suite
 # Both set up .venv first.
 
@@ -15,14 +15,20 @@ BIN := .venv/bin
 	mkdir -p .types && ln -sfn .. .types/unroll
 	touch $@
 
+# Made up here, and none of the sentences that the model was trained on.
+SENTENCE := Yesterday the tired children did not find the old book that a clever neighbour gave them.
+
 demo: .venv/installed
-	$(BIN)/unroll train sentiment --preset=demo --workdir=runs/demo
+	$(BIN)/unroll train translation --preset=demo --workdir=runs/demo
 	$(BIN)/unroll evaluate --workdir=runs/demo
 	$(BIN)/unroll export --workdir=runs/demo --output=exports/demo
-	$(BIN)/unroll predict --model=exports/demo \
-	    "The plot is dull at first, but I adored the ending." \
-	    "Nobody could call this kettle good." \
-	    "My neighbour told me that the film was terrible; I found nothing of the kind."
+	@sentence="$(SENTENCE)"; \
+	if [ -t 0 ]; then \
+	    printf 'A sentence like this, or Enter to take it: %s\n> ' "$$sentence"; \
+	    read -r typed; sentence="$${typed:-$$sentence}"; \
+	fi; \
+	$(BIN)/unroll predict --model=exports/demo --n_best=3 --plot=exports/demo-alignment.png "$$sentence"
+	@echo "Where the model looked: exports/demo-alignment.png"
 
 test: .venv/installed
 	$(BIN)/ruff check .

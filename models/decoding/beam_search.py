@@ -78,26 +78,27 @@ def beam_search(
     states = tf.nest.map_structure(lambda state: tf.repeat(state, width, axis=0), states)
     # All hypotheses of a row are the same at first: only one of them counts.
     totals = tf.tile(tf.constant([[0.0] + [_IMPOSSIBLE] * (width - 1)]), [batch, 1])
-    never = tf.reduce_sum(tf.one_hot([*forbidden], vocabulary_size), axis=0) * _IMPOSSIBLE
+    never, never_nor_end = (
+        tf.constant([_IMPOSSIBLE if number in unwanted else 0.0 for number in range(vocabulary_size)])
+        for unwanted in ({*forbidden}, {*forbidden, end})
+    )
+    candidates = min(width, vocabulary_size)
     ids = tf.fill([batch, width, longest], end)
 
     def search(position: tf.Tensor, last: tf.Tensor, hypotheses: tuple, states: Any, arrays: tuple) -> tuple:
         totals, ended, ids = hypotheses
         logits, states, seen = step(tf.reshape(last, [-1]), states)
-        allowed = never + _end_rule(position, end, vocabulary_size, beams.min_length)
-        gains = tf.nn.log_softmax(logits)
-        limit = tf.where(position < max_length, 0.0, _IMPOSSIBLE)[:, None, None]
-        gains = tf.reshape(gains + allowed, [batch, width, vocabulary_size])
-        # At the maximum length only the end may follow.
-        gains += limit * (1.0 - tf.one_hot(end, vocabulary_size))
+        gains = tf.reshape(tf.nn.log_softmax(logits), [batch, width, vocabulary_size])
+        allowed = gains + tf.where(position < beams.min_length, never_nor_end, never)
         if beams.block_ngrams:
-            gains += _IMPOSSIBLE * _repeating(ids, position, beams.block_ngrams, vocabulary_size)
-        # What has ended goes on with the end alone, at no cost.
-        frozen = _IMPOSSIBLE * (1.0 - tf.one_hot(end, vocabulary_size))
-        gains = tf.where(ended[..., None], frozen, gains)
+            allowed += _IMPOSSIBLE * _repeating(ids, position, beams.block_ngrams, vocabulary_size)
         # The best of each hypothesis, and then the best of all: faster than one search through both.
-        candidates = min(width, vocabulary_size)
-        best, choices = tf.math.top_k(gains, candidates)
+        best, choices = tf.math.top_k(allowed, candidates)
+        # At the maximum length only the end may follow, and what has ended goes on with it at no cost.
+        only_end = (ended | (position >= max_length)[:, None])[..., None]
+        end_gain = tf.where(ended, 0.0, gains[..., end])[..., None]
+        best = tf.where(only_end, tf.where(tf.range(candidates) == 0, end_gain, _IMPOSSIBLE), best)
+        choices = tf.where(only_end, end, choices)
         flat = tf.reshape(best + totals[..., None], [batch, width * candidates])
         totals, places = tf.math.top_k(flat, width)
         parents = places // candidates
@@ -121,11 +122,6 @@ def beam_search(
         (0, tf.fill([batch, width], start), (totals, tf.zeros([batch, width], tf.bool), ids), states, arrays),
     )
     return _ranked(ids[:, :, :length], totals, _traced(parents, seen, length, batch, width), end, beams)
-
-
-def _end_rule(position: tf.Tensor, end: int, vocabulary_size: int, min_length: int) -> tf.Tensor:
-    """Keeps the end away before the minimum length."""
-    return tf.where(position < min_length, _IMPOSSIBLE, 0.0) * tf.one_hot(end, vocabulary_size)
 
 
 def _repeating(ids: tf.Tensor, position: tf.Tensor, n: int, vocabulary_size: int) -> tf.Tensor:

@@ -16,7 +16,7 @@ BIN := .venv/bin
 	touch $@
 
 # Made up here, and none of the sentences that the model was trained on.
-SENTENCE := Yesterday the tired children did not find the old book that a clever neighbour gave them.
+SENTENCE := Last week the tired sister did not throw away the old newspapers that a clever neighbour gave her.
 
 demo: .venv/installed
 	$(BIN)/unroll train translation --preset=demo --workdir=runs/demo

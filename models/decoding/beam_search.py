@@ -78,22 +78,23 @@ def beam_search(
     states = tf.nest.map_structure(lambda state: tf.repeat(state, width, axis=0), states)
     # All hypotheses of a row are the same at first: only one of them counts.
     totals = tf.tile(tf.constant([[0.0] + [_IMPOSSIBLE] * (width - 1)]), [batch, 1])
-    never, never_nor_end = (
-        tf.constant([_IMPOSSIBLE if number in unwanted else 0.0 for number in range(vocabulary_size)])
-        for unwanted in ({*forbidden}, {*forbidden, end})
-    )
-    candidates = min(width, vocabulary_size)
+    # So many more as may not be written are looked at.
+    unwanted = tf.constant([*forbidden], tf.int32)
+    candidates = min(width + len({*forbidden, end}), vocabulary_size)
     ids = tf.fill([batch, width, longest], end)
 
     def search(position: tf.Tensor, last: tf.Tensor, hypotheses: tuple, states: Any, arrays: tuple) -> tuple:
         totals, ended, ids = hypotheses
         logits, states, seen = step(tf.reshape(last, [-1]), states)
         gains = tf.reshape(tf.nn.log_softmax(logits), [batch, width, vocabulary_size])
-        allowed = gains + tf.where(position < beams.min_length, never_nor_end, never)
+        allowed = gains
         if beams.block_ngrams:
             allowed += _IMPOSSIBLE * _repeating(ids, position, beams.block_ngrams, vocabulary_size)
         # The best of each hypothesis, and then the best of all: faster than one search through both.
         best, choices = tf.math.top_k(allowed, candidates)
+        never = tf.reduce_any(tf.equal(choices[..., None], unwanted), axis=-1)
+        never |= (position < beams.min_length) & tf.equal(choices, end)
+        best = tf.where(never, _IMPOSSIBLE, best)
         # At the maximum length only the end may follow, and what has ended goes on with it at no cost.
         only_end = (ended | (position >= max_length)[:, None])[..., None]
         end_gain = tf.where(ended, 0.0, gains[..., end])[..., None]

@@ -4,8 +4,8 @@
 
 Bidirectional LSTM encoder, LSTM decoder with general attention, whole training steps (forward and backward pass,
 clipping by global norm, Adam) on the same batches of random sentences of different lengths. Prints target tokens per
-second, medians over rounds in which each takes its turn, plain and XLA-compiled. PyTorch's row needs
-`pip install torch`.
+second, medians over rounds in which each takes its turn: stock Keras plain and XLA-compiled, unroll in float32 as all
+others and with --precision=mixed_bfloat16. PyTorch's row needs `pip install torch`.
 """
 
 import os
@@ -55,18 +55,21 @@ def random_batches() -> list[dict[str, np.ndarray]]:
     return batches
 
 
-def unroll_steps(batches, directory: str, jit_compile: bool):
+def unroll_steps(batches, directory: str, precision: str):
     config = TranslationConfig(
         units=_UNITS.value, embedding_size=_EMBEDDING.value, dropout=0.0, global_clipnorm=1.0
     )
-    run = RunDirectory(directory)
+    run = RunDirectory(Path(directory) / precision)
     encoder = PieceEncoder("words", [str(n) for n in range(_VOCABULARY.value - 4)], _PLACES.value)
     for side in ("source", "target"):
         write_json(run.vocabulary / f"{side}.json", encoder.get_config())
     write_json(run.vocabulary / "pairs.json", {"pairs": 1, "longest": _PLACES.value + 2})
-    (Path(directory) / "data").mkdir()
-    task = TranslationTask(config, run)
-    state = TrainingState(task, tf.distribute.get_strategy(), jit_compile, epoch=0)
+    run.data.mkdir()
+    keras.config.set_dtype_policy(precision)
+    state = TrainingState(
+        TranslationTask(config, run), tf.distribute.get_strategy(), jit_compile=False, epoch=0
+    )
+    keras.config.set_dtype_policy("float32")
     batches = [{name: tf.constant(value) for name, value in batch.items()} for batch in batches]
 
     def steps():
@@ -162,7 +165,8 @@ def main(_):
         contenders = {
             "stock Keras layers, fit": keras_steps(batches, False),
             "stock Keras layers, fit, XLA": keras_steps(batches, True),
-            "unroll": unroll_steps(batches, directory, False),
+            "unroll": unroll_steps(batches, directory, "float32"),
+            "unroll, bfloat16 products": unroll_steps(batches, directory, "mixed_bfloat16"),
         }
         try:
             contenders["PyTorch"] = torch_steps(batches)

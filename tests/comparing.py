@@ -1,0 +1,56 @@
+"""What tests of layers and models share: random weights, and nests of tensors side by side."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+def randomize(layer: keras.layers.Layer, rng: np.random.Generator, scale: float = 0.7) -> None:
+    """Gives a layer weights far from their small start, the biases included, so that every input matters."""
+    layer.set_weights([rng.normal(size=w.shape, scale=scale) for w in layer.get_weights()])
+
+
+def assert_same(ours, theirs, tolerance=1e-5):
+    """Two nests of the same structure with the same numbers."""
+    tf.nest.assert_same_structure(ours, theirs)
+    for a, b in zip(tf.nest.flatten(ours), tf.nest.flatten(theirs), strict=True):
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=False)
+
+
+def gradients_of(function, sources, weights=()):
+    """What a function returns, and the gradient of a loss that weighs each of its numbers differently.
+
+    Args:
+        function: without arguments, returns a nest of tensors.
+        sources: a nest of tensors, by which to differentiate.
+        weights: Keras variables, the same.
+
+    Returns:
+        The results, and the gradients by the sources and the weights, zeros where there is none.
+    """
+    by = [*tf.nest.flatten(sources), *(weight.value for weight in weights)]
+    with tf.GradientTape() as tape:
+        tape.watch(tf.nest.flatten(sources))
+        results = function()
+        loss = tf.add_n(
+            [
+                tf.reduce_sum(r * tf.sin(tf.reshape(tf.range(tf.size(r), dtype=r.dtype), tf.shape(r))))
+                for r in tf.nest.flatten(results)
+            ]
+        )
+    gradients = tape.gradient(loss, by, unconnected_gradients="zero")
+    return results, [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+
+@contextmanager
+def policy(name: str) -> Iterator[None]:
+    """Layers made and called in the block have this dtype policy."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -52,6 +52,7 @@ class Attention(keras.layers.Layer):
         super().__init__(**kwargs)
         if kind not in ATTENTIONS:
             raise ValueError(f"kind is {kind!r}; choose one of {', '.join(ATTENTIONS)}.")
+        self.supports_masking = True
         self.kind = kind
         self.units = units
         self.key = self.query = None

@@ -9,6 +9,7 @@ import tensorflow as tf
 from unroll.models.attention import Attention, Memory
 from unroll.models.random import ReplicaSeedGenerator
 from unroll.models.recurrent import RecurrentStack, States
+from unroll.models.recurrent.loop import block_edges
 
 # Of the recurrent layers, and with input feeding the last output.
 DecoderStates = tuple[States, tuple[tf.Tensor, ...]]
@@ -37,7 +38,8 @@ class Decoder(keras.layers.Layer):
         inputs: [batch, time, features].
         memory: what `remember` returned.
         states: of the recurrent layers at the start.
-        mask: bool [batch, time], or None.
+        mask: bool [batch, time], True for real steps, which come first; the blocks of a truncated gradient are counted
+            back from the last of them, and the outputs of the others mean nothing. None: all are real.
         training: whether to drop.
 
     Returns:
@@ -74,7 +76,9 @@ class Decoder(keras.layers.Layer):
             "truncate_gradient": truncate_gradient,
             "seed": seed,
         }
+        self.supports_masking = True
         self.input_feeding = input_feeding
+        self.truncate_gradient = truncate_gradient
         self.output_size = output_size
         self.dropout = dropout
         self.seed_generator = ReplicaSeedGenerator(seed)
@@ -119,7 +123,7 @@ class Decoder(keras.layers.Layer):
         training: bool = False,
     ) -> tf.Tensor:
         if self.input_feeding:
-            outputs = self._fed(inputs, memory, states, training)
+            outputs = self._fed(inputs, memory, states, mask, training)
         else:
             hidden, _ = self.recurrent(inputs, states=states, mask=mask, training=training)
             outputs, _ = self._look(hidden, memory)
@@ -171,19 +175,26 @@ class Decoder(keras.layers.Layer):
         context, weights = self.attention(hidden, memory)
         return self.output_layer(tf.concat([context, hidden], axis=-1)), weights
 
-    def _fed(self, inputs: tf.Tensor, memory: Memory, states: States, training: bool) -> tf.Tensor:
+    def _fed(
+        self, inputs: tf.Tensor, memory: Memory, states: States, mask: tf.Tensor | None, training: bool
+    ) -> tf.Tensor:
         """The outputs with input feeding, step by step."""
         batch, length = tf.shape(inputs)[0], tf.shape(inputs)[1]
         dropped = None
         if training:
             dropped = self.recurrent.dropout_masks(batch, inputs.shape[2] + self.output_size)
         step = self.stepper(memory, dropped)
+        if self.truncate_gradient:
+            real = tf.ones([batch, length], tf.bool) if mask is None else mask
+            cut = block_edges(tf.transpose(real)[..., None], self.truncate_gradient)
         time_major = tf.transpose(inputs, [1, 0, 2])
         array = tf.TensorArray(self.compute_dtype, size=length, element_shape=[None, inputs.shape[2]])
         array = array.unstack(time_major)
         outputs = tf.TensorArray(self.compute_dtype, size=length, element_shape=[None, self.output_size])
 
         def write(t: tf.Tensor, states: DecoderStates, outputs: tf.TensorArray) -> tuple:
+            if self.truncate_gradient:
+                states = tf.nest.map_structure(lambda s: tf.where(cut[t], tf.stop_gradient(s), s), states)
             output, states, _ = step(array.read(t), states)
             return t + 1, states, outputs.write(t, output)
 

@@ -61,7 +61,10 @@ class Attention(keras.layers.Layer):
         if kind == "additive":
             self.query = keras.layers.Dense(units, name="query")
 
-    def build(self, queries_shape: Any = None, memory_shape: Any = None) -> None:
+    def build(self, queries_shape: Any, memory_shape: Memory) -> None:
+        # A memory was remembered already, unless the weights are made for a file of them.
+        if self.key is not None and not self.key.built:
+            self.key.build(memory_shape[0])
         if self.kind == "additive":
             self.query.build((None, None, self.units))
             self.energy = self.add_weight(name="energy", shape=(self.units,), initializer="glorot_uniform")

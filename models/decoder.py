@@ -110,7 +110,7 @@ class Decoder(keras.layers.Layer):
         self.recurrent.build((None, None, inputs_shape[-1] + fed))
         seen = 0
         if self.attention is not None:
-            self.attention.build()
+            self.attention.build((None, None, self.config["units"]), memory_shape)
             seen = memory_shape[0][-1]
         self.output_layer.build((None, None, self.config["units"] + seen))
 

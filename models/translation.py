@@ -158,8 +158,18 @@ class TranslationModel(keras.Model):
         else:
             self.output_layer = keras.layers.Dense(target_vocabulary_size, name="logits")
 
-    def build(self, source_shape: tuple, target_shape: tuple) -> None:
-        """Each layer makes its weights when it is called; Keras does not see that by itself for two inputs."""
+    def build(self, source_shape: tuple | None = None, target_shape: tuple | None = None) -> None:
+        """Makes all weights, those of the logits too; no size depends on the shapes."""
+        embedded = (None, None, self.config["embedding_size"])
+        states, values = (None, self.config["units"]), (None, None, self.config["units"])
+        for embedding in {id(e): e for e in (self.source_embedding, self.target_embedding)}.values():
+            embedding.build()
+        self.encoder.build(embedded)
+        for layer in self.bridges:
+            layer.build(states)
+        self.decoder.build(embedded, Memory(values, (None, None), values))
+        if not self.tied:
+            self.output_layer.build((None, self.decoder.output_size))
 
     def call(self, source: tf.Tensor, target: tf.Tensor, training: bool = False) -> tf.Tensor:
         encoded = self.encode(source, training)

@@ -96,7 +96,7 @@ class TranslationTask(Task):
             seed=config.seed,
         )
         ids = tf.ones([1, 1], tf.int32)
-        model.logits(model(ids, ids)[:, 0])
+        model(ids, ids)
         return model
 
     def batches(self, epoch: int, fixed_shapes: bool) -> tf.data.Dataset:

@@ -173,9 +173,13 @@ class TranslationModel(keras.Model):
 
     def call(self, source: tf.Tensor, target: tf.Tensor, training: bool = False) -> tf.Tensor:
         encoded = self.encode(source, training)
-        # Padding of the target comes last and is not predicted: it needs no mask.
+        # Padding of the target comes last and is not predicted: it needs no mask. But where the gradient is truncated,
+        # blocks are counted back from the last step that predicts something, and the end does not.
+        mask = (target != PADDING) & (target != END) if self.config["truncate_gradient"] else None
         inputs = self._embedded(self.target_embedding, self._hidden_words(target, training))
-        return self.decoder(inputs, memory=encoded.memory, states=encoded.states, training=training)
+        return self.decoder(
+            inputs, memory=encoded.memory, states=encoded.states, mask=mask, training=training
+        )
 
     def encode(self, source: tf.Tensor, training: bool = False) -> Encoded:
         """Reads sentences, int32 [batch, places]."""

@@ -224,7 +224,8 @@ class TranslationModel(keras.Model):
         Args:
             source: int32 [batch, places], zeros for padding.
             beams: how to search.
-            longest: tokens of a translation at most; it never has more than twice as many as the source and ten.
+            longest: tokens of a translation at most; it never has more than twice as many as the source and ten, unless
+                that is less than the least number.
         """
         encoded = self.encode(source)
         lengths = tf.reduce_sum(tf.cast(encoded.memory.mask, tf.int32), axis=1)
@@ -233,7 +234,7 @@ class TranslationModel(keras.Model):
             self.decoder.initial_states(encoded.states),
             START,
             END,
-            tf.minimum(longest, 2 * lengths + 10),
+            tf.minimum(longest, tf.maximum(beams.min_length, 2 * lengths + 10)),
             beams,
             self.target_vocabulary_size,
             forbidden=[PADDING, UNKNOWN, START],

@@ -101,6 +101,11 @@ class TranslationConfig(RecurrentConfig, TrainingConfig):
                 f"--beam_width={self.beam_width} is larger than --vocabulary_size={self.vocabulary_size}; "
                 "a beam cannot have more hypotheses than there are tokens."
             )
+        if self.min_decode_length > self.max_decode_length:
+            raise UserError(
+                f"--min_decode_length={self.min_decode_length} is more than --max_decode_length="
+                f"{self.max_decode_length}; give a smaller least or a larger most number of tokens."
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -68,8 +68,19 @@ def available_splits(name: str) -> list[str]:
     return [split for split in SPLITS if split in available]
 
 
-def read_features(name: str, split: str, features: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+def read_features(
+    name: str,
+    split: str,
+    features: tuple[str, ...],
+    chosen_by: str = "--text_column and --label_column",
+) -> Iterator[tuple[Any, ...]]:
     """The chosen features of each example of a split; class labels as their names, text as str.
+
+    Args:
+        name: of the data set.
+        split: train, say.
+        features: their names.
+        chosen_by: the flags that name them.
 
     Raises:
         UserError: if the data set lacks a feature, or does not tell a label.
@@ -81,7 +92,7 @@ def read_features(name: str, split: str, features: tuple[str, ...]) -> Iterator[
         if feature not in info.features:
             raise UserError(
                 f"The data set {name!r} has no feature {feature!r}; it has {', '.join(info.features)}. Choose with "
-                "--text_column and --label_column."
+                f"{chosen_by}."
             )
     decode = [_decoder(info.features[feature], f"{name!r}, split {split!r}") for feature in features]
     dataset = builder(name).as_dataset(split=split, shuffle_files=False)

@@ -34,7 +34,7 @@ def read_splits(config: TranslationConfig) -> Splits:
         return read_parallel(prefix, *languages)
 
     def from_public(name: str, split: str) -> Iterator[Pair]:
-        return _pairs(public.read_features(name, split, languages))
+        return _pairs(public.read_features(name, split, languages, "--source_language and --target_language"))
 
     fractions = {"test": config.test_fraction, "validation": config.validation_fraction}
     return Splits(readers(config, from_file, from_public), fractions, config.seed)

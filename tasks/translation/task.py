@@ -133,8 +133,17 @@ class TranslationTask(Task):
 
     @property
     def beams(self) -> Beams:
-        """How translations are searched."""
-        config = self.config
+        """How translations are searched.
+
+        Raises:
+            UserError: if the beam is wider than the vocabulary, which may be smaller than it was allowed to be.
+        """
+        config, tokens = self.config, len(self.target_encoder)
+        if config.beam_width > tokens:
+            raise UserError(
+                f"--beam_width={config.beam_width} is larger than the vocabulary, which has {tokens} tokens; a beam "
+                "cannot have more hypotheses than there are tokens."
+            )
         return Beams(config.beam_width, config.length_penalty, config.min_decode_length, config.block_ngrams)
 
     @cached_property

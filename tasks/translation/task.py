@@ -153,8 +153,10 @@ class TranslationTask(Task):
 
     @cached_property
     def target_encoder(self) -> PieceEncoder:
-        """The tokens of the target language."""
-        return self._encoder("target")
+        """The tokens of the target language; it reads all that may be written."""
+        encoder = self._encoder("target")
+        encoder.max_length = max(encoder.max_length, self.config.max_decode_length)
+        return encoder
 
     @cached_property
     def splits(self) -> Splits:

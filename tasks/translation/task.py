@@ -43,6 +43,7 @@ class TranslationTask(Task):
             return
         config = self.config
         source, target = self._learn_vocabularies()
+        self._tell_sizes(source, target)
         longest, kept, dropped = 0, 0, 0
         with replacing(self.run.vocabulary) as folder:
             folder.mkdir()
@@ -53,7 +54,7 @@ class TranslationTask(Task):
             longest, kept, dropped = max(longest, length), kept + (length > 0), dropped + (length == 0)
         if not kept:
             raise UserError(
-                f"All {dropped} pairs are longer than --max_length={config.max_length}; give a larger one."
+                f"All {dropped} pairs are empty or longer than --max_length={config.max_length}; give a larger one."
             )
         write_json(
             self.run.vocabulary / "pairs.json", {"pairs": kept, "too_long": dropped, "longest": longest}
@@ -66,7 +67,8 @@ class TranslationTask(Task):
             write_shards(examples, folder, shards_for(kept, config.shuffle_buffer), config.seed)
         if dropped:
             print(
-                f"{dropped} of {kept + dropped} pairs are longer than --max_length={config.max_length} and left out."
+                f"{dropped} of {kept + dropped} pairs are empty or longer than --max_length={config.max_length} and "
+                "left out."
             )
 
     @property
@@ -200,6 +202,25 @@ class TranslationTask(Task):
             joint = learn((0, 1))
             return joint, joint
         return learn((0,)), learn((1,))
+
+    def _tell_sizes(self, source: PieceEncoder, target: PieceEncoder) -> None:
+        """Prints the sizes of the vocabularies.
+
+        Raises:
+            UserError: if one is empty.
+        """
+        config = self.config
+        for language, encoder in ((config.source_language, source), (config.target_language, target)):
+            if not encoder.pieces:
+                raise UserError(
+                    f"No token of {language!r} occurs {config.min_count} times in the training data; give a smaller "
+                    "--min_count, or more data."
+                )
+            fewer = f"; the data has no more of the {config.vocabulary_size} that --vocabulary_size allows"
+            print(
+                f"Vocabulary of {language}: {len(encoder)} tokens"
+                f"{fewer if len(encoder) < config.vocabulary_size else ''}."
+            )
 
     def _examples(self, split: str) -> Iterator[Pair]:
         kept = self.run.data / _VALIDATION

@@ -1,7 +1,7 @@
 """BLEU, chrF, loss and perplexity, and a file with every translation."""
 
-import csv
 import math
+import re
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -23,6 +23,7 @@ from unroll.tasks.translation.data import Pair
 # Pairs held in memory as ids at a time, and sorted by length.
 _WINDOW = 4096
 _SHOWN = 5
+_SEPARATORS = re.compile(r"[\t\r\n]")
 
 
 def evaluate(
@@ -66,7 +67,10 @@ def evaluate(
             seconds += time.monotonic() - begun
             for place, text, score in zip(places, texts.numpy(), scores.numpy().tolist(), strict=True):
                 found[place] = (text.decode(), score)
-        rows += [(*pair, *result) for pair, result in zip(window, found, strict=True)]
+        for pair, result in zip(window, found, strict=True):
+            # What is not UTF-8 cannot be printed.
+            source, reference = (text.decode("utf-8", "replace") for text in pair.in_bytes)
+            rows.append((source, reference, *result))
     _write(output, rows)
     return _summary(rows, float(totals[0]), tokens, seconds, beams)
 
@@ -92,15 +96,12 @@ def _translate(
 
 
 def _write(path: Path, rows: Sequence[tuple[str, str, str, float]]) -> None:
-    with (
-        replacing(path) as temporary,
-        temporary.open("w", encoding="utf-8", errors="replace", newline="") as file,
-    ):
-        writer = csv.writer(
-            file, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, escapechar="\\"
-        )
-        writer.writerow(["source", "reference", "hypothesis", "score"])
-        writer.writerows((*row[:3], f"{row[3]:.6g}") for row in rows)
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        file.write("source\treference\thypothesis\tscore\n")
+        for *texts, score in rows:
+            # Text as it is, without quotes and escapes; what would break the line becomes a space.
+            columns = [_SEPARATORS.sub(" ", text) for text in texts]
+            file.write("\t".join([*columns, f"{score:.6g}"]) + "\n")
 
 
 def _summary(

@@ -58,7 +58,7 @@ class Translation(NamedTuple):
         source: as given.
         text: the translation.
         score: its log probability, by the length penalty.
-        n_best: the best translations and their scores, best first; as many as were asked for.
+        n_best: the best translations and their scores, best first; as many as were asked for, if there are so many.
     """
 
     source: str

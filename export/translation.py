@@ -11,6 +11,9 @@ from unroll.export.model import Model, encoded
 from unroll.export.pictures import draw_alignment
 from unroll.export.results import Alignment, Translation
 
+# Scores of hypotheses that there are not: of a short sentence there may be fewer than the beam is wide.
+_IMPOSSIBLE = -1e8
+
 
 class Translator(Model):
     """A translation model."""
@@ -35,7 +38,9 @@ class Translator(Model):
                         f"n_best is {n_best}, but the model keeps {len(row)} hypotheses; give at most so many, or "
                         "export it with a larger --beam_width."
                     )
-                found = [(text.decode(), score) for text, score in zip(row, scores, strict=True)][:n_best]
+                there_are = max(1, sum(score > _IMPOSSIBLE for score in scores))
+                found = [(text.decode(), score) for text, score in zip(row, scores, strict=True)]
+                found = found[: min(n_best, there_are)]
                 results.append(Translation(texts[len(results)], *found[0], found))
         return results
 

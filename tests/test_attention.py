@@ -47,7 +47,9 @@ def values_for(kind, rng):
 
 def built(kind, values, rng):
     layer = Attention(kind, UNITS)
-    layer(tf.zeros([1, 1, UNITS]), layer.remember(tf.zeros([1, 1, values.shape[2]]), tf.ones([1, 1], tf.bool)))
+    layer(
+        tf.zeros([1, 1, UNITS]), layer.remember(tf.zeros([1, 1, values.shape[2]]), tf.ones([1, 1], tf.bool))
+    )
     randomize(layer, rng)
     return layer
 

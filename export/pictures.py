@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from unroll.export.errors import UserError
 from unroll.export.results import Alignment
 
@@ -27,9 +29,13 @@ def draw_alignment(alignment: Alignment, path: Path) -> None:
         [token.replace("\u2581", "") or "\u2423" for token in tokens]
         for tokens in (alignment.source_tokens, alignment.target_tokens)
     )
+    weights = alignment.weights
+    if not source:
+        # Of nothing that was read: an empty column, since a picture cannot be without one.
+        source, weights = [""], np.zeros([len(target), 1])
     figure = Figure((2 + _CELL * len(source), 1.5 + _CELL * len(target)), layout="constrained")
     axes = figure.add_subplot()
-    image = axes.imshow(alignment.weights, cmap="Blues", vmin=0, vmax=1, aspect="equal")
+    image = axes.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="equal")
     axes.set_xticks(range(len(source)), source, rotation=45, ha="left", rotation_mode="anchor")
     axes.set_yticks(range(len(target)), target)
     axes.xaxis.tick_top()

@@ -59,11 +59,11 @@ class Translator(Model):
 
     def score(self, sources: Sequence[str], targets: Sequence[str], batch_size: int = 32) -> list[float]:
         """The log probability of each target as the translation of its source, in nats."""
+        inputs = {"source": encoded(sources, "score"), "target": encoded(targets, "score")}
         if len(sources) != len(targets):
             raise UserError(
                 f"score was given {len(sources)} sources and {len(targets)} targets; give as many of both."
             )
-        inputs = {"source": encoded(sources, "score"), "target": encoded(targets, "score")}
         batches = self.run("score", inputs, batch_size)
         return [value for outputs in batches for value in outputs["log_probability"].tolist()]
 

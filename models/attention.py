@@ -20,6 +20,13 @@ class Memory(NamedTuple):
     keys: tf.Tensor
 
 
+def at_each_step(layer: keras.layers.Dense, sequences: tf.Tensor) -> tf.Tensor:
+    """A dense layer over [batch, time, features] as a plain matrix product; the way Keras takes for three dimensions
+    is slower, and its gradient in a loop cannot be compiled by XLA."""
+    flat = layer(tf.reshape(sequences, [-1, sequences.shape[-1]]))
+    return tf.reshape(flat, [*tf.unstack(tf.shape(sequences)[:2]), layer.units])
+
+
 ATTENTIONS = ("dot", "scaled", "general", "additive")
 
 
@@ -80,7 +87,7 @@ class Attention(keras.layers.Layer):
 
     def call(self, queries: tf.Tensor, memory: Memory) -> tuple[tf.Tensor, tf.Tensor]:
         if self.kind == "additive":
-            hidden = tf.tanh(self.query(queries)[:, :, None] + memory.keys[:, None])
+            hidden = tf.tanh(at_each_step(self.query, queries)[:, :, None] + memory.keys[:, None])
             scores = tf.reduce_sum(hidden * tf.cast(tf.convert_to_tensor(self.energy), hidden.dtype), axis=-1)
         else:
             scores = tf.matmul(queries, memory.keys, transpose_b=True)

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from unroll.models.attention import Attention, Memory
+from unroll.models.attention import Attention, Memory, at_each_step
 from unroll.models.random import ReplicaSeedGenerator
 from unroll.models.recurrent import RecurrentStack, States
 from unroll.models.recurrent.loop import block_edges
@@ -171,9 +171,9 @@ class Decoder(keras.layers.Layer):
         """[batch, time, units] -> the outputs and the attention weights, [batch, time, places]."""
         if self.attention is None:
             shape = [tf.shape(hidden)[0], tf.shape(hidden)[1], tf.shape(memory.mask)[1]]
-            return self.output_layer(hidden), tf.zeros(shape, hidden.dtype)
+            return at_each_step(self.output_layer, hidden), tf.zeros(shape, hidden.dtype)
         context, weights = self.attention(hidden, memory)
-        return self.output_layer(tf.concat([context, hidden], axis=-1)), weights
+        return at_each_step(self.output_layer, tf.concat([context, hidden], axis=-1)), weights
 
     def _fed(
         self, inputs: tf.Tensor, memory: Memory, states: States, mask: tf.Tensor | None, training: bool

@@ -1,8 +1,5 @@
 """What tests of layers and models share: random weights, and nests of tensors side by side."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -43,14 +40,3 @@ def gradients_of(function, sources, weights=()):
         )
     gradients = tape.gradient(loss, by, unconnected_gradients="zero")
     return results, [tf.convert_to_tensor(gradient) for gradient in gradients]
-
-
-@contextmanager
-def policy(name: str) -> Iterator[None]:
-    """Layers made and called in the block have this dtype policy."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)

@@ -7,6 +7,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import pytest
+from tiny_training import tiny_translation_options, write_pairs
 
 from unroll.tasks import cli
 
@@ -72,6 +73,35 @@ def exported_model(tmp_path_factory, trained_run):
         assert cli.main(["export", f"--workdir={trained_run}", f"--output={path}"]) == 0
 
     return _made_once(tmp_path_factory, "exports/sentiment", make)
+
+
+@pytest.fixture(scope="session")
+def translation_run(tmp_path_factory):
+    """The directory of a small translation run that knows its language, for all processes of the suite; not to be
+    changed."""
+
+    def make(path):
+        options = tiny_translation_options(path.with_name("translation_data")) | {
+            "test_data": write_pairs(path.with_name("translation_data") / "test", rows=15, seed=2),
+            "units": 32,
+            "epochs": 12,
+            "monitor": "bleu",
+            "beam_width": 3,
+        }
+        flags = [f"--{name}={value}" for name, value in options.items()]
+        assert cli.main(["train", "translation", f"--workdir={path}", *flags]) == 0
+
+    return _made_once(tmp_path_factory, "translation_run", make)
+
+
+@pytest.fixture(scope="session")
+def exported_translation(tmp_path_factory, translation_run):
+    """A model's directory with version 1, of `translation_run`, for all processes of the suite; not to be changed."""
+
+    def make(path):
+        assert cli.main(["export", f"--workdir={translation_run}", f"--output={path}"]) == 0
+
+    return _made_once(tmp_path_factory, "exports/translation", make)
 
 
 def _made_once(tmp_path_factory, name, make):

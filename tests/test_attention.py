@@ -4,9 +4,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from comparing import assert_same, gradients_of, policy, randomize
+from comparing import assert_same, gradients_of, randomize
 
 from unroll.models.attention import ATTENTIONS, Attention, Memory
+from unroll.tasks.training.trainer import _dtype_policy as policy
 
 BATCH, QUERIES, PLACES, UNITS = 4, 3, 6, 5
 MASKS = {

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from comparing import assert_same, gradients_of, policy, randomize
+from comparing import assert_same, gradients_of, randomize
 
 from unroll.models.attention import ATTENTIONS
 from unroll.models.decoder import Decoder
 from unroll.models.recurrent import CELLS
+from unroll.tasks.training.trainer import _dtype_policy as policy
 
 BATCH, TIME, FEATURES, UNITS, SIZE, PLACES = 3, 5, 4, 6, 7, 4
 LENGTHS = [5, 2, 4]
@@ -148,8 +149,8 @@ def test_whole_sequences_equal_a_plain_loop_with_its_gradients(kind, cell, x, va
         assert np.any(gradient) != blind
 
 
-def test_whole_sequences_equal_single_steps(kind, cell, x, values, rng):
-    decoder = built(kind, rng, cell)
+def test_whole_sequences_equal_single_steps(kind, x, values, rng):
+    decoder = built(kind, rng)
     states = random_states(decoder, rng)
     outputs, after, weights = stepped(decoder, x, values, states)
     assert_same(call(decoder, x, values, states), outputs)

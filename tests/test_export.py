@@ -10,10 +10,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from exported import answered_without_training_code
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
+from tiny_training import best_model
 
 import unroll.export
 from unroll.export import golden, saved_model
@@ -25,8 +27,6 @@ from unroll.export.verify import VerificationError
 from unroll.models.sentiment import SentimentClassifier
 from unroll.models.text import TextEncoder, Vocabulary
 from unroll.tasks.sentiment import signatures
-from unroll.tasks.sentiment.task import SentimentTask
-from unroll.tasks.training.run_directory import RunDirectory
 
 LABELS = ["negative", "neutral", "positive"]
 TEXTS = [
@@ -52,10 +52,7 @@ def model(exported_model):
 @pytest.fixture(scope="module")
 def in_memory(trained_run):
     """The signature of the model that was never saved, with the best weights of the run."""
-    run = RunDirectory(trained_run)
-    task = SentimentTask(run.read_config()[1], run)
-    model = task.build_model()
-    model.load_weights(run.best_weights)
+    task, model = best_model(trained_run)
     return task.bundle(model).signatures["serving_default"].function
 
 
@@ -164,22 +161,11 @@ def test_equals_the_model_in_memory(model, in_memory):
 
 def test_loads_in_a_fresh_process_without_the_training_code(exported_model, model):
     program = """
-import json, sys
-
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.startswith(("unroll.tasks", "unroll.models")):
-            raise ImportError(name)
-
-sys.meta_path.insert(0, Refuse())
 import unroll.export as ue
 json.dump(ue.load(sys.argv[1]).classify(json.load(sys.stdin)), sys.stdout)
 """
-    command = [sys.executable, "-c", program, str(exported_model)]
-    result = subprocess.run(command, input=json.dumps(TEXTS), capture_output=True, text=True, check=True)
-    for (text, label, score, probabilities), expected in zip(
-        json.loads(result.stdout), model.classify(TEXTS), strict=True
-    ):
+    answers = answered_without_training_code(program, exported_model, TEXTS)
+    for (text, label, score, probabilities), expected in zip(answers, model.classify(TEXTS), strict=True):
         assert (text, label) == (expected.text, expected.label)
         assert score == pytest.approx(expected.score, abs=1e-5)
         assert probabilities == pytest.approx(expected.probabilities, abs=1e-5)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from comparing import assert_same
 
 from unroll.models import language_model
 from unroll.models.decoding import Sampling, sample
@@ -47,12 +48,6 @@ def random_states(model, rng, rows=BATCH):
     return tf.nest.map_structure(
         lambda s: tf.constant(rng.normal(size=s.shape), tf.float32), model.recurrent.get_initial_state(rows)
     )
-
-
-def assert_same(ours, theirs, tolerance=1e-5):
-    tf.nest.assert_same_structure(ours, theirs)
-    for a, b in zip(tf.nest.flatten(ours), tf.nest.flatten(theirs), strict=True):
-        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=False)
 
 
 def mean_loss(model, ids, **call):

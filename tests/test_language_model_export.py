@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
-from tiny_training import text_of, tiny_text_options, write_texts
+from exported import answered_without_training_code, described_signatures
+from tiny_training import best_model, text_of, tiny_text_options, write_texts
 
 import unroll.export
 from unroll.export import saved_model
@@ -22,8 +22,6 @@ from unroll.models.language_model import LanguageModel
 from unroll.models.text.characters import BOUNDARY, UNKNOWN, CharacterEncoder
 from unroll.tasks import cli
 from unroll.tasks.language_modeling import signatures
-from unroll.tasks.language_modeling.task import LanguageModelingTask
-from unroll.tasks.training.run_directory import RunDirectory
 
 UNITS = 12
 # "ß" and "漢" were never seen in training.
@@ -64,10 +62,7 @@ def model(exported):
 @pytest.fixture(scope="module")
 def in_memory(run):
     """The model that was never saved, with the best weights of the run, and its characters."""
-    directory = RunDirectory(run)
-    task = LanguageModelingTask(directory.read_config()[1], directory)
-    model = task.build_model()
-    model.load_weights(directory.best_weights)
+    task, model = best_model(run)
     return model, task.encoder
 
 
@@ -104,21 +99,6 @@ def step(model, characters: list[str], states: dict | None = None) -> dict[str, 
 
 
 def test_signatures(exported):
-    (meta_graph,) = saved_model_pb2.SavedModel.FromString(
-        (exported / "1" / "saved_model.pb").read_bytes()
-    ).meta_graphs
-
-    def described(tensors):
-        return {
-            name: (tf.dtypes.as_dtype(info.dtype), *(dim.size for dim in info.tensor_shape.dim))
-            for name, info in tensors.items()
-        }
-
-    signatures = {
-        name: (described(signature.inputs), described(signature.outputs))
-        for name, signature in meta_graph.signature_def.items()
-        if not name.startswith("__")
-    }
     ids = 2 + len(
         {c for text in exported.with_name("texts").iterdir() for c in text.read_text(encoding="utf-8")}
     )
@@ -126,7 +106,7 @@ def test_signatures(exported):
     generate = {"prompt": text, "max_length": integer, "temperature": number}
     generate |= {"top_k": integer, "top_p": number, "seed": (tf.int64, -1)}
     states = {name: (tf.float32, -1, UNITS) for name in STATES}
-    assert signatures == {
+    assert described_signatures(exported / "1") == {
         "serving_default": (
             {"text": text},
             {"log_probability": number, "bits_per_character": number, "characters": integer},
@@ -142,21 +122,11 @@ def test_signatures(exported):
 
 def test_loads_and_writes_in_a_fresh_process_without_the_training_code(exported, model):
     program = """
-import json, sys
-
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.startswith(("unroll.tasks", "unroll.models")):
-            raise ImportError(name)
-
-sys.meta_path.insert(0, Refuse())
 import unroll.export as ue
 model = ue.load(sys.argv[1])
 json.dump([model.generate(["the ", ""], seed=2), "".join(model.stream("the ", seed=2))], sys.stdout)
 """
-    command = [sys.executable, "-c", program, str(exported)]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
-    generated, streamed = json.loads(result.stdout)
+    generated, streamed = answered_without_training_code(program, exported)
     expected = model.generate(["the ", ""], seed=2)
     assert [text for _, text, _ in generated] == [result.text for result in expected]
     assert streamed == expected[0].text

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tiny_training import (
+    best_model,
     best_weights,
     checkpoint_tensors,
     checkpoints,
@@ -301,16 +302,8 @@ def evaluated(tmp_path_factory):
     return path
 
 
-def trained(path: Path) -> tuple[LanguageModelingTask, keras.Model]:
-    run = RunDirectory(path / "run")
-    task = LanguageModelingTask(run.read_config()[1], run)
-    model = task.build_model()
-    model.load_weights(run.best_weights)
-    return task, model
-
-
 def test_evaluation_is_that_of_each_document_read_from_its_start(evaluated, tmp_path):
-    task, model = trained(evaluated)
+    task, model = best_model(evaluated / "run")
     texts = [file.read_text(encoding="utf-8") for file in sorted((evaluated / "test").iterdir())]
     # The end, the last that is predicted, does not count.
     losses = [losses_of(model, ids_of(task, text)[None])[0][0, :-1] for text in texts]
@@ -326,7 +319,7 @@ def test_evaluation_is_that_of_each_document_read_from_its_start(evaluated, tmp_
 
 
 def test_characters_that_training_did_not_see_are_counted(evaluated, tmp_path, capsys):
-    task, model = trained(evaluated)
+    task, model = best_model(evaluated / "run")
     text = "the ßat sat on Ωa mat.ß"
     (tmp_path / "test.txt").write_text(text, encoding="utf-8")
     metrics = evaluate(evaluated, f"--test_data={tmp_path / 'test.txt'}", "--ngram_order=0")
@@ -446,7 +439,7 @@ def test_rare_characters_are_unknown(tmp_path):
     (tmp_path / "text.txt").write_text("ababcababd")
     assert train(tmp_path, tmp_path / "text.txt", "--min_count=2") == 0
     assert evaluate(tmp_path, "--split=train", "--ngram_order=3")["unknown_characters"] == 2
-    assert len(trained(tmp_path)[0].encoder) == 2 + 2
+    assert len(best_model(tmp_path / "run")[0].encoder) == 2 + 2
 
 
 def test_parts_may_be_given_as_globs_of_plain_and_zipped_files(tmp_path):
@@ -458,7 +451,7 @@ def test_parts_may_be_given_as_globs_of_plain_and_zipped_files(tmp_path):
         file.unlink()
     flags = [f"--validation_data={tmp_path}/valid*/*.txt", f"--test_data={tmp_path}/test/*"]
     assert train(tmp_path, f"{tmp_path}/train/*", *flags) == 0
-    task, model = trained(tmp_path)
+    task, model = best_model(tmp_path / "run")
     for split, characters in (("train", 400), ("validation", 100), ("test", 140)):
         details = task.evaluate(model, split).details
         assert (details["documents"], details["characters"]) == (2, characters)
@@ -480,7 +473,7 @@ def test_models_of_all_kinds_learn(tmp_path, flags):
     assert train(tmp_path, texts, *flags) == 0
     epochs = [line for line in metrics_lines(tmp_path / "run") if "train_loss" in line]
     assert epochs[-1]["train_loss"] < epochs[0]["train_loss"] - 0.02
-    task, model = trained(tmp_path)
+    task, model = best_model(tmp_path / "run")
     loss = task.evaluate(model, "validation").metrics["loss"]
     assert loss == pytest.approx(min(line["validation_loss"] for line in epochs), rel=0.02)
     assert loss < math.log(len(task.encoder))

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from comparing import assert_same, gradients_of
 
 from unroll.models.recurrent import CELLS, RecurrentStack
 
@@ -53,21 +54,9 @@ def stepped(stack, x, states):
     return tf.stack(outputs, axis=1), states
 
 
-def assert_same(ours, theirs, tolerance=1e-5):
-    tf.nest.assert_same_structure(ours, theirs)
-    for a, b in zip(tf.nest.flatten(ours), tf.nest.flatten(theirs), strict=True):
-        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=False)
-
-
 def gradients(function, stack, x, states):
-    """Of a loss that weighs all outputs and states differently, by the inputs, the states and the weights."""
-    sources = [x, *tf.nest.flatten(states)]
-    with tf.GradientTape() as tape:
-        tape.watch(sources)
-        results = tf.nest.flatten(function(x, states))
-        weights = [tf.sin(tf.reshape(tf.range(tf.size(r), dtype=r.dtype), tf.shape(r))) for r in results]
-        loss = tf.add_n([tf.reduce_sum(r * w) for r, w in zip(results, weights, strict=True)])
-    return tape.gradient(loss, [*sources, *[weight.value for weight in stack.trainable_variables]])
+    """By the inputs, the states and the weights."""
+    return gradients_of(lambda: function(x, states), [x, states], stack.trainable_variables)[1]
 
 
 def test_each_layer_reads_the_one_below(cell, layers, x, rng):

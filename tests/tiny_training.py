@@ -1,13 +1,19 @@
 """Trainings that take a second: their data, their options, and what they left behind."""
 
+import gzip
 import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
+import keras
 import numpy as np
 import tensorflow as tf
+
+from unroll.tasks.applications import task_class
+from unroll.tasks.task import Task
+from unroll.tasks.training.run_directory import RunDirectory
 
 # What depends on the process, not on the run: speed, and how often a graph was made.
 OF_THE_PROCESS = {"tokens_per_second", "data_wait_share", "compilations"}
@@ -76,6 +82,56 @@ def tiny_text_options(train_data: str) -> dict:
     }
 
 
+_NOUNS = {"dog": "Hund", "cat": "Katze", "man": "Mann", "house": "Haus", "river": "Fluß"}
+_ADJECTIVES = {"small": "kleine", "old": "alte", "red": "rote"}
+_VERBS = {"sleeps": "schläft", "falls": "fällt"}
+_ADVERBS = {"today": "heute", "here": "hier", "often": "oft"}
+
+
+def sentence_pair(chance: random.Random) -> tuple[str, str]:
+    """An English sentence, and the only translation that it has: a word for a word, in another order."""
+    noun, adjective, verb, adverb = (
+        chance.choice(sorted(words.items())) for words in (_NOUNS, _ADJECTIVES, _VERBS, _ADVERBS)
+    )
+    if chance.random() < 0.3:
+        return f"The {noun[0]} {verb[0]}.", f"Das {noun[1]} {verb[1]}."
+    if chance.random() < 0.3:
+        return f'"The {adjective[0]} {noun[0]}!"', f"„Das {adjective[1]} {noun[1]}!“"
+    return (
+        f"The {adjective[0]} {noun[0]} {verb[0]} {adverb[0]}, the {noun[0]}.",
+        f"{adverb[1]}, das {noun[1]}, {verb[1]} das {adjective[1]} {noun[1]}.",
+    )
+
+
+def write_pairs(prefix: Path, rows: int, seed: int) -> str:
+    """Files PREFIX.en and PREFIX.de.gz of so many sentences."""
+    chance = random.Random(seed)
+    english, german = zip(*(sentence_pair(chance) for _ in range(rows)), strict=True)
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    prefix.with_name(f"{prefix.name}.en").write_text("\n".join(english) + "\n", encoding="utf-8")
+    with gzip.open(prefix.with_name(f"{prefix.name}.de.gz"), "wt", encoding="utf-8") as file:
+        file.write("\n".join(german) + "\n")
+    return str(prefix)
+
+
+def tiny_translation_options(directory: Path) -> dict:
+    """Options of a tiny training on 60 pairs, which are written to a directory."""
+    return {
+        "dataset": "files",
+        "train_data": write_pairs(directory / "train", rows=60, seed=0),
+        "validation_data": write_pairs(directory / "validation", rows=12, seed=1),
+        "tokenizer": "words",
+        "max_length": 16,
+        "batch_tokens": 128,
+        "units": 16,
+        "embedding_size": 12,
+        "dropout": 0.0,
+        "epochs": 2,
+        "log_every": 2,
+        "learning_rate": 0.02,
+    }
+
+
 def metrics_lines(run: Path) -> list[dict]:
     """The lines of metrics.jsonl without what depends on the process."""
     lines = map(json.loads, (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
@@ -92,6 +148,16 @@ def checkpoint_tensors(checkpoint: Path) -> dict[str, np.ndarray | bytes]:
     reader = tf.train.load_checkpoint(str(checkpoint / "tensors"))
     dtypes = reader.get_variable_to_dtype_map()
     return {name: reader.get_tensor(name) for name, dtype in dtypes.items() if dtype != tf.variant}
+
+
+def best_model(run: Path) -> tuple[Task, keras.Model]:
+    """The task of a run, and its model with the best weights, in memory."""
+    directory = RunDirectory(run)
+    application, config = directory.read_config()
+    task = task_class(application)(config, directory)
+    model = task.build_model()
+    model.load_weights(directory.best_weights)
+    return task, model
 
 
 def best_weights(run: Path) -> dict[str, np.ndarray]:

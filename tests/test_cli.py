@@ -16,6 +16,7 @@ from unroll.tasks import applications, cli, options
 
 TRAIN = ["train", "sentiment", "--workdir=run"]
 TRAIN_ON_TEXT = ["train", "language_modeling", "--workdir=run"]
+TRAIN_TRANSLATOR = ["train", "translation", "--workdir=run"]
 HELP = {
     "nothing": ([], "usage: unroll COMMAND"),
     "command": (["--help"], "usage: unroll COMMAND"),
@@ -61,6 +62,18 @@ FLAG_ERRORS = {
         "--embedding_size and --units to be equal, but they are 5 and 8",
     ),
     "tied_one_hot": ([*TRAIN_ON_TEXT, "--tie_embeddings"], "--embedding_size and --units to be equal"),
+    "odd_units": ([*TRAIN_TRANSLATOR, "--units=7"], "--units=7 is odd; a bidirectional encoder"),
+    "same_language": ([*TRAIN_TRANSLATOR, "--target_language=en"], "are both 'en'"),
+    "no_beam": ([*TRAIN_TRANSLATOR, "--beam_width=0"], "--beam_width=0"),
+    "wide_beam": (
+        [*TRAIN_TRANSLATOR, "--beam_width=101", "--vocabulary_size=100"],
+        "--beam_width=101 is larger than --vocabulary_size=100",
+    ),
+    "no_vocabulary": ([*TRAIN_TRANSLATOR, "--vocabulary_size=4"], "--vocabulary_size=4"),
+    "least_above_most": (
+        [*TRAIN_TRANSLATOR, "--min_decode_length=9", "--max_decode_length=8"],
+        "--min_decode_length=9 is more than --max_decode_length=8",
+    ),
     "flag_of_another_task": ([*TRAIN_ON_TEXT, "--label_column=label"], "'label_column'"),
     "order": ([*TRAIN_ON_TEXT, "--ngram_order=-1"], "--ngram_order=-1"),
     "no_clipping": ([*TRAIN, "--global_clipnorm=0"], "--global_clipnorm=0"),

@@ -11,7 +11,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from tiny_training import metrics_lines, tiny_options, tiny_text_options, write_texts
+from tiny_training import (
+    metrics_lines,
+    tiny_options,
+    tiny_text_options,
+    tiny_translation_options,
+    write_texts,
+)
 
 from unroll.models.random import ReplicaSeedGenerator
 from unroll.models.sentiment import SentimentClassifier
@@ -26,6 +32,8 @@ from unroll.tasks.training.run_directory import RunDirectory
 from unroll.tasks.training.state import TrainingState
 from unroll.tasks.training.step import TrainingStep
 from unroll.tasks.training.trainer import Trainer
+from unroll.tasks.translation.config import TranslationConfig
+from unroll.tasks.translation.task import TranslationTask
 
 SMALL = {"cell": "simple_rnn", "bidirectional": False}
 # With a batch of one row a replica goes without.
@@ -41,6 +49,7 @@ CASES = {
 # Lanes of a text: with one a replica goes without, and with three one has more than the other.
 LANES = (1, 3)
 LANE_STEPS = 6
+PAIR_STEPS = 8
 
 
 def two_replicas() -> tf.distribute.Strategy:
@@ -101,6 +110,23 @@ def lanes(strategy: tf.distribute.Strategy, directory: Path, count: int) -> dict
     }
 
 
+def pairs(strategy: tf.distribute.Strategy, directory: Path) -> dict:
+    """Some steps on sentence pairs, one to three in a batch: what each told, and the weights after the last."""
+    options = tiny_translation_options(directory / "pairs") | {"batch_tokens": 24, "optimizer": "sgd"}
+    config = TranslationConfig(**options, label_smoothing=0.1, global_clipnorm=0.5)
+    task = TranslationTask(config, RunDirectory(directory / "translation"))
+    task.prepare()
+    keras.utils.set_random_seed(0)
+    state = TrainingState(task, strategy, jit_compile=False, epoch=0)
+    rows, told = [], []
+    for number, batch in zip(range(PAIR_STEPS), state.iterator, strict=False):
+        rows.append(len(batch["source"]))
+        result = state.step(batch, learning_rate=0.5, step=number)
+        told.append([float(value) for value in tf.nest.flatten(result)])
+    weights = [v.numpy().tolist() for v in state.model.trainable_variables]
+    return {"rows": rows, "told": told, "weights": weights}
+
+
 def masks(strategy: tf.distribute.Strategy) -> list[list]:
     """Each replica's dropout masks of two steps."""
     with strategy.scope():
@@ -135,6 +161,7 @@ def main() -> None:
         name: {
             "steps": {case: steps(strategy, *arguments) for case, arguments in CASES.items()},
             "lanes": {count: lanes(strategy, directory, count) for count in LANES},
+            "pairs": pairs(strategy, directory),
             "masks": masks(strategy),
             "training": resumed_training(strategy, directory / name, options),
         }

@@ -1,0 +1,401 @@
+"""An exported translation model: translations, alignments and scores, from text to text."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from exported import answered_without_training_code, described_signatures
+from tiny_training import best_model
+
+import unroll.export
+from unroll.export import saved_model
+from unroll.export.errors import UserError
+from unroll.export.results import Alignment, Translation
+from unroll.export.warmup import read_warmup_requests
+from unroll.models.decoding import Beams
+from unroll.models.text.pieces import PieceEncoder
+from unroll.models.translation import TranslationModel
+from unroll.tasks import cli
+from unroll.tasks.translation import signatures
+
+BEAMS = 3
+# Long and short ones, words that the model never saw, and nothing.
+TEXTS = [
+    "The old dog sleeps today, the dog.",
+    "The cat falls.",
+    '"The red house!"',
+    "",
+    "The zebra sleeps.",
+    "The small man falls here, the man.",
+]
+SIGNATURES = {"serving_default", "n_best", "align", "score"}
+
+
+@pytest.fixture(scope="module")
+def model(exported_translation):
+    return unroll.export.load(exported_translation)
+
+
+@pytest.fixture(scope="module")
+def in_memory(translation_run):
+    """The task, and its model that was never saved, with the best weights of the run."""
+    return best_model(translation_run)
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory):
+    """A model of characters that attends to nothing, writes at random, and has more beams than there are first
+    tokens."""
+    tf.keras.utils.set_random_seed(1)
+    encoder = PieceEncoder("characters", ["▁", "a", "b"], 9)
+    model = TranslationModel(
+        len(encoder), len(encoder), cell="simple_rnn", units=4, embedding_size=4, attention=None
+    )
+    model(tf.ones([1, 1], tf.int32), tf.ones([1, 1], tf.int32))
+    path = tmp_path_factory.mktemp("untrained") / "model"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(saved_model, "verify", lambda directory: None)
+        bundle = signatures.bundle(model, encoder, encoder, Beams(6), 1)
+        saved_model.export(bundle._replace(signatures={"n_best": bundle.signatures["n_best"]}), path)
+    return unroll.export.load(path)
+
+
+def strings(texts):
+    return np.array([text.encode() if isinstance(text, str) else text for text in texts], object)
+
+
+def pieces_of(encoder: PieceEncoder, text: str) -> list[str]:
+    (ids,) = encoder.ragged(tf.constant([text])).to_list()
+    return [encoder.tokens[number] for number in ids]
+
+
+# What is in the file.
+
+
+def test_signatures(exported_translation):
+    text, number = (tf.string, -1), (tf.float32, -1)
+    assert described_signatures(exported_translation / "1") == {
+        "serving_default": ({"text": text}, {"text": text, "score": number}),
+        "n_best": ({"text": text}, {"texts": (tf.string, -1, BEAMS), "scores": (tf.float32, -1, BEAMS)}),
+        "align": (
+            {"text": text},
+            {
+                "text": text,
+                "source_tokens": (tf.string, -1, -1),
+                "target_tokens": (tf.string, -1, -1),
+                "alignment": (tf.float32, -1, -1, -1),
+            },
+        ),
+        "score": ({"source": text, "target": text}, {"log_probability": number}),
+    }
+
+
+def test_warm_up_requests_call_every_signature(exported_translation, model):
+    requests = list(read_warmup_requests(exported_translation / "1" / "assets.extra"))
+    assert {name for name, _ in requests} == SIGNATURES
+    # Of several texts, an empty one and one that is cut among them.
+    assert any(b"" in inputs["text"] for name, inputs in requests if name == "n_best")
+    for name, inputs in requests:
+        assert all(np.all(np.isfinite(v)) for v in model.call(name, inputs).values() if v.dtype != object)
+
+
+def test_answers_in_a_fresh_process_and_through_the_c_api(exported_translation, model):
+    program = """
+import numpy as np
+from unroll.export.c_api import SavedModelSession
+texts = json.load(sys.stdin)
+rows = np.array([text.encode() for text in texts], object)
+session = SavedModelSession(sys.argv[1] + "/1")
+answers = {name: session.run(name, {"text": rows}) for name in ("serving_default", "n_best", "align")}
+answers["score"] = session.run("score", {"source": rows, "target": answers["serving_default"]["text"]})
+decoded = np.vectorize(bytes.decode, otypes=[object])
+answers = {
+    name: {key: (decoded(v) if v.dtype == object else v).tolist() for key, v in outputs.items()}
+    for name, outputs in answers.items()
+}
+assert "tensorflow" not in sys.modules
+import unroll.export as ue
+model = ue.load(sys.argv[1])
+translated = [[t.text, t.score, t.n_best] for t in model.translate(texts, n_best=2)]
+json.dump([answers, translated, [a.target_tokens for a in model.align(texts)]], sys.stdout)
+"""
+    answers, translated, aligned = answered_without_training_code(program, exported_translation, TEXTS)
+    expected = model.translate(TEXTS, n_best=BEAMS)
+    assert answers.keys() == SIGNATURES
+    assert answers["serving_default"]["text"] == [result.text for result in expected]
+    for row, scores in zip(expected, answers["n_best"]["scores"], strict=True):
+        np.testing.assert_allclose([score for _, score in row.n_best], scores, atol=1e-4)
+    np.testing.assert_allclose(
+        answers["score"]["log_probability"], model.score(TEXTS, [r.text for r in expected]), atol=1e-4
+    )
+    assert [[text, n_best] for text, _, n_best in translated] == [
+        [r.text, [[text, pytest.approx(score, abs=1e-4)] for text, score in r.n_best[:2]]] for r in expected
+    ]
+    assert aligned == [result.target_tokens for result in model.align(TEXTS)]
+
+
+# Translations.
+
+
+def test_translations_have_their_spaces_and_punctuation(model):
+    results = model.translate([TEXTS[0], TEXTS[2], "The cat falls."])
+    assert [result.text for result in results] == [
+        "heute, das Hund, schläft das alte Hund.",
+        "„Das rote Haus!“",
+        "Das Katze fällt.",
+    ]
+    assert all(isinstance(result, Translation) for result in results)
+    assert [result.source for result in results] == [TEXTS[0], TEXTS[2], "The cat falls."]
+
+
+def test_the_best_come_first_and_no_text_comes_twice(model):
+    for result in model.translate(TEXTS, n_best=BEAMS):
+        texts, scores = zip(*result.n_best, strict=True)
+        assert list(scores) == sorted(scores, reverse=True)
+        assert (result.text, result.score) == result.n_best[0]
+        assert len(texts) == len(set(texts)) == BEAMS
+    for count in (1, 2):
+        assert [r.n_best for r in model.translate(TEXTS, n_best=count)] == [
+            r.n_best[:count] for r in model.translate(TEXTS, n_best=BEAMS)
+        ]
+
+
+def test_all_signatures_tell_of_the_same_translation(model):
+    (one,) = model.run("serving_default", {"text": strings(TEXTS)})
+    (many,) = model.run("n_best", {"text": strings(TEXTS)})
+    (aligned,) = model.run("align", {"text": strings(TEXTS)})
+    assert one["text"].tolist() == many["texts"][:, 0].tolist() == aligned["text"].tolist()
+    np.testing.assert_allclose(one["score"], many["scores"][:, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_companions_and_the_size_of_the_batch_change_nothing(model, batch_size):
+    together = model.translate(TEXTS, n_best=BEAMS)
+    for apart in (
+        model.translate(TEXTS, n_best=BEAMS, batch_size=batch_size),
+        model.translate(TEXTS[::-1], n_best=BEAMS, batch_size=batch_size)[::-1],
+    ):
+        for ours, theirs in zip(apart, together, strict=True):
+            assert [text for text, _ in ours.n_best] == [text for text, _ in theirs.n_best]
+            np.testing.assert_allclose(
+                [s for _, s in ours.n_best], [s for _, s in theirs.n_best], rtol=1e-4, atol=1e-5
+            )
+    for ours, theirs in zip(model.align(TEXTS, batch_size=batch_size), model.align(TEXTS), strict=True):
+        assert ours[:2] == theirs[:2]
+        np.testing.assert_allclose(ours.weights, theirs.weights, atol=1e-5)
+
+
+def test_translations_are_those_of_the_model_in_memory(model, in_memory):
+    task, memory = in_memory
+    source = task.source_encoder.ragged(tf.constant(TEXTS)).to_tensor(0)
+    found = memory.translate(source, task.beams, task.config.max_decode_length)
+    texts = task.target_encoder.text(found.ids)
+    for row, result in enumerate(model.translate(TEXTS, n_best=BEAMS)):
+        assert [text for text, _ in result.n_best] == [text.decode() for text in texts[row].numpy()]
+        np.testing.assert_allclose([s for _, s in result.n_best], found.scores[row], rtol=1e-4, atol=1e-5)
+
+
+def test_an_empty_text_is_answered(model):
+    for empty in ("", "  \n\t", "\x00"):
+        (result,) = model.translate([empty], n_best=BEAMS)
+        assert result.source == empty
+        assert np.isfinite(result.score)
+        (alignment,) = model.align([empty])
+        assert alignment.source_tokens == []
+        assert alignment.weights.shape == (len(alignment.target_tokens), 0)
+    assert model.translate([]) == []
+    assert np.isfinite(model.score([""], [""])).all()
+
+
+def test_a_text_of_ten_thousand_words_is_cut(model, in_memory):
+    longest = in_memory[0].config.max_length
+    words = ["The", "old", "dog", "sleeps"]
+    text = " ".join(words[number % 4] for number in range(10_000))
+    cut = " ".join(text.split()[:longest])
+    for long in (text, text.replace(" ", "")):
+        (result,) = model.translate([long])
+        assert result.source == long
+        assert result.text is not None
+    assert model.translate([text])[0].n_best == model.translate([cut])[0].n_best
+    (alignment,) = model.align([text])
+    assert len(alignment.source_tokens) == longest
+    assert model.score([text], ["Das Hund."]) == model.score([cut], ["Das Hund."])
+    assert np.isfinite(model.score(["The dog."], [text])).all()
+
+
+def test_bytes_that_are_no_text_separate_words(model):
+    damaged, plain = strings([b"The\xff\xfeold dog\x00 sleeps."]), strings(["The old dog sleeps."])
+    for name in ("n_best", "align"):
+        (ours,), (theirs,) = (model.run(name, {"text": text}) for text in (damaged, plain))
+        for key, value in ours.items():
+            assert value.tolist() == theirs[key].tolist()
+
+
+def test_fewer_translations_than_beams_are_told_as_they_are(untrained):
+    # One token at most: the five that there are, or nothing.
+    (outputs,) = untrained.run("n_best", {"text": strings(["a"])})
+    assert outputs["texts"].shape == (1, 6)
+    (result,) = untrained.translate(["a"], n_best=6)
+    texts, scores = zip(*result.n_best, strict=True)
+    assert sorted(texts) == ["", "", "a", "b"]
+    assert np.exp(scores).sum() < 1
+    assert min(scores) > -20
+
+
+# Scores.
+
+
+def test_score_of_a_translation_is_the_log_probability_of_the_search(model, in_memory):
+    encoder = in_memory[0].target_encoder
+    compared = 0
+    for row, result in enumerate(model.translate(TEXTS, n_best=BEAMS)):
+        for text, score in result.n_best:
+            # With the end.
+            length = len(pieces_of(encoder, text)) + 1
+            (total,) = model.score([TEXTS[row]], [text])
+            assert score == pytest.approx(total / ((5 + length) / 6), rel=1e-3, abs=1e-4)
+            compared += 1
+    assert compared == BEAMS * len(TEXTS)
+
+
+def test_score_is_the_sum_of_the_log_probabilities_of_the_tokens(model, in_memory):
+    task, memory = in_memory
+    targets = ["Das Hund schläft.", "Haus", "", "Zebra fällt hier hier hier.", "„!“", "Das"]
+    scores = model.score(TEXTS, targets)
+    for source, target, score in zip(TEXTS, targets, scores, strict=True):
+        ids = [2, *task.target_encoder.ragged(tf.constant([target])).to_list()[0], 3]
+        places = task.source_encoder.ragged(tf.constant([source])).to_list()[0] or [0]
+        outputs = memory(tf.constant([places]), tf.constant([ids[:-1]]))
+        logs = tf.nn.log_softmax(memory.logits(outputs[0])).numpy()
+        assert score == pytest.approx(sum(logs[np.arange(len(ids) - 1), ids[1:]]), rel=1e-4, abs=1e-4)
+    # Companions change nothing, and the right translation is the most probable.
+    np.testing.assert_allclose(model.score(TEXTS, targets, batch_size=1), scores, rtol=1e-4, atol=1e-5)
+    right, wrong = model.score([TEXTS[1]] * 2, ["Das Katze fällt.", "Das Hund fällt."])
+    assert right > wrong
+
+
+def test_what_is_longer_than_a_source_may_be_is_scored_whole(model, in_memory):
+    longest = in_memory[0].config.max_length
+    texts = ["Das Hund " * count for count in (longest // 2, longest, 2 * longest)]
+    scores = model.score(["The dog."] * 3, texts)
+    assert scores[0] > scores[1] > scores[2]
+
+
+# Alignments.
+
+
+def test_alignments_have_a_row_for_each_token_that_sums_to_one(model, in_memory):
+    task, _ = in_memory
+    results = model.align(TEXTS)
+    for text, translation, alignment in zip(TEXTS, model.translate(TEXTS), results, strict=True):
+        assert isinstance(alignment, Alignment)
+        assert alignment.source_tokens == pieces_of(task.source_encoder, text)
+        assert alignment.target_tokens == [*pieces_of(task.target_encoder, translation.text), "</s>"]
+        assert alignment.weights.shape == (len(alignment.target_tokens), len(alignment.source_tokens))
+        np.testing.assert_allclose(alignment.weights.sum(axis=1), 1 if text else 0, atol=1e-5)
+        assert (alignment.weights >= 0).all()
+
+
+def test_what_is_no_token_has_no_weight(model):
+    (outputs,) = model.run("align", {"text": strings(TEXTS)})
+    for weights, sources, targets in zip(
+        outputs["alignment"], outputs["source_tokens"], outputs["target_tokens"], strict=True
+    ):
+        assert not weights[targets == b""].any()
+        assert not weights[:, sources == b""].any()
+
+
+# What cannot be used.
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda model: model.translate(TEXTS, n_best=0), "n_best is 0; give the number of translations"),
+        (lambda model: model.translate(TEXTS, n_best=4), "n_best is 4, but the model keeps 3 hypotheses"),
+        (lambda model: model.translate("A dog."), "translate takes a list of strings"),
+        (lambda model: model.translate(["A dog.", None]), "translate takes a list of strings"),
+        (lambda model: model.align("A dog."), "align takes a list of strings"),
+        (lambda model: model.score(["A dog."], []), "1 sources and 0 targets"),
+        (lambda model: model.score("A dog.", "Ein Hund."), "score takes a list of strings"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(model, call, said):
+    with pytest.raises(UserError) as error:
+        call(model)
+    assert said in str(error.value)
+
+
+# The command line.
+
+
+def predicted(capsys) -> list[dict]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_predict_prints_translations(exported_translation, model, capsys):
+    assert cli.main(["predict", f"--model={exported_translation}", "--n_best=2", *TEXTS]) == 0
+    results = predicted(capsys)
+    for result, expected in zip(results, model.translate(TEXTS, n_best=2), strict=True):
+        assert list(result) == ["source", "text", "score", "n_best"]
+        assert (result["source"], result["text"]) == (expected.source, expected.text)
+        assert result["n_best"] == [[text, pytest.approx(score, abs=1e-5)] for text, score in expected.n_best]
+
+
+@pytest.fixture
+def predict(exported_translation, model, monkeypatch):
+    """The command, with the model that was loaded once."""
+    monkeypatch.setattr(unroll.export, "load", lambda path: model)
+    return lambda *arguments: cli.main(["predict", f"--model={exported_translation}", *arguments])
+
+
+SIGNS = {".png": b"\x89PNG\r\n", ".svg": b"<?xml", ".pdf": b"%PDF"}
+
+
+@pytest.mark.parametrize("ending", SIGNS)
+def test_predict_draws_the_alignment_of_the_first_text(predict, tmp_path, capsys, ending):
+    picture = tmp_path / "new" / f"picture{ending}"
+    text = 'The old dog said "$5^2" \\o/.'
+    assert predict(f"--plot={picture}", text, TEXTS[1]) == 0
+    assert [result["source"] for result in predicted(capsys)] == [text, TEXTS[1]]
+    content = picture.read_bytes()
+    assert content.startswith(SIGNS[ending])
+    assert len(content) > 5000
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_text_of_nothing_can_be_drawn(predict, tmp_path, capsys):
+    picture = tmp_path / "picture.png"
+    assert predict(f"--plot={picture}", "") == 0
+    assert picture.read_bytes().startswith(SIGNS[".png"])
+    assert len(predicted(capsys)) == 1
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--plot=picture.bmp", "picture.bmp; give a file that ends in .png, .svg, .pdf"),
+        ("--plot=picture", "give a file that ends in"),
+        ("--n_best=0", "--n_best=0"),
+        ("--n_best=4", "n_best is 4, but the model keeps 3 hypotheses"),
+        ("--temperature=1", "'temperature'"),
+    ],
+)
+def test_flags_that_make_no_sense_are_refused(predict, tmp_path, capsys, monkeypatch, flag, said):
+    monkeypatch.chdir(tmp_path)
+    assert predict(flag, TEXTS[0]) == 2
+    captured = capsys.readouterr()
+    (line,) = captured.err.splitlines()
+    assert line.startswith("unroll: ")
+    assert said in line
+    assert not captured.out
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_of_predict_has_the_options_of_translation(exported_translation, capsys):
+    assert cli.main(["predict", "--help", f"--model={exported_translation}"]) == 0
+    printed = capsys.readouterr().out
+    assert "--n_best=int (default 1)" in printed
+    assert "--plot=str" in printed
+    assert "--temperature" not in printed

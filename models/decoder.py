@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from unroll.models.attention import Attention, Memory
 from unroll.models.random import ReplicaSeedGenerator
-from unroll.models.recurrent import RecurrentStack, States
+from unroll.models.recurrent import RecurrentStack, States, taps
 
 # Of the recurrent layers, and with input feeding the last output.
 DecoderStates = tuple[States, tuple[tf.Tensor, ...]]
@@ -187,11 +187,8 @@ class Decoder(keras.layers.Layer):
             output, states, _ = step(array.read(t), states)
             return t + 1, states, outputs.write(t, output)
 
-        _, _, outputs = tf.while_loop(
-            lambda t, *_: t < length,
-            write,
-            (0, self.initial_states(states), outputs),
-            maximum_iterations=length,
+        _, _, outputs = taps.while_loop(
+            self.recurrent.layers, length, batch, write, (0, self.initial_states(states), outputs)
         )
         return tf.transpose(outputs.stack(), [1, 0, 2])
 

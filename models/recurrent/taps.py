@@ -44,8 +44,14 @@ class Tap(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Path of the layer in its model."""
-        return self.layer.path or self.layer.name
+        """Path of the layer in its model, and its direction where it is one of two."""
+        parts = (self.layer.path or self.layer.name).split("/")
+        # Below the model's own name.
+        parts = parts[1:] or parts
+        forward = parts[-1].startswith("forward_")
+        if not (forward or self.layer.go_backwards):
+            return "/".join(parts)
+        return "/".join(parts[:-1] or parts) + (" forward" if forward else " backward")
 
     def gates(self) -> loop.State:
         """What the recurrence keeps of each step, [time, batch, units] each: of an LSTM the gates i, f, g, o."""

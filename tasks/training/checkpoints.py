@@ -6,8 +6,10 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from unroll.export.errors import UserError
@@ -71,6 +73,20 @@ class Checkpoints:
             )
         progress = Progress()
         return build(progress), progress
+
+    def load_weights(self, model: keras.Model) -> Progress | None:
+        """Gives a model the weights of the newest checkpoint that can be read.
+
+        Returns:
+            The progress that was saved with them; None if there is no checkpoint.
+
+        Raises:
+            UserError: if there are checkpoints and none can be read.
+        """
+        if not self._complete():
+            return None
+        weights = SimpleNamespace(tensors=tf.train.Checkpoint(model=model))
+        return self.restore(lambda progress: weights)[1]
 
     def _complete(self) -> list[Path]:
         return sorted(self._directory.glob("step-*"))

@@ -77,13 +77,15 @@ def inspect(workdir: str, batches: int, output: str | None) -> None:
     task = task_class(application)(config, run)
     model, weights = _with_any_weights(task)
     from unroll.tasks.inspection.measurements import measure
-    from unroll.tasks.inspection.report import read_history, write_report
+    from unroll.tasks.inspection.report import write_report
     from unroll.tasks.inspection.verdict import judge
+    from unroll.tasks.training.journal import Lines
 
     measured = measure(task, model, batches) | {"application": application, "weights": weights}
     verdict = judge(measured, config)
     title = f"Gradient flow of {run.path.absolute().name} ({application}, {weights})"
-    page = write_report(directory, title, measured, verdict, read_history(run.gradient_flow))
+    history = Lines(run.gradient_flow).read()
+    page = write_report(directory, title, measured, verdict, history)
     print(f"{title}\n\n" + "\n".join(verdict.lines) + f"\n\nWritten to {page}.")
 
 

@@ -17,10 +17,12 @@ _GROWTH = 1.4
 
 
 def spread_distances(longest: int) -> list[int]:
-    """1, 2, 3, 4, 5, 7, ... up to `longest`, ever further apart."""
-    distances = [1]
-    while distances[-1] < longest:
-        distances.append(min(longest, max(distances[-1] + 1, int(distances[-1] * _GROWTH))))
+    """1, 2, 3, 4, 5, 7, ... up to `longest`, ever further apart; none where it is 0."""
+    distances: list[int] = []
+    last = 0
+    while last < longest:
+        last = min(longest, max(last + 1, int(last * _GROWTH)))
+        distances.append(last)
     return distances
 
 
@@ -52,7 +54,7 @@ def jacobian_norms(layer: RecurrentLayer, sequence: Sequence) -> dict[str, list]
     size = layer.state_size * layer.units
     longest = min(len(sequence.z), _LONGEST_OF_LARGE if size > _LARGE else _LONGEST)
     distances = spread_distances(longest)
-    products = _products(layer, sequence, distances).numpy()
+    products = _products(layer, sequence, distances).numpy() if distances else []
     norms = [float(np.linalg.norm(p, 2)) if np.isfinite(p).all() else np.inf for p in products]
     return {"distances": distances, "largest_singular_values": norms}
 

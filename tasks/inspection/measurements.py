@@ -1,6 +1,5 @@
 """All that `unroll inspect` measures of a run, as one dictionary that JSON can hold."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from unroll.models.recurrent import LSTM, RecurrentLayer
 from unroll.tasks.inspection.flow import GATES, FlowMeter, Sums, add_up
 from unroll.tasks.inspection.kernels import jacobian_norms, spectrum
 from unroll.tasks.task import Task
+from unroll.tasks.training.journal import Lines
 
 # How tokens of each tokenizer are called; steps elsewhere.
 _STEP_NAMES = {"words": "word", "subwords": "token", "characters": "character", "bytes": "byte"}
@@ -43,12 +43,17 @@ def measure(task: Task, model: keras.Model, batches: int) -> dict[str, Any]:
         )
     ]
     return {
-        "step": _STEP_NAMES.get(getattr(task.config, "tokenizer", None), "step"),
+        "step": step_name(task),
         "truncation": task.truncation,
         "batches": batches,
         "clipping": clipping(task.run.metrics),
         "layers": layers,
     }
+
+
+def step_name(task: Task) -> str:
+    """What a step of a sequence is called."""
+    return _STEP_NAMES.get(getattr(task.config, "tokenizer", None), "step")
 
 
 def _as_trained(task: Task, model: keras.Model, batches: int) -> list[Sums]:
@@ -81,8 +86,7 @@ def curves(of_whole: Sums, of_training: Sums) -> dict[str, list[float]]:
 
 def clipping(metrics: Path) -> dict[str, Any] | None:
     """The norm of the gradient before and after clipping, in the steps that metrics.jsonl has; None if it has none."""
-    lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []
-    steps = [line for line in map(json.loads, lines) if "gradient_norm" in line]
+    steps = [line for line in Lines(metrics).read() if "gradient_norm" in line]
     if not steps:
         return None
     before = np.array([line["gradient_norm"] for line in steps])

@@ -52,11 +52,11 @@ def distance_picture(measured: dict[str, Any]) -> Figure:
         axes.legend(fontsize=7)
         axes.grid(alpha=0.3)
     _bound(left, [layer["reach"] for layer in layers])
-    _bound(right, [layer["loss_h"] for layer in layers])
+    _bound(right, [layer[name] for layer in layers for name in ("loss_h", "loss_c") if name in layer])
     if measured["truncation"] and measured["truncation"] < left.get_xlim()[1]:
         for axes in (left, right):
             axes.axvline(measured["truncation"], color="black", linestyle="--", linewidth=1)
-            axes.text(measured["truncation"], 0.02, " truncation", fontsize=8, va="bottom",
+            axes.text(measured["truncation"], 0.02, "truncation ", fontsize=8, va="bottom", ha="right",
                       transform=axes.get_xaxis_transform())  # fmt: skip
     return figure
 
@@ -140,7 +140,7 @@ def _panels(number: int) -> tuple[Figure, Sequence[Axes]]:
 def _without_tail(layer: dict[str, Any]) -> dict[str, Any]:
     """The curves of a layer without distances that next to no row has."""
     rows = layer["rows"]
-    length = sum(count >= _FEW * rows[0] for count in rows)
+    length = sum(count >= _FEW * max(rows) for count in rows)
     return {name: layer[name][:length] for name in ("reach", "loss_h", "loss_c") if name in layer} | {
         "name": layer["name"]
     }
@@ -156,5 +156,5 @@ def _bound(axes: Axes, curves: Sequence[Sequence[float | None]]) -> None:
     """No lower than the values go."""
     values = np.concatenate([_drawable(curve) for curve in curves])
     values = values[np.isfinite(values)]
-    if len(values):
+    if len(values) > 0:
         axes.set_ylim(max(_FLOOR, values.min() / 2), max(values.max() * 2, values.min() * 10))

@@ -2,7 +2,6 @@
 
 import base64
 import html
-import json
 from pathlib import Path
 from typing import Any
 
@@ -63,15 +62,6 @@ def write_report(
     with replacing(page) as temporary:
         temporary.write_text(_page(directory, title, measured, verdict, list(figures)), encoding="utf-8")
     return page
-
-
-def read_history(path: Path) -> list[dict[str, Any]]:
-    """The lines of gradient_flow.jsonl; none where the training was not inspected."""
-    if not path.exists():
-        return []
-    # A killed training may have left half a line, which it cuts off when it goes on.
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    return [json.loads(line) for line in lines]
 
 
 def _page(directory: Path, title: str, measured: dict, verdict: Verdict, figures: list[str]) -> str:

@@ -86,8 +86,11 @@ def judge(measured: dict[str, Any], config: Any = None) -> Verdict:
 
 
 def judge_layer(layer: dict[str, Any], truncation: int | None, step: str) -> Judgement:
-    """The judgement on a layer's curve `reach` over `rows`; both may be of any length, at least 1."""
+    """The judgement on a layer by its curves `reach` and `rows`; its `kernel` is mentioned where there is one."""
     reach, rows = layer["reach"], layer["rows"]
+    if not rows:
+        sentence = f"{layer['name']}: vanishing: the loss gives this layer no gradient at all."
+        return Judgement(layer["name"], "vanishing", sentence, 0, 0.0)
     distance = _needed(rows, truncation)
     arrives = reach[distance]
     within = [_size(value) for value in reach[: distance + 1]]
@@ -95,14 +98,10 @@ def judge_layer(layer: dict[str, Any], truncation: int | None, step: str) -> Jud
     if within[peak] > EXPLODED:
         grown = "beyond all numbers" if math.isinf(within[peak]) else f"{_show(within[peak])} times"
         sentence = f"exploding: the last {step}'s gradient grows {grown} on its way {peak} {step}s back"
-        largest = max(gate["largest_singular_value"] for gate in layer["kernel"].values())
-        return Judgement(
-            layer["name"],
-            "exploding",
-            f"{layer['name']}: {sentence}; largest singular value {_show(largest)}.",
-            distance,
-            arrives,
-        )
+        if "kernel" in layer:
+            largest = max(gate["largest_singular_value"] for gate in layer["kernel"].values())
+            sentence += f"; largest singular value {_show(largest)}"
+        return Judgement(layer["name"], "exploding", f"{layer['name']}: {sentence}.", distance, arrives)
     gets = f"a {step} {distance} steps back gets {_show(arrives)} of the last {step}'s gradient"
     if arrives < VANISHED:
         gone = next(k for k, value in enumerate(reach) if value < VANISHED)
@@ -123,8 +122,10 @@ def _needed(rows: Sequence[float], truncation: int | None) -> int:
 def _shortcut_notes(measured: dict[str, Any], judgements: list[Judgement]) -> list[str]:
     notes = []
     for layer, (name, kind, _, distance, _) in zip(measured["layers"], judgements, strict=True):
+        if kind != "vanishing" or not layer["rows"]:
+            continue
         own = layer["loss_h"][distance] / layer["loss_h"][0] if distance < len(layer["loss_h"]) else 0
-        if kind == "vanishing" and own > ALIVE:
+        if own > ALIVE:
             notes.append(
                 f"{name}: the loss reaches the {measured['step']} {distance} steps back by a shorter way than through "
                 f"the recurrence (pooling, attention, or a prediction of its own): dL/dh is {_show(own)} of the last's."
@@ -150,7 +151,7 @@ def _truncation_notes(measured: dict[str, Any]) -> list[str]:
     notes = []
     for layer in measured["layers"]:
         reach = layer["reach"]
-        if truncation is None or truncation >= len(reach):
+        if not reach or truncation is None or truncation >= len(reach):
             continue
         beyond = _size(reach[truncation])
         if beyond > ALIVE:

@@ -17,7 +17,7 @@ _GROWTH = 1.4
 
 
 def spread_distances(longest: int) -> list[int]:
-    """1, 2, 3, 4, 5, 7, ... up to `longest`, ever further apart; none where it is 0."""
+    """1, 2, 3, 4, 5, 7, ... and `longest` itself, ever further apart; none where it is 0."""
     distances: list[int] = []
     last = 0
     while last < longest:

@@ -19,6 +19,8 @@ from unroll.tasks.training.journal import Lines
 
 # Rows of the picture in TensorBoard, and the pixels of a cell.
 _PICTURED, _PIXELS = 200, 6
+# One grid for batches of any length.
+_DISTANCES = [0, *spread_distances(1 << 16)]
 # The colours' range, in powers of ten.
 _LOW, _HIGH = -6, 1
 
@@ -93,8 +95,7 @@ class LiveInspection:
 
 def _thinned(layer: dict[str, Any]) -> dict[str, Any]:
     """The curves at some distances."""
-    length = len(layer["reach"])
-    distances = [0, *spread_distances(length - 1)] if length else []
+    distances = [d for d in _DISTANCES if d < len(layer["reach"])]
     names = [name for name in ("reach", "loss_h", "loss_c") if name in layer]
     return {"name": layer["name"], "distances": distances} | {
         name: [layer[name][d] for d in distances] for name in names

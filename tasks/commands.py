@@ -167,13 +167,19 @@ def _trained(workdir: str, changed: Mapping[str, Any]) -> tuple:
 
 def _with_any_weights(task: "Task") -> "tuple[keras.Model, str]":
     """The model of a run with its best weights, or those of the newest checkpoint; and which they are."""
+    import tensorflow as tf
+
     from unroll.tasks.training.checkpoints import Checkpoints
+    from unroll.tasks.training.optimizers import build_optimizer
 
     run, model = task.run, task.build_model()
     if run.best_weights.exists():
         model.load_weights(run.best_weights)
         return model, "best weights"
-    progress = Checkpoints(run.checkpoints).load_weights(model)
+    # Layers in lists are in a checkpoint by way of the optimiser, which has all weights that are trained.
+    optimizer = build_optimizer(task.config)
+    optimizer.build(model.trainable_variables)
+    progress = Checkpoints(run.checkpoints).load(tf.train.Checkpoint(model=model, optimizer=optimizer))
     if progress is None:
         raise UserError(f"The run in {run.path} has no weights yet; `unroll train` goes on with it.")
     return model, f"weights of step {progress.step}"

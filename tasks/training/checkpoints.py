@@ -9,7 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from unroll.export.errors import UserError
@@ -63,7 +62,9 @@ class Checkpoints:
                 continue
             built = build(progress)
             try:
-                built.tensors.read(os.fspath(folder / "tensors")).assert_existing_objects_matched()
+                status = built.tensors.read(os.fspath(folder / "tensors"))
+                # What there is no object for is not asked for, and not worth a warning.
+                status.assert_existing_objects_matched().expect_partial()
                 return built, progress
             except _DAMAGE as error:
                 _warn(folder, error)
@@ -74,8 +75,11 @@ class Checkpoints:
         progress = Progress()
         return build(progress), progress
 
-    def load_weights(self, model: keras.Model) -> Progress | None:
-        """Gives a model the weights of the newest checkpoint that can be read.
+    def load(self, tensors: tf.train.Checkpoint) -> Progress | None:
+        """Restores some of the tensors of the newest checkpoint that can be read.
+
+        Args:
+            tensors: a part of what was saved, under the same names.
 
         Returns:
             The progress that was saved with them; None if there is no checkpoint.
@@ -83,10 +87,7 @@ class Checkpoints:
         Raises:
             UserError: if there are checkpoints and none can be read.
         """
-        if not self._complete():
-            return None
-        weights = SimpleNamespace(tensors=tf.train.Checkpoint(model=model))
-        return self.restore(lambda progress: weights)[1]
+        return self.restore(lambda _: SimpleNamespace(tensors=tensors))[1] if self._complete() else None
 
     def _complete(self) -> list[Path]:
         return sorted(self._directory.glob("step-*"))

@@ -29,7 +29,7 @@ _SMALLEST = 1e-12
 Sums = dict[str, Any]
 
 
-class Sequence(NamedTuple):
+class Track(NamedTuple):
     """What a layer did with one sequence, real steps only: as of `Tap`, without the batch."""
 
     z: np.ndarray
@@ -114,7 +114,7 @@ class FlowMeter:
             row = tf.argmax(tf.reduce_sum(tf.cast(counted, tf.int32), axis=0))
             sums["sequence"] = tf.nest.map_structure(
                 lambda s: tf.boolean_mask(tf.cast(s[:, row], tf.float32), counted[:, row]),
-                Sequence(tap.z, tap.previous, tap.states),
+                Track(tap.z, tap.previous, tap.states),
             )
         return sums
 

@@ -1,13 +1,13 @@
 """What a recurrent layer's kernel does to a vector that passes through it, once and many times."""
 
-from collections.abc import Sequence as List
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from unroll.models.recurrent import LSTM, RecurrentLayer, loop
-from unroll.tasks.inspection.flow import Sequence
+from unroll.tasks.inspection.flow import Track
 
 _GATES_OF_LSTM = ("input", "forget", "candidate", "output")
 # Steps in a product of Jacobians, and what they are for large states, whose matrices would fill the memory.
@@ -46,24 +46,24 @@ def spectrum(layer: RecurrentLayer) -> dict[str, dict[str, Any]]:
     return found
 
 
-def jacobian_norms(layer: RecurrentLayer, sequence: Sequence) -> dict[str, list]:
+def jacobian_norms(layer: RecurrentLayer, track: Track) -> dict[str, list]:
     """The largest singular value of d(last state) / d(state k steps before) along a sequence, for some k.
 
     The state of an LSTM is h and c together. No gradient of that sequence can grow by more on its way back.
     """
     size = layer.state_size * layer.units
-    longest = min(len(sequence.z), _LONGEST_OF_LARGE if size > _LARGE else _LONGEST)
+    longest = min(len(track.z), _LONGEST_OF_LARGE if size > _LARGE else _LONGEST)
     distances = spread_distances(longest)
-    products = _products(layer, sequence, distances).numpy() if distances else []
+    products = _products(layer, track, distances).numpy() if distances else []
     norms = [float(np.linalg.norm(p, 2)) if np.isfinite(p).all() else np.inf for p in products]
     return {"distances": distances, "largest_singular_values": norms}
 
 
-def _products(layer: RecurrentLayer, sequence: Sequence, distances: List[int]) -> tf.Tensor:
+def _products(layer: RecurrentLayer, track: Track, distances: Sequence[int]) -> tf.Tensor:
     kernel = tf.constant(layer.recurrent_kernel.numpy(), tf.float32)
 
     @tf.function
     def compiled(z: tf.Tensor, previous: loop.State, states: loop.State) -> tf.Tensor:
         return loop.jacobians(layer.recurrence, z, previous, states, kernel, distances)
 
-    return compiled(*tf.nest.map_structure(tf.constant, tuple(sequence)))
+    return compiled(*tf.nest.map_structure(tf.constant, tuple(track)))

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from unroll.export.errors import UserError
 from unroll.models.recurrent import LSTM, RecurrentLayer
 from unroll.tasks.inspection.flow import GATES, FlowMeter, Sums, add_up
 from unroll.tasks.inspection.kernels import jacobian_norms, spectrum
@@ -35,6 +36,10 @@ def measure(task: Task, model: keras.Model, batches: int) -> dict[str, Any]:
     sequences = task.sequences()
     meter = FlowMeter(task, model, sequences.element_spec, (), truncated=False, closely=True)
     whole = add_up(meter(batch)[0] for batch in sequences.take(batches))
+    if not whole:
+        raise UserError(
+            "The run's model has no recurrent layer, or no training data, whose gradients could be seen."
+        )
     as_trained = whole if task.truncation is None else _as_trained(task, model, batches)
     layers = [
         _layer(name, layer, of_whole, of_training)

@@ -61,13 +61,13 @@ def comparison(found: dict[str, Any]) -> Figure:
         axes.plot(distances, [100 * e["outcome"].right for e in chosen], color=f"C{number}", marker="o",
                   alpha=0.8, label=network)  # fmt: skip
     axes.axhline(12.5, color="0.6", linewidth=0.8)
-    axes.text(500, 13.5, "guessing", ha="right", fontsize=8, color="0.4")
+    axes.text(10, 13.5, "guessing", fontsize=8, color="0.4")
     axes.set_xscale("log")
     axes.set_xticks(distances, distances)
     axes.minorticks_off()
     axes.set_xlabel("steps between the symbol and the question")
     axes.set_ylabel("right answers, %")
-    axes.legend(fontsize=8)
+    figure.legend(loc="outside right center", fontsize=8)
     return figure
 
 
@@ -103,7 +103,7 @@ def truncation(found: dict[str, Any]) -> Figure:
         right.bar(places + 0.4 * number - 0.2, right_answers, 0.4, label=network)
     right.axhline(12.5, color="0.3", linewidth=0.8)
     right.set_ylabel("recall at 30 steps, % right")
-    right.legend(fontsize=8, loc="lower right")
+    figure.legend(loc="outside upper right", ncols=len(networks), fontsize=8)
     for axes in (left, right):
         axes.set_yscale("linear")
         axes.grid(visible=False, axis="x")
@@ -122,7 +122,8 @@ FIGURES = {
 
 
 def _panels(number: int, sharey: bool = False) -> tuple[Figure, Sequence[Axes]]:
-    figure = Figure((4.4 * number if number > 1 else 6, 3.4), layout="constrained")
+    width = {1: 7.0, 2: 4.4, 3: 3.6}.get(number, 3.0)
+    figure = Figure((width * number, 3.3), layout="constrained")
     panels = list(figure.subplots(1, number, squeeze=False, sharey=sharey)[0])
     for axes in panels:
         axes.set_yscale("log")

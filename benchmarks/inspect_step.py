@@ -4,7 +4,7 @@
 
 Trains a character language model. `before` is the same step whose layers call their loop without asking for taps;
 `off` the step as it is; an inspection is what `--inspect_every` does once, files, TensorBoard and picture included.
-Prints medians over rounds in which each takes its turn, and the ratios.
+Prints medians over rounds in which each takes its turn, and of the ratios in each round.
 """
 
 import os
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
-from rounds import medians
+from rounds import times
 
 from unroll.models.recurrent import loop, taps
 from unroll.tasks.inspection.live import LiveInspection
@@ -30,10 +30,10 @@ from unroll.tasks.training.state import TrainingState
 _UNITS = flags.DEFINE_integer("units", 256, "units of the LSTM")
 _TRUNCATION = flags.DEFINE_integer("truncation", 64, "steps of a window")
 _BATCH = flags.DEFINE_integer("batch", 32, "lanes")
-_ROUNDS = flags.DEFINE_integer("rounds", 25, "each contender takes its turn once a round")
+_ROUNDS = flags.DEFINE_integer("rounds", 100, "each contender takes its turn once a round")
 _EVERY = flags.DEFINE_integer("every", 100, "steps between inspections")
 # Steps of a turn, and windows that are read again and again.
-_STEPS = 5
+_STEPS = 2
 
 
 def training(directory: Path) -> tuple[LanguageModelingTask, TrainingState]:
@@ -92,14 +92,13 @@ def main(_):
             "off": lambda: steps(off),
             "inspection": lambda: inspection(next(numbers), batches[0], off.carry),
         }
-        seconds = medians(contenders, _ROUNDS.value, warm_up=2)
-    for contender, value in seconds.items():
-        print(f"{contender:12} {1000 * value:8.2f} ms")
-    print(f"off / before                    {seconds['off'] / seconds['before']:.3f}")
-    share = seconds["inspection"] / (_EVERY.value * seconds["off"])
-    print(
-        f"--inspect_every={_EVERY.value} / before      {seconds['off'] * (1 + share) / seconds['before']:.3f}"
-    )
+        seconds = {name: np.array(found) for name, found in times(contenders, _ROUNDS.value, 2).items()}
+    for contender, values in seconds.items():
+        print(f"{contender:12} {1000 * np.median(values):8.2f} ms")
+    every = _EVERY.value
+    inspected = seconds["off"] + seconds["inspection"] / every
+    for name, values in (("off", seconds["off"]), (f"--inspect_every={every}", inspected)):
+        print(f"{name + ' / before':28} {np.median(values / seconds['before']):.3f}")
 
 
 if __name__ == "__main__":

@@ -137,7 +137,7 @@ def _inspect(arguments: list[str]) -> None:
         "inspect",
         {
             "workdir": (None, "run directory"),
-            "batches": ("8", "batches of the training data to read"),
+            "batches": ("4", "batches of the training data to read"),
             "output": (None, "directory of the report; by default inspect in the run directory"),
         },
     )

@@ -24,7 +24,7 @@ HELP = {
     "task": (["train", "sentiment", "--help"], "--pooling=last|mean|max|attention (default max)"),
     "task_short": (["train", "sentiment", "-h"], "--learning_rate=float (default 0.001)"),
     "evaluate": (["evaluate", "--help"], "--split (default test)"),
-    "inspect": (["inspect", "--help"], "--batches (default 8)"),
+    "inspect": (["inspect", "--help"], "--batches (default 4)"),
     "export": (["export", "--help"], "--output"),
     "predict": (["predict", "--help"], "standard input"),
     "predict_short": (["predict", "-h"], "--model"),

@@ -12,10 +12,17 @@ def medians(
     contenders: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 1
 ) -> dict[str, float]:
     """The median seconds of a call of each contender, per unit of work where a call returns its amount as a number."""
+    return {name: statistics.median(found) for name, found in times(contenders, rounds, warm_up).items()}
+
+
+def times(
+    contenders: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 1
+) -> dict[str, list[float]]:
+    """The same in each round, for ratios of what ran side by side."""
     for call in contenders.values():
         for _ in range(warm_up):
             call()
-    times: dict[str, list[float]] = {name: [] for name in contenders}
+    found: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, call in contenders.items():
             # Not timed: the threads of the one before may spin for a while when they have nothing left to do.
@@ -23,8 +30,8 @@ def medians(
             begun = time.perf_counter()
             amount = call()
             seconds = time.perf_counter() - begun
-            times[name].append(seconds / amount if isinstance(amount, int) else seconds)
-    return {name: statistics.median(values) for name, values in times.items()}
+            found[name].append(seconds / amount if isinstance(amount, int) else seconds)
+    return found
 
 
 def medians_apart(names: Iterable[str], rounds: int) -> dict[str, dict[str, float]]:

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from unroll.models.attention import Attention, Memory, at_each_step
 from unroll.models.random import ReplicaSeedGenerator
-from unroll.models.recurrent import RecurrentStack, States
+from unroll.models.recurrent import RecurrentStack, States, taps
 from unroll.models.recurrent.loop import block_edges
 
 # Of the recurrent layers, and with input feeding the last output.
@@ -184,7 +184,8 @@ class Decoder(keras.layers.Layer):
         if training:
             dropped = self.recurrent.dropout_masks(batch, inputs.shape[2] + self.output_size)
         step = self.stepper(memory, dropped)
-        if self.truncate_gradient:
+        truncated = self.truncate_gradient and not taps.ignore_truncation()
+        if truncated:
             real = tf.ones([batch, length], tf.bool) if mask is None else mask
             cut = block_edges(tf.transpose(real)[..., None], self.truncate_gradient)
         time_major = tf.transpose(inputs, [1, 0, 2])
@@ -193,16 +194,13 @@ class Decoder(keras.layers.Layer):
         outputs = tf.TensorArray(self.compute_dtype, size=length, element_shape=[None, self.output_size])
 
         def write(t: tf.Tensor, states: DecoderStates, outputs: tf.TensorArray) -> tuple:
-            if self.truncate_gradient:
+            if truncated:
                 states = tf.nest.map_structure(lambda s: tf.where(cut[t], tf.stop_gradient(s), s), states)
             output, states, _ = step(array.read(t), states)
             return t + 1, states, outputs.write(t, output)
 
-        _, _, outputs = tf.while_loop(
-            lambda t, *_: t < length,
-            write,
-            (0, self.initial_states(states), outputs),
-            maximum_iterations=length,
+        _, _, outputs = taps.while_loop(
+            self.recurrent.layers, length, batch, write, (0, self.initial_states(states), outputs)
         )
         return tf.transpose(outputs.stack(), [1, 0, 2])
 

@@ -17,6 +17,7 @@ usage: unroll COMMAND [flags]
 
   unroll train TASK --workdir=RUN [--preset=NAME] [flags]   train, or go on with a run that exists
   unroll evaluate --workdir=RUN [--split=test]              measure the best weights
+  unroll inspect --workdir=RUN                              how its gradients flow: a verdict and a report
   unroll export --workdir=RUN --output=EXPORTS/NAME         write a verified SavedModel, EXPORTS/NAME/<version>
   unroll predict --model=EXPORTS/NAME [--input=FILE|-] [TEXT ...]   one JSON object a line
 
@@ -130,6 +131,27 @@ def _evaluate(arguments: list[str]) -> None:
     commands.evaluate(workdir, values.split, values.output, changed)
 
 
+def _inspect(arguments: list[str]) -> None:
+    found = _flags(
+        arguments,
+        "inspect",
+        {
+            "workdir": (None, "run directory"),
+            "batches": ("4", "batches of the training data to read"),
+            "output": (None, "directory of the report; by default inspect in the run directory"),
+        },
+    )
+    if found is None:
+        return
+    values, _, _ = found
+    workdir = _required(values, "workdir", "inspect")
+    if not values.batches.isdecimal() or not int(values.batches):
+        raise UserError(f"--batches={values.batches} is not a number of batches; give 1 or more.")
+    from unroll.tasks import commands
+
+    commands.inspect(workdir, int(values.batches), values.output)
+
+
 def _export(arguments: list[str]) -> int:
     found = _flags(
         arguments,
@@ -182,6 +204,7 @@ def _predict(arguments: list[str]) -> None:
 _COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "train": _train,
     "evaluate": _evaluate,
+    "inspect": _inspect,
     "export": _export,
     "predict": _predict,
 }

@@ -6,12 +6,17 @@ import sys
 from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unroll.export.errors import UserError
 from unroll.tasks.applications import predict_class, task_class
 from unroll.tasks.training.config import TrainingConfig
 from unroll.tasks.training.run_directory import RunDirectory, write_json
+
+if TYPE_CHECKING:
+    import keras
+
+    from unroll.tasks.task import Task
 
 
 def train(application: str, config: TrainingConfig, given: set[str], workdir: str) -> None:
@@ -52,6 +57,36 @@ def evaluate(workdir: str, split: str, output: str | None, changed: Mapping[str,
     write_json(path, evaluation.metrics | {"split": split} | evaluation.details)
     source = changed.get("test_data", task.config.dataset) if split == "test" else task.config.dataset
     print(f"{split} part of {source}: {evaluation.report}\n\nWritten to {path}.")
+
+
+def inspect(workdir: str, batches: int, output: str | None) -> None:
+    """Measures how gradients flow in a run, prints a verdict, and writes numbers, pictures and a page.
+
+    Args:
+        workdir: the run directory.
+        batches: of the training data to read.
+        output: directory of the files; by default inspect/ in the run directory.
+    """
+    run = RunDirectory(workdir)
+    directory = Path(output) if output else run.inspection
+    if directory.exists() and not directory.is_dir():
+        raise UserError(f"--output={directory} is a file; give a directory.")
+    application, config = run.read_config()
+    if not run.data.exists():
+        raise UserError(f"The run in {run.path} has no data yet; `unroll train` goes on with it.")
+    task = task_class(application)(config, run)
+    model, weights = _with_any_weights(task)
+    from unroll.tasks.inspection.measurements import measure
+    from unroll.tasks.inspection.report import write_report
+    from unroll.tasks.inspection.verdict import judge
+    from unroll.tasks.training.journal import Lines
+
+    measured = measure(task, model, batches) | {"application": application, "weights": weights}
+    verdict = judge(measured, config)
+    title = f"Gradient flow of {run.path.absolute().name} ({application}, {weights})"
+    history = Lines(run.gradient_flow).read()
+    page = write_report(directory, title, measured, verdict, history)
+    print(f"{title}\n\n" + "\n".join(verdict.lines) + f"\n\nWritten to {page}.")
 
 
 def export(workdir: str, output: str, changed: Mapping[str, Any]) -> None:
@@ -128,3 +163,23 @@ def _trained(workdir: str, changed: Mapping[str, Any]) -> tuple:
     model = task.build_model()
     model.load_weights(run.best_weights)
     return task, model
+
+
+def _with_any_weights(task: "Task") -> "tuple[keras.Model, str]":
+    """The model of a run with its best weights, or those of the newest checkpoint; and which they are."""
+    import tensorflow as tf
+
+    from unroll.tasks.training.checkpoints import Checkpoints
+    from unroll.tasks.training.optimizers import build_optimizer
+
+    run, model = task.run, task.build_model()
+    if run.best_weights.exists():
+        model.load_weights(run.best_weights)
+        return model, "best weights"
+    # Layers in lists are in a checkpoint by way of the optimiser, which has all weights that are trained.
+    optimizer = build_optimizer(task.config)
+    optimizer.build(model.trainable_variables)
+    progress = Checkpoints(run.checkpoints).load(tf.train.Checkpoint(model=model, optimizer=optimizer))
+    if progress is None:
+        raise UserError(f"The run in {run.path} has no weights yet; `unroll train` goes on with it.")
+    return model, f"weights of step {progress.step}"

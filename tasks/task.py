@@ -90,6 +90,16 @@ class Task(abc.ABC):
             fixed_shapes: keep the number of different shapes small, for a compiler.
         """
 
+    @property
+    def truncation(self) -> int | None:
+        """Number of steps that a gradient reaches back at most; None: all that there are."""
+        return getattr(self.config, "truncate_gradient", None)
+
+    def sequences(self) -> tf.data.Dataset:
+        """Batches for `loss`, without a carry, to see how far gradients would reach: the training's own, unless these
+        are cut where the gradient is."""
+        return self.batches(0, fixed_shapes=False)
+
     def initial_carry(self, model: keras.Model) -> Any:
         """What goes from batch to batch, in the order of the rows: a nest of tensors [rows, ...], nothing by default.
 

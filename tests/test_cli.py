@@ -25,13 +25,14 @@ HELP = {
     "task": (["train", "sentiment", "--help"], "--pooling=last|mean|max|attention (default max)"),
     "task_short": (["train", "sentiment", "-h"], "--learning_rate=float (default 0.001)"),
     "evaluate": (["evaluate", "--help"], "--split (default test)"),
+    "inspect": (["inspect", "--help"], "--batches (default 4)"),
     "export": (["export", "--help"], "--output"),
     "predict": (["predict", "--help"], "standard input"),
     "predict_short": (["predict", "-h"], "--model"),
 }
 HELP |= {task: (["train", task, "--help"], "--epochs=int") for task in applications.APPLICATIONS}
 FLAG_ERRORS = {
-    "command": (["trian"], "no command 'trian'; choose one of train, evaluate, export, predict"),
+    "command": (["trian"], "no command 'trian'; choose one of train, evaluate, inspect, export, predict"),
     "no_task": (["train"], "needs a task; choose one of sentiment, language_modeling"),
     "flag_for_task": (["train", "--workdir=run"], "needs a task"),
     "task": (["train", "weather", "--workdir=run"], "no task 'weather'; choose one of sentiment"),
@@ -53,6 +54,8 @@ FLAG_ERRORS = {
     "no_workdir": (["train", "sentiment"], "needs --workdir; `unroll train sentiment --help`"),
     "evaluate_no_workdir": (["evaluate"], "evaluate needs --workdir"),
     "evaluate_no_run": (["evaluate", "--workdir=run", "--split=test"], "run is not a run directory"),
+    "inspect_no_workdir": (["inspect"], "inspect needs --workdir"),
+    "inspect_no_batches": (["inspect", "--workdir=run", "--batches=no"], "--batches=no is not a number"),
     "export_no_workdir": (["export", "--output=model"], "export needs --workdir"),
     "export_no_run": (["export", "--workdir=run"], "run is not a run directory"),
     "predict_no_model": (["predict", "Good."], "predict needs --model"),

@@ -213,3 +213,21 @@ def test_a_window_may_hold_any_id(tmp_path):
     ids = np.array([0, 2**31 - 1, 0x10FFFF + 2, 1], np.int32)
     (batch,) = read(written(tmp_path, [Window(ids, 3, True)], 3, 1))
     assert batch["ids"].tolist() == [ids.tolist()]
+
+
+def test_joined_windows_go_on_until_their_document_ends(tmp_path):
+    # Two lanes of four windows: the first document fills three of them and a part of the fourth.
+    windows, _ = windows_of_documents([14, 5, 6], 4)
+    lanes = written(tmp_path, windows, 4, 2)
+    assert lanes.batches == 4
+    (batch,) = [{name: v.numpy() for name, v in batch.items()} for batch in lanes.read_joined(16)]
+    assert batch["ids"].shape == (2, 17)
+    # With its boundary the first document has 15 steps; the second has 6, and a third begins after them.
+    np.testing.assert_array_equal(batch["length"], [15, 6])
+    np.testing.assert_array_equal(batch["reset"], [True, True])
+    for lane, length in enumerate(batch["length"]):
+        single = list(lanes.read())
+        expected = np.concatenate([b["ids"][lane, : b["length"][lane]] for b in single])[:length]
+        np.testing.assert_array_equal(batch["ids"][lane, :length], expected)
+    # Fewer windows are joined where there are few steps to look at, two at least.
+    assert [b["ids"].shape[1] for b in lanes.read_joined(1)] == [9, 9]

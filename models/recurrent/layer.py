@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from unroll.models.random import ReplicaSeedGenerator
-from unroll.models.recurrent import activations, loop, portable
+from unroll.models.recurrent import activations, loop, portable, taps
 
 
 class RecurrentLayer(keras.layers.Layer):
@@ -196,6 +196,7 @@ class RecurrentLayer(keras.layers.Layer):
             # A product for each gate, as in the loop: for a single row it takes a third of the time of the wide one.
             z = tuple(tf.matmul(read, kernel) + a for kernel, a in zip(kernels, added, strict=True))
             new_state, _ = self.recurrence.forward(z, tuple(state))
+            new_state = taps.step(self, z, state, new_state)
             return new_state[0], new_state
 
         return step
@@ -232,7 +233,7 @@ class RecurrentLayer(keras.layers.Layer):
         else:
             steps = self._steps(sequences, real, training)
             kernel = self.weight(self.recurrent_kernel)
-            outputs, state = loop.run(self.recurrence, self.project(sequences), state, kernel, steps)
+            outputs, state = taps.run(self, self.project(sequences), state, kernel, steps)
         output = self._masked_output(outputs, state[0], real)
         return (output, *state) if self.return_state else output
 
@@ -251,7 +252,7 @@ class RecurrentLayer(keras.layers.Layer):
     def _steps(self, sequences: tf.Tensor, real: tf.Tensor | None, training: bool) -> loop.Steps:
         """The masks of the loop for time-major sequences."""
         cut = None
-        if self.truncate_gradient:
+        if self.truncate_gradient and not taps.ignore_truncation():
             every = tf.ones(tf.shape(sequences)[:2], tf.bool)[..., None]
             cut = loop.block_edges(every if real is None else real, self.truncate_gradient)
         dropped = None

@@ -11,11 +11,12 @@ What makes it faster than a loop left to autodiff, and what makes it controllabl
 * Inside the loops each gate has its own small matrix product. On two CPU cores four products of [32, 256] with
   [256, 256] take half the time of one with [256, 1024], and nothing needs to be split or joined.
 * Truncated backpropagation through time is nothing but a zero in the carried gradient where two blocks meet.
+* The carried gradient *is* dL/d(state) of every step: `run_tapped` hands it out, `run` does not keep it.
 
 Everything here is time-major: sequences have shape [time, batch, features].
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import tensorflow as tf
@@ -125,31 +126,99 @@ def run(
     """
     # Without a graph the loop would be one of Python's, step by step.
     function = _run_as_graph if tf.executing_eagerly() else _run
-    return function(recurrence, projected, state, recurrent_kernel, steps)
+    (outputs,), final = function(recurrence, projected, state, recurrent_kernel, steps)
+    return outputs, final
+
+
+def run_tapped(
+    recurrence: Recurrence,
+    projected: tf.Tensor,
+    state: State,
+    recurrent_kernel: tf.Tensor,
+    steps: Steps,
+    taps: State,
+) -> tuple[State, State]:
+    """The same, with the whole state after each step, in a graph.
+
+    Args:
+        recurrence, projected, state, recurrent_kernel, steps: as for `run`.
+        taps: zeros [time, batch, units] for each state. The gradient with respect to them is dL/d(state after the
+            step), by whatever way it arrives: from the outputs of that step and of all later ones.
+
+    Returns:
+        The states after each step, [time, batch, units] each, and the state after the last step.
+    """
+    return _run(recurrence, projected, state, recurrent_kernel, steps, taps)
+
+
+def jacobians(
+    recurrence: Recurrence,
+    z: tf.Tensor,
+    previous: State,
+    states: State,
+    recurrent_kernel: tf.Tensor,
+    distances: Sequence[int],
+) -> tf.Tensor:
+    """Products of step Jacobians along one sequence: d(last state) / d(state k steps before).
+
+    Args:
+        recurrence: the cell's element-wise part.
+        z: [time, gates * units], W_x x_t + b + W_h h_{t-1} of each step.
+        previous, states: the states before and after each step, [time, units] each.
+        recurrent_kernel: [units, gates * units].
+        distances: the numbers of steps k, rising, none larger than `time`.
+
+    Returns:
+        [distances, size, size] with size = state_size * units: a row for each number of the last state (h first), a
+        column for each of the earlier one.
+    """
+    units = recurrent_kernel.shape[0]
+    # Each row of the product is a gradient carried back; the factors are the same for all of them.
+    z, previous, states = tf.nest.map_structure(lambda s: s[:, None], (z, previous, states))
+    _, kept = recurrence.forward(tuple(tf.split(z, recurrence.gates, axis=2)), previous)
+    factors = recurrence.factors(kept, states, previous)
+    identity = tf.eye(recurrence.state_size * units, dtype=z.dtype)
+    product = tuple(tf.split(identity, recurrence.state_size, axis=1))
+    products, end = [], tf.shape(z)[0]
+    for nearer, distance in zip([0, *distances], distances, strict=False):
+        stretch = tf.nest.map_structure(lambda f, a=nearer, b=distance: f[end - b : end - a], factors)
+        _, product, _ = _backward(recurrence, stretch, (), product, recurrent_kernel, Steps())
+        products.append(tf.concat(product, axis=1))
+    return tf.stack(products)
 
 
 def _run(
-    recurrence: Recurrence, projected: tf.Tensor, state: State, recurrent_kernel: tf.Tensor, steps: Steps
-) -> tuple[tf.Tensor, State]:
+    recurrence: Recurrence,
+    projected: tf.Tensor,
+    state: State,
+    recurrent_kernel: tf.Tensor,
+    steps: Steps,
+    taps: State = (),
+) -> tuple[State, State]:
+    """With taps the sequences of all states, else that of h alone; and the last state."""
+    shown = len(taps) or 1
+
     @tf.custom_gradient
     def differentiable(
-        projected: tf.Tensor, recurrent_kernel: tf.Tensor, *state: tf.Tensor
+        projected: tf.Tensor, recurrent_kernel: tf.Tensor, *state_and_taps: tf.Tensor
     ) -> tuple[State, Callable]:
+        state = state_and_taps[: recurrence.state_size]
         states, kept, final = _forward(recurrence, projected, state, recurrent_kernel, steps)
 
-        def gradient(d_outputs: tf.Tensor, *d_final: tf.Tensor) -> State:
-            previous = tuple(
-                tf.concat([s[None], ss[:-1]], axis=0) for s, ss in zip(state, states, strict=True)
+        def gradient(*upstream: tf.Tensor) -> State:
+            before = previous_states(state, states)
+            factors = _masked(recurrence.factors(kept, states, before), steps)
+            d_states, d_final = upstream[:shown], upstream[shown:]
+            dz, d_state, d_taps = _backward(
+                recurrence, factors, d_states, d_final, recurrent_kernel, steps, kept=len(taps)
             )
-            factors = _masked(recurrence.factors(kept, states, previous), steps)
-            dz, d_state = _backward(recurrence, factors, d_outputs, d_final, recurrent_kernel, steps)
-            d_kernel = tf.matmul(_merge(_drop(previous[0], steps)), _merge(dz), transpose_a=True)
-            return dz, d_kernel, *d_state
+            d_kernel = tf.matmul(_merge(drop(before[0], steps)), _merge(dz), transpose_a=True)
+            return dz, d_kernel, *d_state, *d_taps
 
-        return (states[0], *final), gradient
+        return (*states[:shown], *final), gradient
 
-    outputs, *final = differentiable(projected, recurrent_kernel, *state)
-    return outputs, tuple(final)
+    results = differentiable(projected, recurrent_kernel, *state, *taps)
+    return tuple(results[:shown]), tuple(results[shown:])
 
 
 _run_as_graph = tf.function(_run, reduce_retracing=True)
@@ -165,7 +234,7 @@ def _forward(
     real = None if steps.real is None else _unstack(steps.real)
 
     def step(t: tf.Tensor, state: State, arrays: tuple[tf.TensorArray, ...]) -> tuple:
-        h = _drop(state[0], steps)
+        h = drop(state[0], steps)
         z = tuple(p.read(t) + tf.matmul(h, kernel) for p, kernel in zip(projections, kernels, strict=True))
         new_state, kept = recurrence.forward(z, state)
         if real is not None:
@@ -183,37 +252,54 @@ def _forward(
 def _backward(
     recurrence: Recurrence,
     factors: Factors,
-    d_outputs: tf.Tensor,
+    d_states: State,
     d_final: State,
     recurrent_kernel: tf.Tensor,
     steps: Steps,
-) -> tuple[tf.Tensor, State]:
-    """dL/dz of each step, [time, batch, gates * units], and dL/d(initial state)."""
-    length = tf.shape(d_outputs)[0]
+    kept: int = 0,
+) -> tuple[tf.Tensor, State, State]:
+    """The backward loop.
+
+    Args:
+        recurrence, recurrent_kernel, steps: as for `run`.
+        factors: of all steps.
+        d_states: what arrives at each step from outside the loop, for the first states, h before all.
+        d_final: the same for the state after the last step.
+        kept: number of states whose total gradient is kept.
+
+    Returns:
+        dL/dz of each step, [time, batch, gates * units]; dL/d(initial state); and dL/d(state after each step),
+        [time, batch, units], of as many states as are kept.
+    """
+    length = tf.shape(factors.inner[0])[0]
     # Transposed once: on a CPU a small product with `transpose_b=True` runs at half the speed.
     kernels = tf.split(tf.transpose(recurrent_kernel), recurrence.gates, axis=0)
-    d_outputs, real, cut = _unstack(d_outputs), _unstack(steps.real), _unstack(steps.cut)
+    real, cut = _unstack(steps.real), _unstack(steps.cut)
+    arriving = [_unstack(d) for d in d_states]
     factors = tf.nest.map_structure(_unstack, factors)
 
-    def step(t: tf.Tensor, gradient: State, dz_arrays: tuple[tf.TensorArray, ...]) -> tuple:
-        dh = gradient[0] + d_outputs.read(t)
+    def step(t: tf.Tensor, gradient: State, arrays: tuple[tf.TensorArray, ...]) -> tuple:
+        added = [g + d.read(t) for g, d in zip(gradient, arriving, strict=False)]
+        dh, *_ = gradient = (*added, *gradient[len(added) :])
         dz, d_others = recurrence.backward(
-            tf.nest.map_structure(lambda array: array.read(t), factors), (dh, *gradient[1:])
+            tf.nest.map_structure(lambda array: array.read(t), factors), gradient
         )
-        dh_before = _drop(
+        dh_before = drop(
             tf.add_n([tf.matmul(d, kernel) for d, kernel in zip(dz, kernels, strict=True)]), steps
         )
         if cut is not None:
             dh_before = tf.where(cut.read(t), tf.zeros_like(dh), dh_before)
         if real is not None:
             dh_before = tf.where(real.read(t), dh_before, dh)
-        return t - 1, (dh_before, *d_others), _write(dz_arrays, t, dz)
+        return t - 1, (dh_before, *d_others), _write(arrays, t, (*dz, *gradient[:kept]))
 
-    dz_arrays = _arrays(recurrence.gates, length, d_final[0])
-    _, d_initial, dz_arrays = tf.while_loop(
-        lambda t, *_: t >= 0, step, (length - 1, tuple(d_final), dz_arrays), maximum_iterations=length
+    arrays = _arrays(recurrence.gates + kept, length, d_final[0])
+    _, d_initial, arrays = tf.while_loop(
+        lambda t, *_: t >= 0, step, (length - 1, tuple(d_final), arrays), maximum_iterations=length
     )
-    return tf.concat([array.stack() for array in dz_arrays], axis=2), d_initial
+    stacked = [array.stack() for array in arrays]
+    dz, d_taps = stacked[: recurrence.gates], stacked[recurrence.gates :]
+    return tf.concat(dz, axis=2), d_initial, tuple(d_taps)
 
 
 def _masked(factors: Factors, steps: Steps) -> Factors:
@@ -227,7 +313,13 @@ def _masked(factors: Factors, steps: Steps) -> Factors:
     return Factors(inner, carry)
 
 
-def _drop(h: tf.Tensor, steps: Steps) -> tf.Tensor:
+def previous_states(state: State, states: State) -> State:
+    """The states before each step, [time, batch, units], from the initial one and those after each step."""
+    return tuple(tf.concat([s[None], ss[:-1]], axis=0) for s, ss in zip(state, states, strict=True))
+
+
+def drop(h: tf.Tensor, steps: Steps) -> tf.Tensor:
+    """h, [..., batch, units], as the recurrent kernel sees it."""
     return h if steps.dropout is None else h * steps.dropout
 
 

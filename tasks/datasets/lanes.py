@@ -105,6 +105,24 @@ class Lanes:
 
         return tf.data.FixedLengthRecordDataset(os.fspath(self._path), self._row * self.lanes).map(parse)
 
+    def read_joined(self, steps: int) -> tf.data.Dataset:
+        """The same, with the successive windows of each lane joined: as many as there are in so many steps, two at
+        least where there are two. A row ends where its document does."""
+        joined = min(max(2, steps // self.steps), self.batches)
+
+        def join(batches: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            """[windows, lanes, ...] -> [lanes, ...]"""
+            ids, lengths = batches["ids"], batches["length"]
+            rows = tf.reshape(tf.transpose(ids[:, :, :-1], [1, 0, 2]), [self.lanes, joined * self.steps])
+            # A window goes on with the text where all before it are full and none since the first begins one.
+            full = tf.concat([tf.ones_like(lengths[:1]), lengths[:-1] // self.steps], axis=0)
+            same = tf.concat([tf.ones_like(lengths[:1]), 1 - tf.cast(batches["reset"][1:], tf.int32)], axis=0)
+            length = tf.reduce_sum(lengths * tf.math.cumprod(full * same), axis=0)
+            ids = tf.concat([rows, ids[-1, :, -1:]], axis=1)
+            return {"ids": ids, "length": length, "reset": batches["reset"][0]}
+
+        return self.read().batch(joined, drop_remainder=True).map(join)
+
     def _place(self, number: int) -> int:
         """Where a window stands in the file, in bytes."""
         lane, batch = divmod(number, self.batches)

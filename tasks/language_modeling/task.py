@@ -30,6 +30,8 @@ from unroll.tasks.training.run_directory import replacing, write_json
 _VALIDATION = "validation"
 _LANES = "lanes.bin"
 _CODE_POINTS = 0x110000
+# Characters of a sequence in which it is measured how far gradients reach.
+_INSPECTED = 512
 
 
 class LanguageModelingTask(Task):
@@ -111,6 +113,15 @@ class LanguageModelingTask(Task):
         return batch_by_tokens(
             examples, lambda example: tf.size(example["ids"]), longest, config.batch_tokens, fixed_shapes
         )
+
+    @property
+    def truncation(self) -> int | None:
+        return self.config.truncation or None
+
+    def sequences(self) -> tf.data.Dataset:
+        if not self.config.truncation:
+            return super().sequences()
+        return self._lanes().read_joined(_INSPECTED)
 
     def initial_carry(self, model: keras.Model) -> Any:
         """The states of the lanes."""

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import tensorflow as tf
@@ -61,7 +62,9 @@ class Checkpoints:
                 continue
             built = build(progress)
             try:
-                built.tensors.read(os.fspath(folder / "tensors")).assert_existing_objects_matched()
+                status = built.tensors.read(os.fspath(folder / "tensors"))
+                # What there is no object for is not asked for, and not worth a warning.
+                status.assert_existing_objects_matched().expect_partial()
                 return built, progress
             except _DAMAGE as error:
                 _warn(folder, error)
@@ -71,6 +74,20 @@ class Checkpoints:
             )
         progress = Progress()
         return build(progress), progress
+
+    def load(self, tensors: tf.train.Checkpoint) -> Progress | None:
+        """Restores some of the tensors of the newest checkpoint that can be read.
+
+        Args:
+            tensors: a part of what was saved, under the same names.
+
+        Returns:
+            The progress that was saved with them; None if there is no checkpoint.
+
+        Raises:
+            UserError: if there are checkpoints and none can be read.
+        """
+        return self.restore(lambda _: SimpleNamespace(tensors=tensors))[1] if self._complete() else None
 
     def _complete(self) -> list[Path]:
         return sorted(self._directory.glob("step-*"))

@@ -100,6 +100,13 @@ class TrainingConfig(DataConfig):
         500, "steps between checkpoints, beside that of each epoch", minimum=1, resumable=True
     )
     log_every: int = option(50, "steps between lines of metrics.jsonl and TensorBoard", minimum=1)
+    inspect_every: int = option(
+        0,
+        "steps between measurements of how gradients flow back through time, for gradient_flow.jsonl and TensorBoard; "
+        "0: none",
+        minimum=0,
+        resumable=True,
+    )
 
     def __post_init__(self) -> None:
         if self.dataset == "files" and not self.train_data:

@@ -1,9 +1,10 @@
-"""What a training tells while it runs: metrics.jsonl, TensorBoard, and a progress bar."""
+"""What a training tells while it runs: files of JSON lines, TensorBoard, and a progress bar."""
 
 import json
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -12,20 +13,49 @@ from tqdm import tqdm
 from unroll.tasks.training.run_directory import RunDirectory
 
 
+class Lines:
+    """A file of JSON lines that a run adds to.
+
+    Args:
+        path: of the file, which need not exist.
+        size: when the checkpoint was written; what a process that was killed wrote later is cut off. None: all is
+            kept.
+    """
+
+    def __init__(self, path: Path, size: int | None = None) -> None:
+        self._path = path
+        if size is not None and self.size > size:
+            os.truncate(path, size)
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self._path.stat().st_size if self._path.exists() else 0
+
+    def append(self, content: Any) -> None:
+        """Adds a line."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(content) + "\n")
+
+    def read(self) -> list[Any]:
+        """The lines; none where there is no file."""
+        if not self._path.exists():
+            return []
+        # A training that is killed, or goes on, may have left half a line.
+        return [json.loads(line) for line in self._path.read_text(encoding="utf-8").split("\n")[:-1]]
+
+
 class Journal:
     """The records of one process of a run.
 
     Args:
         run: the run directory.
-        size: of metrics.jsonl when the checkpoint was written; what a process that was killed wrote later is cut
-            off.
+        size: of metrics.jsonl when the checkpoint was written.
     """
 
     def __init__(self, run: RunDirectory, size: int) -> None:
-        self._path = run.metrics
-        if self.size > size:
-            os.truncate(self._path, size)
-        self._writer = tf.summary.create_file_writer(str(run.logs))
+        self._lines = Lines(run.metrics, size)
+        self.writer = tf.summary.create_file_writer(str(run.logs))
         self._bar: tqdm | None = None
         self._tokens = 0.0
         self._since = time.monotonic()
@@ -34,7 +64,7 @@ class Journal:
     @property
     def size(self) -> int:
         """Size of metrics.jsonl in bytes."""
-        return self._path.stat().st_size if self._path.exists() else 0
+        return self._lines.size
 
     def begin_epoch(self, epoch: int, epochs: int, examples: int, seen: int) -> None:
         """Starts the progress bar of an epoch (from 0), which counts examples."""
@@ -73,12 +103,11 @@ class Journal:
 
     def write(self, step: int, values: dict[str, Any]) -> None:
         """Writes numbers to metrics.jsonl and TensorBoard."""
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step} | values) + "\n")
-        with self._writer.as_default(step):
+        self._lines.append({"step": step} | values)
+        with self.writer.as_default(step):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
-        self._writer.flush()
+        self.writer.flush()
 
     def end_epoch(self, line: str) -> None:
         """Ends the progress bar and prints a line."""

@@ -29,6 +29,8 @@ class Progress:
     plateau_scale: float = 1.0
     # Size of metrics.jsonl in bytes.
     journal_size: int = 0
+    # Size of gradient_flow.jsonl in bytes.
+    flow_size: int = 0
 
     def add_step(self, loss_total: float, loss_weight: float, examples: int) -> None:
         """Counts a step."""

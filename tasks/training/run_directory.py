@@ -30,6 +30,8 @@ class RunDirectory:
         best/            weights of the best epoch, and its metrics
         logs/            TensorBoard
         metrics.jsonl    a line every few steps and each epoch
+        gradient_flow.jsonl    a line every --inspect_every steps
+        inspect/         what `unroll inspect` finds
 
     Every file appears under a temporary name and is renamed when it is complete.
     """
@@ -43,6 +45,8 @@ class RunDirectory:
         self.best_metrics = self.path / "best" / "metrics.json"
         self.logs = self.path / "logs"
         self.metrics = self.path / "metrics.jsonl"
+        self.gradient_flow = self.path / "gradient_flow.jsonl"
+        self.inspection = self.path / "inspect"
         self._config = self.path / "config.json"
 
     def exists(self) -> bool:

@@ -1,5 +1,7 @@
 """All tensors of a training: what a checkpoint holds, beside `Progress`."""
 
+from typing import Any
+
 import tensorflow as tf
 
 from unroll.tasks.task import Task
@@ -30,7 +32,7 @@ class TrainingState:
             self.average = None
             if config.average_decay:
                 self.average = WeightAverage(self.model.trainable_variables, config.average_decay)
-            carry = tf.nest.map_structure(
+            self.carry = tf.nest.map_structure(
                 lambda tensor: tf.Variable(tensor, trainable=False), task.initial_carry(self.model)
             )
         averages = {"average": self.average} if self.average else {}
@@ -41,7 +43,7 @@ class TrainingState:
             model=self.model,
             optimizer=self.optimizer,
             random_state=random_state,
-            carry=tf.nest.flatten(carry),
+            carry=tf.nest.flatten(self.carry),
             **averages,
         )
         self.begin_epoch(epoch)
@@ -52,8 +54,8 @@ class TrainingState:
             strategy,
             Clipping(config.clipvalue, config.clipnorm, config.global_clipnorm),
             self.average,
-            carry,
-            self._batches.element_spec,
+            self.carry,
+            self.element_spec,
             jit_compile,
         )
 
@@ -63,6 +65,11 @@ class TrainingState:
         self.iterator = iter(self._batches.prefetch(4))
         # Replaces that of the epoch before.
         self.tensors.iterator = self.iterator
+
+    @property
+    def element_spec(self) -> Any:
+        """Of a batch."""
+        return self._batches.element_spec
 
     def weights(self) -> list[tf.Tensor]:
         """A copy of the trained weights."""

@@ -9,9 +9,10 @@ import keras
 import tensorflow as tf
 
 from unroll.export.errors import UserError
+from unroll.tasks.inspection.live import LiveInspection
 from unroll.tasks.task import Task
 from unroll.tasks.training.checkpoints import Checkpoints
-from unroll.tasks.training.journal import Journal
+from unroll.tasks.training.journal import Journal, Lines
 from unroll.tasks.training.optimizers import learning_rate
 from unroll.tasks.training.progress import Progress
 from unroll.tasks.training.run_directory import replacing, write_json
@@ -43,6 +44,7 @@ class Trainer:
         self._strategy = strategy or _strategy(self.config.distribution)
         self._callbacks = callbacks
         self._checkpoints = Checkpoints(self.run.checkpoints)
+        self._inspection: LiveInspection | None = None
 
     def train(self) -> keras.Model:
         """Trains until the last epoch or an early stop.
@@ -74,6 +76,11 @@ class Trainer:
         if progress.step and progress.epoch < config.epochs:
             print(f"Resuming after step {progress.step}, in epoch {progress.epoch + 1}.", flush=True)
         journal = Journal(self.run, progress.journal_size)
+        self._flow = Lines(self.run.gradient_flow, progress.flow_size)
+        if config.inspect_every:
+            self._inspection = LiveInspection(
+                self.task, state.model, state.element_spec, state.carry, self._flow, journal.writer
+            )
         callbacks = keras.callbacks.CallbackList(
             list(self._callbacks), model=state.model, epochs=config.epochs, steps=None, verbose=1
         )
@@ -113,6 +120,8 @@ class Trainer:
             rate = learning_rate(config, progress.step, done, progress.plateau_scale)
             logs_now = (progress.step + 1) % config.log_every == 0
             before = state.weights() if logs_now else None
+            if self._inspection and progress.step % config.inspect_every == 0:
+                self._inspection(progress.step, batch, state.carry)
             callbacks.on_train_batch_begin(progress.step)
             result = state.step(batch, rate, progress.step)
             loss = float(result.loss.total) / float(result.loss.weight)
@@ -166,7 +175,7 @@ class Trainer:
         return metrics
 
     def _save(self, state: TrainingState, progress: Progress, journal: Journal) -> None:
-        progress.journal_size = journal.size
+        progress.journal_size, progress.flow_size = journal.size, self._flow.size
         self._checkpoints.save(state.tensors, progress)
 
     def _check_divergence(self, loss: float, gradient_norm: float, progress: Progress) -> None:

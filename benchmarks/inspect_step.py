@@ -1,0 +1,105 @@
+"""What looking at gradients costs a training step: inspection off, and `--inspect_every=100`, in one run.
+
+    python benchmarks/inspect_step.py [--units=256 --truncation=64 --batch=32]
+
+Trains a character language model. `before` is the same step whose layers call their loop without asking for taps;
+`off` the step as it is; an inspection is what `--inspect_every` does once, files, TensorBoard and picture included.
+Prints medians over rounds in which each takes its turn, and of the ratios in each round.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+from rounds import times
+
+from unroll.models.recurrent import loop, taps
+from unroll.tasks.inspection.live import LiveInspection
+from unroll.tasks.language_modeling.config import LanguageModelingConfig
+from unroll.tasks.language_modeling.task import LanguageModelingTask
+from unroll.tasks.training.journal import Journal, Lines
+from unroll.tasks.training.run_directory import RunDirectory
+from unroll.tasks.training.state import TrainingState
+
+_UNITS = flags.DEFINE_integer("units", 256, "units of the LSTM")
+_TRUNCATION = flags.DEFINE_integer("truncation", 64, "steps of a window")
+_BATCH = flags.DEFINE_integer("batch", 32, "lanes")
+_ROUNDS = flags.DEFINE_integer("rounds", 100, "each contender takes its turn once a round")
+_EVERY = flags.DEFINE_integer("every", 100, "steps between inspections")
+# Steps of a turn, and windows that are read again and again.
+_STEPS = 2
+
+
+def training(directory: Path) -> tuple[LanguageModelingTask, TrainingState]:
+    config = LanguageModelingConfig(
+        dataset="files",
+        train_data=str(directory / "text.txt"),
+        validation_fraction=0.0,
+        test_fraction=0.0,
+        batch=_BATCH.value,
+        truncation=_TRUNCATION.value,
+        units=_UNITS.value,
+        global_clipnorm=1.0,
+    )
+    task = LanguageModelingTask(config, RunDirectory(directory / "run"))
+    task.prepare()
+    return task, TrainingState(task, tf.distribute.get_strategy(), jit_compile=False, epoch=0)
+
+
+@contextmanager
+def without_taps():
+    """Layers that are traced in this block run their loop as if there were no taps."""
+    asked = taps.run
+    taps.run = lambda layer, *arguments: loop.run(layer.recurrence, *arguments)
+    try:
+        yield
+    finally:
+        taps.run = asked
+
+
+def main(_):
+    rng = np.random.default_rng(0)
+    characters = _BATCH.value * _TRUNCATION.value * _STEPS + 1
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        text = "".join(map(chr, rng.integers(48, 48 + 65, characters)))
+        (directory / "text.txt").write_text(text, encoding="utf-8")
+        task, off = training(directory)
+        _, before = training(directory)
+        batches = list(task.batches(0, fixed_shapes=False).take(_STEPS))
+        journal = Journal(task.run, 0)
+        inspection = LiveInspection(
+            task, off.model, off.element_spec, off.carry, Lines(task.run.gradient_flow, 0), journal.writer
+        )
+        with without_taps():
+            before.step(batches[0], 1e-3, 0)
+
+        def steps(state):
+            for batch in batches:
+                result = state.step(batch, 1e-3, 0)
+            float(result.loss.total)
+            return len(batches)
+
+        numbers = iter(range(1 << 30))
+        contenders = {
+            "before": lambda: steps(before),
+            "off": lambda: steps(off),
+            "inspection": lambda: inspection(next(numbers), batches[0], off.carry),
+        }
+        seconds = {name: np.array(found) for name, found in times(contenders, _ROUNDS.value, 2).items()}
+    for contender, values in seconds.items():
+        print(f"{contender:12} {1000 * np.median(values):8.2f} ms")
+    every = _EVERY.value
+    inspected = seconds["off"] + seconds["inspection"] / every
+    for name, values in (("off", seconds["off"]), (f"--inspect_every={every}", inspected)):
+        print(f"{name + ' / before':28} {np.median(values / seconds['before']):.3f}")
+
+
+if __name__ == "__main__":
+    app.run(main)

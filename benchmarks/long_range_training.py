@@ -1,0 +1,249 @@
+"""Training one recurrent layer on a long-range task, and measuring its gradients."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from long_range_tasks import LongRange
+
+from unroll.models.recurrent import LSTM, RecurrentLayer, SimpleRNN, loop
+from unroll.tasks.inspection.flow import FlowMeter
+from unroll.tasks.inspection.kernels import jacobian_norms
+from unroll.tasks.inspection.measurements import curves
+from unroll.tasks.training.clipping import Clipping
+
+UNITS, ROWS = 64, 32
+# Steps between tests, and rows of a test; a task is solved at this share of right answers.
+_TEST_EVERY, _TEST_ROWS, SOLVED = 50, 256, 0.98
+
+
+@keras.saving.register_keras_serializable("unroll_benchmarks")
+class ScaledOrthogonal(keras.initializers.Initializer):
+    """An orthogonal matrix times a number, which is then each of its singular values."""
+
+    def __init__(self, scale: float, seed: int = 0) -> None:
+        self.scale, self.seed = scale, seed
+
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> tf.Tensor:
+        return self.scale * keras.initializers.Orthogonal(seed=self.seed)(shape, dtype=dtype)
+
+
+@keras.saving.register_keras_serializable("unroll_benchmarks")
+class ForgetBias(keras.initializers.Initializer):
+    """Zeros, but for the forget gate of an LSTM, which is the second of four."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> tf.Tensor:
+        return self.value * tf.repeat(tf.constant([0, 1, 0, 0], dtype), shape[0] // 4)
+
+
+class Network(NamedTuple):
+    """A network of the study.
+
+    Attributes:
+        name: for the tables.
+        layer: (distance of the task, **options) -> the recurrent layer.
+        learning_rate: of Adam; the better of 1e-3 and 3e-3 on recall at 100 steps.
+    """
+
+    name: str
+    layer: Callable[..., RecurrentLayer]
+    learning_rate: float = 1e-3
+
+
+def _lstm(forget_bias: float, **options: Any) -> LSTM:
+    return LSTM(UNITS, unit_forget_bias=False, bias_initializer=ForgetBias(forget_bias), **options)
+
+
+NETWORKS = (
+    Network("vanilla RNN", lambda distance, **options: SimpleRNN(UNITS, **options), 3e-3),
+    Network("IRNN", lambda distance, **options: SimpleRNN.irnn(UNITS, **options)),
+    Network("LSTM, forget bias 0", lambda distance, **options: _lstm(0.0, **options)),
+    Network("LSTM, forget bias 1", lambda distance, **options: _lstm(1.0, **options)),
+    # Each unit then keeps 1/e of c for about as long as the task asks (Tallec and Ollivier, 2018).
+    Network("LSTM, forget bias log T", lambda distance, **options: _lstm(math.log(distance), **options)),
+)
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What a training came to.
+
+    Attributes:
+        right: share of right answers in the last test.
+        steps: training steps until the task was solved, or all.
+        solved: whether it was.
+        diverged: whether a loss or a gradient was no finite number.
+        norms: of the gradient at each step, before clipping.
+        share_clipped: of the steps.
+        ms: median milliseconds of a step.
+        reach_before, reach_after: by distance, before and after the training, truncation ignored.
+    """
+
+    right: float
+    steps: int
+    solved: bool
+    diverged: bool
+    norms: np.ndarray
+    share_clipped: float
+    ms: float
+    reach_before: np.ndarray
+    reach_after: np.ndarray
+
+
+def train(
+    task: LongRange,
+    layer_of: Callable[..., RecurrentLayer],
+    *,
+    steps: int,
+    learning_rate: float = 1e-3,
+    clip: float | None = 1.0,
+    truncation: int | None = None,
+    optimizer: str = "adam",
+    seed: int = 0,
+) -> Outcome:
+    """Trains until the task is solved or the steps are over.
+
+    Args:
+        task: to learn.
+        layer_of: makes the layer.
+        steps: at most.
+        learning_rate: of the optimiser.
+        clip: global norm of the gradient, or None.
+        truncation: the loss reaches so many steps back; what comes before is only read forwards. None: all.
+        optimizer: adam or sgd.
+        seed: of weights and data.
+    """
+    keras.utils.set_random_seed(seed)
+    rng, test_rng = np.random.default_rng(seed), np.random.default_rng(10_000 + seed)
+    model = _model(task, layer_of)
+    batch = task.draw(rng, ROWS)
+    spec = {name: tf.TensorSpec([None, *v.shape[1:]], v.dtype) for name, v in batch.items()}
+    meter = FlowMeter(task, model, spec, (), truncated=False)
+    before = _reach(meter, task.draw(test_rng, 128))
+    step = _step(task, model, keras.optimizers.get(optimizer), learning_rate, clip, truncation, spec)
+    test_batch = task.draw(test_rng, _TEST_ROWS)
+    predict = tf.function(model)
+    norms, times, right, diverged = [], [], 0.0, False
+    for number in range(1, steps + 1):
+        begun = time.perf_counter()
+        loss, norm = step({name: tf.constant(v) for name, v in batch.items()})
+        norms.append(float(norm))
+        times.append(time.perf_counter() - begun)
+        if not np.isfinite([float(loss), norms[-1]]).all():
+            diverged = True
+            break
+        batch = task.draw(rng, ROWS)
+        if number % _TEST_EVERY == 0:
+            right = task.solved(predict(tf.constant(test_batch["inputs"])).numpy(), test_batch["targets"])
+            if right >= SOLVED:
+                break
+    norms = np.array(norms)
+    return Outcome(
+        right=right,
+        steps=number,
+        solved=right >= SOLVED,
+        diverged=diverged,
+        norms=norms,
+        share_clipped=float(np.mean(norms > clip)) if clip else 0.0,
+        ms=1000 * float(np.median(times)),
+        reach_before=before,
+        reach_after=_reach(meter, task.draw(test_rng, 128)),
+    )
+
+
+def training_step(
+    task: LongRange, layer_of: Callable[..., RecurrentLayer], truncation: int | None
+) -> Callable[[], float]:
+    """A training step on one batch, to be timed; returns the norm of the gradient."""
+    model = _model(task, layer_of)
+    batch = {name: tf.constant(v) for name, v in task.draw(np.random.default_rng(0), ROWS).items()}
+    spec = {name: tf.TensorSpec(v.shape, v.dtype) for name, v in batch.items()}
+    step = _step(task, model, keras.optimizers.Adam(), 1e-3, 1.0, truncation, spec)
+    return lambda: float(step(batch)[1])
+
+
+def jacobians(task: LongRange, layer_of: Callable[..., RecurrentLayer]) -> tuple[list[int], list[float]]:
+    """Before any training, along one sequence without its first step: distances, and the largest singular value of the
+    product of so many step Jacobians."""
+    keras.utils.set_random_seed(0)
+    model, batch = _model(task, layer_of), task.draw(np.random.default_rng(0), 1)
+    spec = {name: tf.TensorSpec(v.shape, v.dtype) for name, v in batch.items()}
+    meter = FlowMeter(task, model, spec, (), truncated=False, closely=True)
+    (sums,), _ = meter({name: tf.constant(v) for name, v in batch.items()})
+    sequence = tf.nest.map_structure(lambda steps: steps[1:], sums["sequence"])
+    found = jacobian_norms(meter.layers[0], sequence)
+    return found["distances"], found["largest_singular_values"]
+
+
+def reach(
+    task: LongRange, layer_of: Callable[..., RecurrentLayer], rows: int = 128, seed: int = 0
+) -> np.ndarray:
+    """The share of the last step's gradient that arrives so many steps back, before any training."""
+    keras.utils.set_random_seed(seed)
+    batch = task.draw(np.random.default_rng(seed), rows)
+    spec = {name: tf.TensorSpec(v.shape, v.dtype) for name, v in batch.items()}
+    return _reach(FlowMeter(task, _model(task, layer_of), spec, (), truncated=False), batch)
+
+
+def _reach(meter: FlowMeter, batch: dict[str, np.ndarray]) -> np.ndarray:
+    (sums,), _ = meter({name: tf.constant(v) for name, v in batch.items()})
+    found = np.array(curves(sums, sums)["reach"])
+    # Of an IRNN that is dead there is none.
+    return found if len(found) else np.zeros(1)
+
+
+def _model(task: LongRange, layer_of: Callable[..., RecurrentLayer]) -> keras.Model:
+    inputs = keras.Input((None, task.features))
+    outputs = keras.layers.Dense(task.outputs)(layer_of(return_sequences=True)(inputs))
+    return keras.Model(inputs, outputs)
+
+
+def _step(
+    task: LongRange,
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    learning_rate: float,
+    clip: float | None,
+    truncation: int | None,
+    spec: dict[str, tf.TensorSpec],
+) -> Callable:
+    optimizer.learning_rate = learning_rate
+    optimizer.build(model.trainable_variables)
+    clipping = Clipping(global_clipnorm=clip)
+    trained = model if truncation is None else _truncated(model, truncation)
+
+    @tf.function(input_signature=[spec])
+    def step(batch):
+        with tf.GradientTape() as tape:
+            loss, _ = task.loss(trained, batch, training=True)
+            mean = loss.total / loss.weight
+        gradients = tape.gradient(mean, [v.value for v in model.trainable_variables])
+        optimizer.apply(clipping(gradients), model.trainable_variables)
+        return mean, tf.linalg.global_norm(gradients)
+
+    return step
+
+
+def _truncated(model: keras.Model, truncation: int) -> Callable:
+    """The model with the gradient of its last steps alone: the others are read forwards, and their state is handed on,
+    which is how a long text is trained on in windows."""
+    _, layer, dense = model.layers
+
+    def call(inputs, training):
+        early, late = inputs[:, :-truncation], inputs[:, -truncation:]
+        recurrence, kernel = layer.recurrence, layer.weight(layer.recurrent_kernel)
+        time_major = tf.transpose(early, [1, 0, 2])
+        state = layer.get_initial_state(tf.shape(inputs)[0])
+        _, state = loop.run(recurrence, layer.project(time_major), state, kernel, loop.Steps())
+        state = tuple(tf.stop_gradient(s) for s in state)
+        return dense(layer(late, initial_state=state, training=training))
+
+    return call

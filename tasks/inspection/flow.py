@@ -1,0 +1,189 @@
+"""How gradients flow back through the recurrent layers of a task's model, measured in one compiled graph.
+
+For each layer, by distance: the number of real steps back from the row's last step for which the loss gives the layer
+a gradient (what follows is padding), in the order in which the layer reads.
+
+* `loss`: the norm of dL/dh_t and, for an LSTM, dL/dc_t, L being the row's loss. In a task that predicts something at
+  each step every step adds to it.
+* `reach`: the last step's gradient alone, sent back to the state k steps before; as a share of what the last step has.
+  It tells what the network could still learn from k steps back.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from unroll.models.recurrent import LSTM
+from unroll.models.recurrent.taps import Tap, gradients, tapping
+from unroll.tasks.task import Batch, Task
+
+# A gate beyond these is as good as open or shut.
+OPEN, SHUT = 0.95, 0.05
+GATES = {"input": 0, "forget": 1, "output": 3}
+# Below it a product of forget gates has no logarithm worth adding.
+_SMALLEST = 1e-12
+
+Sums = dict[str, Any]
+
+
+class Track(NamedTuple):
+    """What a layer did with one sequence, real steps only: as of `Tap`, without the batch."""
+
+    z: np.ndarray
+    previous: tuple[np.ndarray, ...]
+    states: tuple[np.ndarray, ...]
+
+
+class FlowMeter:
+    """Measures batches; compiled once.
+
+    Nothing is dropped, no random number is drawn, and nothing is changed.
+
+    Args:
+        task: gives the loss.
+        model: of the task.
+        element_spec: of a batch.
+        carry: like what will be given with the batches.
+        truncated: whether gradients end where they do in training.
+        closely: measure gates, too, and keep a sequence.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        model: keras.Model,
+        element_spec: Any,
+        carry: Any,
+        truncated: bool,
+        closely: bool = False,
+    ) -> None:
+        self._task = task
+        self._model = model
+        self._truncated = truncated
+        self._closely = closely
+        self.layers: list[keras.Layer] = []
+        self.names: list[str] = []
+        carry_spec = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), carry)
+        self._measure = tf.function(self._graph, input_signature=[element_spec, carry_spec])
+
+    def __call__(self, batch: Batch, carry: Any = ()) -> tuple[list[Sums], Any]:
+        """For each layer sums by distance, which `add_up` understands, and the carry for the next batch."""
+        sums, carry = self._measure(batch, tf.nest.map_structure(tf.convert_to_tensor, carry))
+        return tf.nest.map_structure(lambda tensor: tensor.numpy(), sums), carry
+
+    @property
+    def traces(self) -> int:
+        """How often the graph was made."""
+        return self._measure.experimental_get_tracing_count()
+
+    def _graph(self, batch: Batch, carry: Any) -> tuple[list[Sums], Any]:
+        with tapping(self._truncated) as taps:
+            loss, carry = self._task.loss(self._model, batch, training=False, carry=carry)
+        self.layers = [tap.layer for tap in taps]
+        self.names = [tap.name for tap in taps]
+        of_loss = gradients(loss.total, taps)
+        return [self._sums(tap, d) for tap, d in zip(taps, of_loss, strict=True)], carry
+
+    def _sums(self, tap: Tap, of_loss: tuple[tf.Tensor, ...]) -> Sums:
+        counted = counted_steps(tap.real, _norm(of_loss))
+        # Real steps that follow, [time, batch].
+        distance = tf.cumsum(tf.cast(counted, tf.int32), axis=0, reverse=True) - 1
+        is_last = counted & tf.equal(distance, 0)
+        upstream = [tf.where(is_last[..., None], d, tf.zeros_like(d)) for d in of_loss]
+        (of_last,) = gradients(tap.states, [tap], upstream)
+        reach = _norm(of_last)
+        last = tf.reduce_sum(tf.where(is_last, reach, tf.zeros_like(reach)), axis=0)
+        length = tf.shape(counted)[0]
+
+        def by_distance(values: tf.Tensor) -> tf.Tensor:
+            chosen = tf.boolean_mask(values, counted)
+            return tf.math.unsorted_segment_sum(chosen, tf.boolean_mask(distance, counted), length)
+
+        sums = {
+            "rows": by_distance(tf.ones_like(reach)),
+            "loss": [by_distance(_norm([d])) for d in of_loss],
+            "reach": by_distance(reach),
+            # The same rows' own, so that short and long rows are not compared.
+            "last": by_distance(tf.broadcast_to(last, tf.shape(reach))),
+        }
+        if self._closely:
+            sums |= _gate_sums(tap, counted)
+            row = tf.argmax(tf.reduce_sum(tf.cast(counted, tf.int32), axis=0))
+            sums["sequence"] = tf.nest.map_structure(
+                lambda s: tf.boolean_mask(tf.cast(s[:, row], tf.float32), counted[:, row]),
+                Track(tap.z, tap.previous, tap.states),
+            )
+        return sums
+
+
+def counted_steps(real: tf.Tensor, norms: tf.Tensor) -> tf.Tensor:
+    """Real steps up to the row's last one that has a gradient; bool [time, batch], as `real` is and `norms` has."""
+    has_gradient = tf.cast(real & (norms > 0), tf.int32)
+    return real & (tf.cumsum(has_gradient, axis=0, reverse=True) > 0)
+
+
+def add_up(batches: Iterable[list[Sums]]) -> list[Sums]:
+    """The sums of several batches, whose sequences may be of different lengths; the longest sequence is kept."""
+    totals: list[Sums] = []
+    for of_layers in batches:
+        if not totals:
+            totals = list(of_layers)
+            continue
+        totals = [_added(one, other) for one, other in zip(totals, of_layers, strict=True)]
+    return totals
+
+
+def _added(one: Sums, other: Sums) -> Sums:
+    flat = {
+        name: tf.nest.map_structure(_added_arrays, one[name], other[name])
+        for name in one
+        if name != "sequence"
+    }
+    if "sequence" in one:
+        flat["sequence"] = max(one["sequence"], other["sequence"], key=lambda sequence: len(sequence.z))
+    return flat
+
+
+def _added_arrays(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    longer, shorter = (one, other) if np.size(one) >= np.size(other) else (other, one)
+    total = np.array(longer, np.float64)
+    if total.ndim:
+        total[: len(shorter)] += shorter
+        return total
+    return total + shorter
+
+
+def _norm(tensors: Iterable[tf.Tensor]) -> tf.Tensor:
+    """Euclidean norm over the units of all states, float32 [time, batch]; squares of small numbers do not vanish."""
+    joined = tf.concat([tf.cast(t, tf.float32) for t in tensors], axis=-1)
+    largest = tf.reduce_max(tf.abs(joined), axis=-1, keepdims=True)
+    scaled = tf.math.divide_no_nan(joined, largest)
+    return largest[..., 0] * tf.sqrt(tf.reduce_sum(tf.square(scaled), axis=-1))
+
+
+def _gate_sums(tap: Tap, counted: tf.Tensor) -> Sums:
+    """Over the counted steps: how many there are, and what the gates, or h, do at them."""
+    steps = tf.reduce_sum(tf.cast(counted, tf.float32))
+
+    def shares(values: tf.Tensor) -> dict[str, tf.Tensor]:
+        chosen = tf.boolean_mask(tf.cast(values, tf.float32), counted)
+        return {
+            "open": tf.reduce_sum(tf.cast(chosen > OPEN, tf.float32)),
+            "shut": tf.reduce_sum(tf.cast(chosen < SHUT, tf.float32)),
+            "sum": tf.reduce_sum(chosen),
+        }
+
+    if not isinstance(tap.layer, LSTM):
+        return {"steps": steps, "output": shares(tf.abs(tap.states[0]))}
+    gates = tap.gates()
+    forget = tf.boolean_mask(tf.cast(gates[GATES["forget"]], tf.float32), counted)
+    log_kept = tf.math.log(tf.maximum(forget, _SMALLEST))
+    return {
+        "steps": steps,
+        "gates": {name: shares(gates[number]) for name, number in GATES.items()},
+        # Of each unit: what of c is left after these steps, were nothing else done to it.
+        "log_kept": tf.reduce_sum(log_kept, axis=0),
+    }

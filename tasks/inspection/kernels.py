@@ -1,0 +1,69 @@
+"""What a recurrent layer's kernel does to a vector that passes through it, once and many times."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from unroll.models.recurrent import LSTM, RecurrentLayer, loop
+from unroll.tasks.inspection.flow import Track
+
+_GATES_OF_LSTM = ("input", "forget", "candidate", "output")
+# Steps in a product of Jacobians, and what they are for large states, whose matrices would fill the memory.
+_LONGEST, _LONGEST_OF_LARGE, _LARGE = 128, 64, 600
+# Distances between neighbouring points of a curve grow by it.
+_GROWTH = 1.4
+
+
+def spread_distances(longest: int) -> list[int]:
+    """1, 2, 3, 4, 5, 7, ... and `longest` itself, ever further apart; none where it is 0."""
+    distances: list[int] = []
+    last = 0
+    while last < longest:
+        last = min(longest, max(last + 1, int(last * _GROWTH)))
+        distances.append(last)
+    return distances
+
+
+def spectrum(layer: RecurrentLayer) -> dict[str, dict[str, Any]]:
+    """Of each gate's recurrent kernel, [units, units]: its singular values, the largest first, and spectral radius.
+
+    The largest singular value bounds by how much a vector can grow in one passage; the spectral radius, the largest
+    absolute eigenvalue, tells how it grows in many.
+    """
+    names = _GATES_OF_LSTM if isinstance(layer, LSTM) else ("recurrent",)
+    kernels = np.split(layer.recurrent_kernel.numpy().astype(np.float64), layer.gates, axis=1)
+    found = {}
+    for name, kernel in zip(names, kernels, strict=True):
+        values = np.linalg.svd(kernel, compute_uv=False) if np.isfinite(kernel).all() else [np.nan]
+        radius = np.abs(np.linalg.eigvals(kernel)).max() if np.isfinite(kernel).all() else np.nan
+        found[name] = {
+            "largest_singular_value": float(values[0]),
+            "spectral_radius": float(radius),
+            "singular_values": [float(v) for v in values],
+        }
+    return found
+
+
+def jacobian_norms(layer: RecurrentLayer, track: Track) -> dict[str, list]:
+    """The largest singular value of d(last state) / d(state k steps before) along a sequence, for some k.
+
+    The state of an LSTM is h and c together. No gradient of that sequence can grow by more on its way back.
+    """
+    size = layer.state_size * layer.units
+    longest = min(len(track.z), _LONGEST_OF_LARGE if size > _LARGE else _LONGEST)
+    distances = spread_distances(longest)
+    products = _products(layer, track, distances).numpy() if distances else []
+    norms = [float(np.linalg.norm(p, 2)) if np.isfinite(p).all() else np.inf for p in products]
+    return {"distances": distances, "largest_singular_values": norms}
+
+
+def _products(layer: RecurrentLayer, track: Track, distances: Sequence[int]) -> tf.Tensor:
+    kernel = tf.constant(layer.recurrent_kernel.numpy(), tf.float32)
+
+    @tf.function
+    def compiled(z: tf.Tensor, previous: loop.State, states: loop.State) -> tf.Tensor:
+        return loop.jacobians(layer.recurrence, z, previous, states, kernel, distances)
+
+    return compiled(*tf.nest.map_structure(tf.constant, tuple(track)))

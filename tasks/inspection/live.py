@@ -1,0 +1,111 @@
+"""Gradient flow while a network trains: gradient_flow.jsonl, TensorBoard, and a warning."""
+
+import sys
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from matplotlib import colormaps
+from tqdm import tqdm
+
+from unroll.tasks.inspection.flow import FlowMeter
+from unroll.tasks.inspection.kernels import spread_distances
+from unroll.tasks.inspection.measurements import curves, for_json, step_name
+from unroll.tasks.inspection.pictures import history_table
+from unroll.tasks.inspection.verdict import judge_layer
+from unroll.tasks.task import Batch, Task
+from unroll.tasks.training.journal import Lines
+
+# Rows of the picture in TensorBoard, and the pixels of a cell.
+_PICTURED, _PIXELS = 200, 6
+# One grid for batches of any length.
+_DISTANCES = [0, *spread_distances(1 << 16)]
+# The colours' range, in powers of ten.
+_LOW, _HIGH = -6, 1
+
+
+class LiveInspection:
+    """Measures the batch that a training step is about to see, with the weights as they stand.
+
+    It has a graph of its own, draws no random number and changes nothing, so that the training comes to the same bits
+    without it. Nothing is dropped, and truncation within the batch is ignored.
+
+    Args:
+        task: of the run.
+        model: that is trained.
+        element_spec: of a batch.
+        carry: what goes from batch to batch.
+        lines: gradient_flow.jsonl.
+        writer: of TensorBoard.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        model: keras.Model,
+        element_spec: Any,
+        carry: Any,
+        lines: Lines,
+        writer: tf.summary.SummaryWriter,
+    ) -> None:
+        self.meter = FlowMeter(task, model, element_spec, carry, truncated=False)
+        self._truncation = task.truncation
+        self._step_name = step_name(task)
+        self._lines = lines
+        self._writer = writer
+        self._history = lines.read()
+        self._warned: set[str] = set()
+
+    def __call__(self, step: int, batch: Batch, carry: Any) -> None:
+        """Measures and writes. `step`: number of steps made before; `carry`: as the step will be given it."""
+        sums, _ = self.meter(batch, carry)
+        layers = [
+            {"name": name} | curves(of_layer, of_layer)
+            for name, of_layer in zip(self.meter.names, sums, strict=True)
+        ]
+        self._warn(step, layers)
+        line = for_json({"step": step, "layers": [_thinned(layer) for layer in layers]})
+        self._lines.append(line)
+        self._history = [*self._history, line][-_PICTURED:]
+        self._to_tensorboard(step, line)
+
+    def _warn(self, step: int, layers: list[dict[str, Any]]) -> None:
+        judgements = [judge_layer(layer, self._truncation, self._step_name) for layer in layers]
+        for kind in ("exploding", "vanishing"):
+            found = [judgement.sentence for judgement in judgements if judgement.kind == kind]
+            if found and kind not in self._warned:
+                self._warned.add(kind)
+                hint = "`unroll inspect` tells what to try"
+                tqdm.write(f"Step {step}: {' '.join(found)} ({hint}; said once.)", file=sys.stderr)
+
+    def _to_tensorboard(self, step: int, line: dict[str, Any]) -> None:
+        with self._writer.as_default(step):
+            for number, layer in enumerate(line["layers"]):
+                for distance, reach, loss in zip(
+                    layer["distances"], layer["reach"], layer["loss_h"], strict=True
+                ):
+                    # Powers of two, and the longest of each power would be too many curves.
+                    if distance & (distance - 1) == 0 and reach is not None and loss is not None:
+                        tf.summary.scalar(f"reach/{layer['name']}/{distance:03d}_back", reach)
+                        tf.summary.scalar(f"dL_dh/{layer['name']}/{distance:03d}_back", loss)
+                image = _heat_map(history_table(self._history, number)[0])
+                tf.summary.image(f"reach/{layer['name']}", image[None])
+
+
+def _thinned(layer: dict[str, Any]) -> dict[str, Any]:
+    """The curves at some distances."""
+    distances = [d for d in _DISTANCES if d < len(layer["reach"])]
+    names = [name for name in ("reach", "loss_h", "loss_c") if name in layer]
+    return {"name": layer["name"], "distances": distances} | {
+        name: [layer[name][d] for d in distances] for name in names
+    }
+
+
+def _heat_map(table: np.ndarray) -> np.ndarray:
+    """uint8 [height, width, 3]: steps downwards, distances to the right, yellow for much; what is not known is grey."""
+    known = np.isfinite(table)
+    scaled = (np.log10(np.where(known, table, 1)) - _LOW) / (_HIGH - _LOW)
+    colors = colormaps["viridis"](np.clip(scaled, 0, 1))[..., :3]
+    colors[~known] = 0.5
+    return np.kron((255 * colors).astype(np.uint8), np.ones((_PIXELS, _PIXELS, 1), np.uint8))

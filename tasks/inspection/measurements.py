@@ -1,0 +1,155 @@
+"""All that `unroll inspect` measures of a run, as one dictionary that JSON can hold."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from unroll.export.errors import UserError
+from unroll.models.recurrent import LSTM, RecurrentLayer
+from unroll.tasks.inspection.flow import GATES, FlowMeter, Sums, add_up
+from unroll.tasks.inspection.kernels import jacobian_norms, spectrum
+from unroll.tasks.task import Task
+from unroll.tasks.training.journal import Lines
+
+# How tokens of each tokenizer are called; steps elsewhere.
+_STEP_NAMES = {"words": "word", "subwords": "token", "characters": "character", "bytes": "byte"}
+# A clipped norm that is smaller by more was clipped.
+_CLIPPED = 1 - 1e-5
+
+
+def measure(task: Task, model: keras.Model, batches: int) -> dict[str, Any]:
+    """Measures the recurrent layers of a model with weights.
+
+    Args:
+        task: whose training data is read.
+        model: of the task.
+        batches: how many to read.
+
+    Returns:
+        A nest of dictionaries and lists of numbers: `step` (what a step is called), `truncation`, `batches`,
+        `clipping`, and `layers`; of each its `name`, `cell`, `units`, the curves by distance from the last step
+        (`reach`, `loss_h`, `loss_c`, `rows`), `kernel`, `jacobians` and `gates`.
+    """
+    sequences = task.sequences()
+    meter = FlowMeter(task, model, sequences.element_spec, (), truncated=False, closely=True)
+    whole = add_up(meter(batch)[0] for batch in sequences.take(batches))
+    if not whole:
+        raise UserError(
+            "The run's model has no recurrent layer, or no training data, whose gradients could be seen."
+        )
+    as_trained = whole if task.truncation is None else _as_trained(task, model, batches)
+    layers = [
+        _layer(name, layer, of_whole, of_training)
+        for name, layer, of_whole, of_training in zip(
+            meter.names, meter.layers, whole, as_trained, strict=True
+        )
+    ]
+    return {
+        "step": step_name(task),
+        "truncation": task.truncation,
+        "batches": batches,
+        "clipping": clipping(task.run.metrics),
+        "layers": layers,
+    }
+
+
+def step_name(task: Task) -> str:
+    """What a step of a sequence is called."""
+    return _STEP_NAMES.get(getattr(task.config, "tokenizer", None), "step")
+
+
+def _as_trained(task: Task, model: keras.Model, batches: int) -> list[Sums]:
+    """Sums with the truncation, and the states that go from batch to batch."""
+    data = task.batches(0, fixed_shapes=False)
+    carry = task.initial_carry(model)
+    meter = FlowMeter(task, model, data.element_spec, carry, truncated=True)
+
+    def results(carry: Any) -> Iterator[list[Sums]]:
+        for batch in data.take(batches):
+            sums, carry = meter(batch, carry)
+            yield sums
+
+    return add_up(results(carry))
+
+
+def curves(of_whole: Sums, of_training: Sums) -> dict[str, list[float]]:
+    """Means over rows by distance, from sums."""
+    whole, training = (np.count_nonzero(sums["rows"]) for sums in (of_whole, of_training))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        reach = of_whole["reach"][:whole] / of_whole["last"][:whole]
+        loss = [values[:training] / of_training["rows"][:training] for values in of_training["loss"]]
+    names = ("loss_h", "loss_c")
+    return {
+        "rows": _numbers(of_whole["rows"][:whole]),
+        "reach": _numbers(reach),
+        **{name: _numbers(values) for name, values in zip(names, loss, strict=False)},
+    }
+
+
+def clipping(metrics: Path) -> dict[str, Any] | None:
+    """The norm of the gradient before and after clipping, in the steps that metrics.jsonl has; None if it has none."""
+    steps = [line for line in Lines(metrics).read() if "gradient_norm" in line]
+    if not steps:
+        return None
+    before = np.array([line["gradient_norm"] for line in steps])
+    after = np.array([line["clipped_gradient_norm"] for line in steps])
+    return {
+        "logged_steps": len(steps),
+        "share_clipped": float(np.mean(after < before * _CLIPPED)),
+        "median": float(np.median(before)),
+        "largest": float(before.max()),
+        "step": [line["step"] for line in steps],
+        "gradient_norm": _numbers(before),
+        "clipped_gradient_norm": _numbers(after),
+    }
+
+
+def _layer(name: str, layer: RecurrentLayer, of_whole: Sums, of_training: Sums) -> dict[str, Any]:
+    return {
+        "name": name,
+        "cell": "lstm" if isinstance(layer, LSTM) else "simple_rnn",
+        "activation": layer.activation.name,
+        "units": layer.units,
+        **curves(of_whole, of_training),
+        "kernel": spectrum(layer),
+        "jacobians": jacobian_norms(layer, of_whole["sequence"]),
+        "gates": _gates(of_whole),
+    }
+
+
+def _gates(sums: Sums) -> dict[str, Any]:
+    """What each gate of an LSTM, or |h| of a simple network, does over all steps and units."""
+    steps = max(float(sums["steps"]), 1.0)
+    if "gates" not in sums:
+        numbers = steps * (sums["sequence"].states[0].shape[1])
+        return {"output": {name: float(value / numbers) for name, value in _named(sums["output"]).items()}}
+    units = len(sums["log_kept"])
+    found = {
+        name: {what: float(value / (steps * units)) for what, value in _named(sums["gates"][name]).items()}
+        for name in GATES
+    }
+    # Steps after which 1/e of c is left, of each unit; 1 / (1 - f) for an f that is near 1.
+    memory = -steps / np.minimum(np.asarray(sums["log_kept"], np.float64), -1e-9)
+    found["forget"]["memory_median"] = float(np.median(memory))
+    found["forget"]["memory_longest_tenth"] = float(np.quantile(memory, 0.9))
+    return found
+
+
+def _named(shares: dict[str, Any]) -> dict[str, Any]:
+    return {"mean": shares["sum"], "above_0.95": shares["open"], "below_0.05": shares["shut"]}
+
+
+def _numbers(values: np.ndarray) -> list[float]:
+    return [float(f"{value:.6g}") for value in values]
+
+
+def for_json(content: Any) -> Any:
+    """The same with None for what is no finite number, which JSON has not."""
+    if isinstance(content, dict):
+        return {name: for_json(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [for_json(value) for value in content]
+    return None if isinstance(content, float) and not np.isfinite(content) else content

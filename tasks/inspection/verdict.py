@@ -1,0 +1,252 @@
+"""From numbers to sentences: what ails a network's gradients, and what to try.
+
+A layer is judged at the distance that its task needs: the truncation, where there is one and sequences are longer, else
+the mean length of the sequences.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+# What arrives at the needed distance is too little to learn from: nearer steps drown what is a thousand times smaller.
+VANISHED = 1e-3
+# What arrives at any distance is too much.
+EXPLODED = 10.0
+# An edge of the truncation at which so much arrives cuts off what could be learnt from.
+ALIVE = 0.1
+# Beyond this there is nothing to cut off.
+SPENT = 1e-2
+# A norm so many times the median is a spike.
+SPIKE = 10.0
+# Where fewer of the rows are this long, the mean says little.
+_ROWS = 0.05
+
+Kind = Literal["healthy", "vanishing", "exploding"]
+
+
+class Judgement(NamedTuple):
+    """Of one layer.
+
+    Attributes:
+        name: of the layer.
+        kind: what it is.
+        sentence: the same with its numbers.
+        distance: number of steps back at which the layer is judged.
+        reach: the share of the last step's gradient that arrives there.
+    """
+
+    name: str
+    kind: Kind
+    sentence: str
+    distance: int
+    reach: float
+
+
+class Verdict(NamedTuple):
+    """Of a model.
+
+    Attributes:
+        kind: the worst of its layers'.
+        layers: a judgement of each.
+        notes: sentences about clipping and truncation.
+        advice: what to try, the most promising first.
+    """
+
+    kind: Kind
+    layers: list[Judgement]
+    notes: list[str]
+    advice: list[str]
+
+    @property
+    def lines(self) -> list[str]:
+        """The verdict for people."""
+        lines = [judgement.sentence for judgement in self.layers] + self.notes
+        if self.advice:
+            lines += ["", "What to try:", *(f"- {advice}" for advice in self.advice)]
+        return lines
+
+
+def judge(measured: dict[str, Any], config: Any = None) -> Verdict:
+    """The verdict on what `measurements.measure` returned.
+
+    Args:
+        measured: the measurements.
+        config: of the run, by whose options the advice goes; None gives the judgements without advice.
+    """
+    layers = [judge_layer(layer, measured["truncation"], measured["step"]) for layer in measured["layers"]]
+    kinds = {judgement.kind for judgement in layers}
+    kind = next((k for k in ("exploding", "vanishing") if k in kinds), "healthy")
+    notes = [
+        *_shortcut_notes(measured, layers),
+        *_truncation_notes(measured),
+        *_clipping_notes(measured["clipping"]),
+    ]
+    advice = [] if config is None else _advice(kinds, measured, layers, config)
+    return Verdict(kind, layers, notes, advice)
+
+
+def judge_layer(layer: dict[str, Any], truncation: int | None, step: str) -> Judgement:
+    """The judgement on a layer by its curves `reach` and `rows`; its `kernel` is mentioned where there is one."""
+    reach, rows = layer["reach"], layer["rows"]
+    if not rows:
+        sentence = f"{layer['name']}: vanishing: the loss gives this layer no gradient at all."
+        return Judgement(layer["name"], "vanishing", sentence, 0, 0.0)
+    distance = _needed(rows, truncation)
+    arrives = reach[distance]
+    within = [_size(value) for value in reach[: distance + 1]]
+    peak = max(range(len(within)), key=within.__getitem__)
+    if within[peak] > EXPLODED:
+        grown = "beyond all numbers" if math.isinf(within[peak]) else f"{_show(within[peak])} times"
+        sentence = f"exploding: the last {step}'s gradient grows {grown} on its way {peak} {step}s back"
+        if "kernel" in layer:
+            largest = max(gate["largest_singular_value"] for gate in layer["kernel"].values())
+            sentence += f"; largest singular value {_show(largest)}"
+        return Judgement(layer["name"], "exploding", f"{layer['name']}: {sentence}.", distance, arrives)
+    gets = f"a {step} {distance} steps back gets {_show(arrives)} of the last {step}'s gradient"
+    if arrives < VANISHED:
+        gone = next(k for k, value in enumerate(reach) if value < VANISHED)
+        sentence, kind = f"vanishing: {gets}; a thousandth is left after {gone} steps", "vanishing"
+    else:
+        sentence, kind = f"healthy: {gets}", "healthy"
+    return Judgement(layer["name"], kind, f"{layer['name']}: {sentence}.", distance, arrives)
+
+
+def _needed(rows: Sequence[float], truncation: int | None) -> int:
+    """The distance at which a layer is judged: the last step of a sequence of mean length, or the truncation's last."""
+    # Each row of length n has a part in `rows` at the distances 0 .. n - 1.
+    mean_length = round(sum(rows) / rows[0])
+    furthest = max(k for k, count in enumerate(rows) if count >= _ROWS * rows[0])
+    return max(0, min(mean_length, truncation or mean_length, furthest + 1) - 1)
+
+
+def _shortcut_notes(measured: dict[str, Any], judgements: list[Judgement]) -> list[str]:
+    notes = []
+    for layer, (name, kind, _, distance, _) in zip(measured["layers"], judgements, strict=True):
+        if kind != "vanishing" or not layer["rows"]:
+            continue
+        own = layer["loss_h"][distance] / layer["loss_h"][0] if distance < len(layer["loss_h"]) else 0
+        if own > ALIVE:
+            notes.append(
+                f"{name}: the loss reaches the {measured['step']} {distance} steps back by a shorter way than through "
+                f"the recurrence (pooling, attention, or a prediction of its own): dL/dh is {_show(own)} of the last's."
+            )
+    return notes
+
+
+def _clipping_notes(clipping: dict[str, Any] | None) -> list[str]:
+    if clipping is None:
+        return []
+    share, median, largest = clipping["share_clipped"], clipping["median"], clipping["largest"]
+    notes = [
+        f"{100 * share:.0f} % of the {clipping['logged_steps']} logged steps were clipped; the gradient's norm before "
+        f"clipping was {_show(median)} in the median and {_show(largest)} at most."
+    ]
+    if _size(largest) > SPIKE * median:
+        notes.append(f"Spikes: the largest norm is {_show(largest / median)} times the median.")
+    return notes
+
+
+def _truncation_notes(measured: dict[str, Any]) -> list[str]:
+    truncation, step = measured["truncation"], measured["step"]
+    notes = []
+    for layer in measured["layers"]:
+        reach = layer["reach"]
+        if not reach or truncation is None or truncation >= len(reach):
+            continue
+        beyond = _size(reach[truncation])
+        if beyond > ALIVE:
+            notes.append(
+                f"{layer['name']}: the truncation at {truncation} {step}s cuts off a gradient that is still "
+                f"{_show(beyond)} of the last {step}'s."
+            )
+        elif max(map(_size, reach[truncation // 2 : truncation + 1])) < SPENT:
+            spent = next(k for k, value in enumerate(reach) if value < SPENT)
+            notes.append(
+                f"{layer['name']}: of the {truncation} {step}s of the truncation, the gradient reaches {spent} "
+                "(a hundredth is left)."
+            )
+    return notes
+
+
+def _advice(
+    kinds: set[Kind], measured: dict[str, Any], judgements: list[Judgement], config: Any
+) -> list[str]:
+    """What the application's own flags can do about it."""
+    layers, truncation = measured["layers"], measured["truncation"]
+    simple = any(layer["cell"] == "simple_rnn" for layer in layers)
+    clipped = any(getattr(config, name) for name in ("clipvalue", "clipnorm", "global_clipnorm"))
+    spikes = (
+        measured["clipping"]
+        and _size(measured["clipping"]["largest"]) > SPIKE * measured["clipping"]["median"]
+    )
+    advice = []
+    if "exploding" in kinds or spikes:
+        if not clipped:
+            limit = _show(measured["clipping"]["median"]) if measured["clipping"] else "1"
+            advice.append(
+                f"--global_clipnorm={limit}: a spike then changes the direction of a step, not its size."
+            )
+        advice.append(f"A smaller --learning_rate than {config.learning_rate:g}, or --warmup_steps=500.")
+    if "exploding" in kinds:
+        if simple:
+            advice.append(
+                "--cell=lstm; or in Python, SimpleRNN with recurrent_initializer='orthogonal', whose singular values "
+                "begin at 1, with a smaller scale."
+            )
+        option = _truncation_option(config)
+        if option:
+            advice.append(f"A shorter --{option}: a gradient grows with every step that it goes back.")
+    if "vanishing" in kinds:
+        if simple:
+            advice.append("--cell=lstm: the gradient of c is multiplied by the forget gate, not by a matrix.")
+            advice.append(
+                "In Python, SimpleRNN.irnn(units): ReLU and the identity, whose gradient neither grows nor shrinks "
+                "at first."
+            )
+        else:
+            advice.append(_memory_advice(layers, judgements))
+        if hasattr(config, "pooling") and config.pooling == "last":
+            advice.append("--pooling=max or attention: a shorter way from each step to the loss.")
+        if hasattr(config, "attention") and config.attention == "none":
+            advice.append("--attention=general: the decoder then sees every step of the source.")
+        if truncation:
+            advice.append(
+                f"A shorter --{_truncation_option(config)}: nothing is learnt from what the gradient does not reach, "
+                "and it costs as much as the rest."
+            )
+    if truncation and any(
+        truncation < len(layer["reach"]) and _size(layer["reach"][truncation]) > ALIVE for layer in layers
+    ):
+        advice.append(f"A longer --{_truncation_option(config)} than {truncation}.")
+    return advice
+
+
+def _memory_advice(layers: list[dict[str, Any]], judgements: list[Judgement]) -> str:
+    longest = max(
+        layer["gates"]["forget"]["memory_longest_tenth"] for layer in layers if layer["cell"] == "lstm"
+    )
+    needed = max(judgement.distance for judgement in judgements)
+    return (
+        f"The tenth of the units that remember longest keep 1/e of c for {_show(longest)} steps, and {needed} are "
+        "asked for. Train longer if the loss still falls; in Python, begin with a larger forget bias: log(steps) "
+        "instead of the 1 of unit_forget_bias."
+    )
+
+
+def _truncation_option(config: Any) -> str | None:
+    return next((name for name in ("truncation", "truncate_gradient") if hasattr(config, name)), None)
+
+
+def _size(value: float | None) -> float:
+    return math.inf if value is None or math.isnan(value) else value
+
+
+def _show(value: float) -> str:
+    """A number for people: two figures; 1e-06 where it is small or large."""
+    if value is None or not math.isfinite(value):
+        return "more than any number"
+    if value == 0:
+        return "0"
+    return (
+        f"{value:.0e}" if value < 1e-3 or value >= 1e5 else f"{value:.2g}" if value < 100 else f"{value:.0f}"
+    )

@@ -1,0 +1,237 @@
+"""Taps: dL/d(state) of every step against autodiff of a plain Python loop, in layers, stacks and step-by-step loops."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from unroll.models.decoder import Decoder
+from unroll.models.recurrent import LSTM, RecurrentStack, SimpleRNN
+from unroll.models.recurrent.loop import block_edges, jacobians
+from unroll.models.recurrent.taps import gradients, tapping
+
+BATCH, TIME, FEATURES, UNITS = 4, 7, 3, 5
+LAYERS = {
+    "lstm": lambda **options: LSTM(UNITS, **options),
+    "simple_rnn": lambda **options: SimpleRNN(UNITS, **options),
+    "irnn": lambda **options: SimpleRNN.irnn(UNITS, **options),
+}
+MASKS = {
+    "none": None,
+    "right_padded": np.arange(TIME) < np.array([7, 3, 1, 0])[:, None],
+    "left_padded": np.arange(TIME) >= np.array([0, 3, 6, 7])[:, None],
+    "holes": np.random.default_rng(7).random((BATCH, TIME)) < 0.6,
+}
+
+
+def built(name, rng, **options):
+    layer = LAYERS[name](return_sequences=True, **options)
+    layer.build((BATCH, TIME, FEATURES))
+    layer.set_weights([rng.normal(size=w.shape, scale=0.6).astype("float32") for w in layer.get_weights()])
+    return layer
+
+
+def loss_of(outputs):
+    """A loss in which every step of [batch, time, units] has a part of its own."""
+    weights = tf.sin(tf.reshape(tf.range(tf.size(outputs), dtype=outputs.dtype), tf.shape(outputs)))
+    return tf.reduce_sum(weights * tf.square(outputs) + outputs * weights[:, ::-1])
+
+
+def tapped_gradients(function, truncated=True):
+    """dL/d(state) of each tap, from a compiled graph, and the taps' own tensors."""
+
+    @tf.function
+    def compiled():
+        with tapping(truncated) as taps:
+            loss = function()
+        seen = [(tap.z, tap.previous, tap.states, tap.real, tap.gates()) for tap in taps]
+        return gradients(loss, taps), seen
+
+    return compiled()
+
+
+def plain_gradients(layer, x, mask=None, dropped=None, truncated=True):
+    """The same by autodiff of a Python loop over the public `step`, each state plus a zero that the tape watches."""
+    x = x[:, ::-1] if layer.go_backwards else x
+    real = np.ones((BATCH, TIME), bool) if mask is None else mask[:, :: -1 if layer.go_backwards else 1]
+    cut = np.zeros((TIME, BATCH, 1), bool)
+    if layer.truncate_gradient and truncated:
+        cut = block_edges(tf.constant(real.T[..., None]), layer.truncate_gradient).numpy()
+    zeros = [[tf.zeros([BATCH, UNITS]) for _ in range(layer.state_size)] for _ in range(TIME)]
+    with tf.GradientTape() as tape:
+        tape.watch(zeros)
+        state, outputs, seen = layer.get_initial_state(BATCH), [], np.zeros((BATCH, 1), bool)
+        for t in range(TIME):
+            before = [tf.where(cut[t], tf.stop_gradient(s), s) for s in state]
+            _, after = layer.step(layer.project(tf.constant(x[:, t])), before, dropped)
+            chosen = real[:, t, None]
+            # What a masked step carries on is carried beyond a cut, too: only real steps cut.
+            state = [tf.where(chosen, a, s) + zero for a, s, zero in zip(after, state, zeros[t], strict=True)]
+            seen = seen | chosen
+            outputs.append(tf.where(seen, state[0], 0.0))
+        loss = loss_of(tf.stack(outputs, axis=1))
+    found = tape.gradient(loss, zeros, unconnected_gradients="zero")
+    return [np.stack([g[number] for g in found]) for number in range(layer.state_size)]
+
+
+def assert_close(ours, theirs):
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.fixture
+def x(rng):
+    return rng.normal(size=(BATCH, TIME, FEATURES)).astype("float32")
+
+
+@pytest.mark.parametrize("options", [{}, {"truncate_gradient": 3}, {"go_backwards": True}], ids=str)
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("name", LAYERS)
+def test_gradients_of_states_equal_autodiff(name, mask, options, x, rng):
+    layer, mask = built(name, rng, **options), MASKS[mask]
+    given = None if mask is None else tf.constant(mask)
+    (found,), _ = tapped_gradients(lambda: loss_of(layer(x, mask=given)))
+    assert_close(found, plain_gradients(layer, x, mask))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_gradients_of_states_with_recurrent_dropout(name, x, rng, monkeypatch):
+    layer = built(name, rng, recurrent_dropout=0.4)
+    dropped = tf.constant(rng.choice([0, 1 / 0.6], size=(BATCH, UNITS)), tf.float32)
+    monkeypatch.setattr(layer, "dropout_mask", lambda *_: dropped)
+    (found,), ((z, previous, *_),) = tapped_gradients(lambda: loss_of(layer(x, training=True)))
+    assert_close(found, plain_gradients(layer, x, dropped=dropped))
+    expected = layer.project(tf.constant(x[:, 3])) + (previous[0][3] * dropped) @ layer.recurrent_kernel.value
+    assert_close([z[3]], [expected])
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_truncation_can_be_ignored(name, x, rng):
+    layer = built(name, rng, truncate_gradient=2)
+    (cut,), _ = tapped_gradients(lambda: loss_of(layer(x)))
+    (whole,), _ = tapped_gradients(lambda: loss_of(layer(x)), truncated=False)
+    assert_close(whole, plain_gradients(layer, x, truncated=False))
+    assert np.abs(cut[0] - whole[0]).max() > 1e-3
+
+
+def test_taps_know_states_gates_and_real_steps(x, rng):
+    layer, mask = built("lstm", rng), MASKS["holes"]
+    _, ((_, previous, states, real, gates),) = tapped_gradients(
+        lambda: loss_of(layer(x, mask=tf.constant(mask)))
+    )
+    np.testing.assert_array_equal(real, mask.T)
+    i, f, g, _ = gates
+    new_c = f * previous[1] + i * g
+    assert_close([new_c[mask.T]], [states[1][mask.T]])
+    assert_close([states[1][:-1]], [previous[1][1:]])
+
+
+def test_stack_has_a_tap_for_each_layer_and_direction(x, rng):
+    stack = RecurrentStack("lstm", 2, UNITS, bidirectional=True, name="stack")
+    stack.build((None, None, FEATURES))
+
+    @tf.function
+    def compiled():
+        with tapping() as taps:
+            stack(tf.constant(x))
+        assert [tap.layer.go_backwards for tap in taps] == [False, True, False, True]
+        assert len({tap.name for tap in taps}) == 4
+        return taps[0].states
+
+    compiled()
+
+
+def test_outputs_and_other_gradients_are_the_same_bits(x, rng):
+    layer = built("lstm", rng, truncate_gradient=3)
+
+    def run(block):
+        with tf.GradientTape() as tape, block:
+            outputs = layer(x, mask=tf.constant(MASKS["right_padded"]))
+            loss = loss_of(outputs)
+        return outputs, *tape.gradient(loss, [w.value for w in layer.trainable_variables])
+
+    plain = tf.function(lambda: run(tf.name_scope("plain")))()
+    tapped = tf.function(lambda: run(tapping()))()
+    for one, other in zip(plain, tapped, strict=True):
+        assert one.numpy().tobytes() == other.numpy().tobytes()
+
+
+def test_without_taps_the_graph_is_unchanged(x, rng):
+    layer = built("lstm", rng)
+    before = tf.function(lambda: layer(x)).get_concrete_function().graph.as_graph_def()
+    with tapping():
+        pass
+    after = tf.function(lambda: layer(x)).get_concrete_function().graph.as_graph_def()
+    assert [node.op for node in before.node] == [node.op for node in after.node]
+    tapped = tf.function(lambda: tapped_gradients(lambda: loss_of(layer(x)))).get_concrete_function()
+    assert len(tapped.graph.as_graph_def().node) != len(before.node)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "simple_rnn"])
+def test_step_by_step_loops_equal_autodiff(cell, x, rng):
+    """A decoder with input feeding and two layers, against the same steps in Python with zeros that are watched."""
+    decoder = Decoder(cell, 2, UNITS, 6, attention="general", input_feeding=True, residual=True)
+    values = tf.constant(rng.normal(size=(BATCH, 3, 4)), tf.float32)
+    size = 2 if cell == "lstm" else 1
+    start = tuple(
+        tuple(tf.constant(rng.normal(size=(BATCH, UNITS)), tf.float32) for _ in range(size)) for _ in range(2)
+    )
+    inputs = tf.constant(x)
+
+    def memory():
+        return decoder.remember(values, tf.ones([BATCH, 3], tf.bool))
+
+    decoder(inputs, memory=memory(), states=start)
+    found, recorded = tapped_gradients(lambda: loss_of(decoder(inputs, memory=memory(), states=start)))
+    # The reference perturbs the kernels' result: h + 0 and c + 0 in every layer, before the layer above reads h.
+    zeros = [[[tf.zeros([BATCH, UNITS]) for _ in range(size)] for _ in range(2)] for _ in range(TIME)]
+    with tf.GradientTape() as tape:
+        tape.watch(zeros)
+        seen = memory()
+        states, fed, outputs = start, tf.zeros([BATCH, 6]), []
+        for t in range(TIME):
+            below, new = tf.concat([inputs[:, t], fed], axis=1), []
+            for number, layer in enumerate(decoder.recurrent.layers):
+                _, state = layer.step(layer.project(below), states[number])
+                state = tuple(s + zero for s, zero in zip(state, zeros[t][number], strict=True))
+                below = state[0] + below if number else state[0]
+                new.append(state)
+            states = tuple(new)
+            context, _ = decoder.attention(below[:, None], seen)
+            fed = decoder.output_layer(tf.concat([context[:, 0], below], axis=1))
+            outputs.append(fed)
+        loss = loss_of(tf.stack(outputs, axis=1))
+    expected = tape.gradient(loss, zeros, unconnected_gradients="zero")
+    for number in range(2):
+        assert_close(found[number], [np.stack([g[number][s] for g in expected]) for s in range(size)])
+        assert_close([recorded[number][1][0][0]], [start[number][0]])
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_jacobians_equal_autodiff(name, x, rng):
+    layer = built(name, rng)
+    _, ((z, previous, states, *_),) = tapped_gradients(lambda: loss_of(layer(x)))
+    row = 2
+    ours = jacobians(
+        layer.recurrence,
+        z[:, row],
+        tuple(p[:, row] for p in previous),
+        tuple(s[:, row] for s in states),
+        layer.weight(layer.recurrent_kernel),
+        [1, 3, TIME],
+    )
+    for matrix, distance in zip(ours, (1, 3, TIME), strict=True):
+        start = tf.concat([p[TIME - distance, row] for p in previous], axis=0)
+        with tf.GradientTape() as tape:
+            tape.watch(start)
+            state = tf.split(start[None], layer.state_size, axis=1)
+            for t in range(TIME - distance, TIME):
+                _, state = layer.step(layer.project(tf.constant(x[row : row + 1, t])), state)
+            last = tf.concat(state, axis=1)[0]
+        assert_close([matrix], [tape.jacobian(last, start)])
+
+
+def test_taps_in_mixed_precision(x):
+    layer = LSTM(UNITS, return_sequences=True, dtype=keras.DTypePolicy("mixed_bfloat16"))
+    (found,), _ = tapped_gradients(lambda: loss_of(tf.cast(layer(x), tf.float32)))
+    assert {g.dtype for g in found} == {tf.bfloat16}

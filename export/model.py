@@ -81,6 +81,27 @@ class Model(abc.ABC):
             )
 
 
+def best_of(texts: np.ndarray, scores: np.ndarray, n_best: int) -> list[tuple[str, float]]:
+    """The first hypotheses of a row with their scores.
+
+    Args:
+        texts: bytes [beams], best first.
+        scores: float32 [beams].
+        n_best: how many.
+
+    Raises:
+        UserError: if there are not so many.
+    """
+    if not 1 <= n_best <= len(texts):
+        raise UserError(
+            f"n_best is {n_best}, but the model keeps {len(texts)} hypotheses; give from 1 to so many, or export it "
+            "with a larger --beam_width."
+        )
+    return [
+        (text.decode(), score) for text, score in zip(texts[:n_best], scores[:n_best].tolist(), strict=True)
+    ]
+
+
 def encoded(texts: Sequence[str], caller: str) -> list[bytes]:
     """Texts as UTF-8.
 

@@ -1,13 +1,27 @@
 """Pictures of what a model does."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
 
 from unroll.export.errors import UserError
-from unroll.export.results import Alignment
+from unroll.export.images import opened
+from unroll.export.results import Alignment, Attention
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _FORMATS = (".png", ".svg", ".pdf")
 # Inches of a token's row or column.
 _CELL = 0.36
+# Of the image drawn once for each token: images in a row, inches and pixels of each, and how much of the light is left
+# where the model does not look.
+_COLUMNS = 6
+_PANEL = 2.0
+_PIXELS = 320
+_DARK = 0.15
 
 
 def draw_alignment(alignment: Alignment, path: Path) -> None:
@@ -17,17 +31,11 @@ def draw_alignment(alignment: Alignment, path: Path) -> None:
         alignment: of a text.
         path: of a .png, .svg or .pdf file.
     """
-    if path.suffix not in _FORMATS:
-        raise UserError(
-            f"A picture cannot be written to {path}; give a file that ends in {', '.join(_FORMATS)}."
-        )
-    from matplotlib.figure import Figure
-
     source, target = (
         [token.replace("\u2581", "") or "\u2423" for token in tokens]
         for tokens in (alignment.source_tokens, alignment.target_tokens)
     )
-    figure = Figure((2 + _CELL * len(source), 1.5 + _CELL * len(target)), layout="constrained")
+    figure = _figure(path, (2 + _CELL * len(source), 1.5 + _CELL * len(target)))
     axes = figure.add_subplot()
     image = axes.imshow(alignment.weights, cmap="Blues", vmin=0, vmax=1, aspect="equal")
     axes.set_xticks(range(len(source)), source, rotation=45, ha="left", rotation_mode="anchor")
@@ -40,5 +48,51 @@ def draw_alignment(alignment: Alignment, path: Path) -> None:
     axes.grid(which="minor", color="white", linewidth=1)
     axes.tick_params(which="minor", length=0)
     figure.colorbar(image, ax=axes, shrink=0.6, label="attention")
+    _save(figure, path)
+
+
+def draw_attention(image: bytes, attention: Attention, path: Path) -> None:
+    """Draws where a model looked: the image once for each token, dark where the model did not look.
+
+    Args:
+        image: JPEG or PNG.
+        attention: in it.
+        path: of a .png, .svg or .pdf file.
+    """
+    pixels = opened(image)
+    # Larger ones show no more in a picture of so many.
+    pixels.thumbnail((_PIXELS, _PIXELS))
+    columns = min(_COLUMNS, 1 + len(attention.tokens))
+    rows = -(-(1 + len(attention.tokens)) // columns)
+    height = _PANEL * pixels.height / pixels.width
+    figure = _figure(path, (_PANEL * columns, (min(max(height, 0.5), 2 * _PANEL) + 0.35) * rows))
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    grid[0].imshow(pixels)
+    for axes, token, weights in zip(grid[1:], attention.tokens, attention.weights, strict=False):
+        light = weights / max(weights.max(), 1e-9)
+        smooth = np.asarray(
+            Image.fromarray(light.astype(np.float32)).resize(pixels.size, Image.Resampling.BICUBIC)
+        )
+        shown = np.asarray(pixels) * (_DARK + (1 - _DARK) * np.clip(smooth, 0, 1)[..., None])
+        axes.imshow(shown.astype(np.uint8))
+        axes.set_title(token.replace("\u2581", "") or "\u2423", fontsize=12)
+    _save(figure, path)
+
+
+def _figure(path: Path, size: tuple[float, float]) -> "Figure":
+    """A figure of a size in inches, for a file of that name."""
+    if path.suffix not in _FORMATS:
+        raise UserError(
+            f"A picture cannot be written to {path}; give a file that ends in {', '.join(_FORMATS)}."
+        )
+    # Nothing but a picture needs it, and it takes its time.
+    from matplotlib.figure import Figure
+
+    return Figure(size, layout="constrained")
+
+
+def _save(figure: "Figure", path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)

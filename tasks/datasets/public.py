@@ -14,7 +14,10 @@ EMBEDDED = {
     "unroll_reviews": "unroll.tasks.datasets.reviews",
     "unroll_python": "unroll.tasks.datasets.python_sources",
     "unroll_translation": "unroll.tasks.datasets.translations",
+    "unroll_scenes": "unroll.tasks.datasets.scenes",
 }
+# What some data sets call their validation split.
+_VALIDATION = ("validation", "val")
 
 
 @functools.cache
@@ -65,7 +68,7 @@ def available_splits(name: str) -> list[str]:
     available = builder(name).info.splits
     if "train" not in available:
         raise UserError(f"The data set {name!r} has no train split; it has {', '.join(available)}.")
-    return [split for split in SPLITS if split in available]
+    return [split for split in SPLITS if _split(name, split) in available]
 
 
 def read_features(name: str, split: str, features: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
@@ -84,9 +87,40 @@ def read_features(name: str, split: str, features: tuple[str, ...]) -> Iterator[
                 "--text_column and --label_column."
             )
     decode = [_decoder(info.features[feature], f"{name!r}, split {split!r}") for feature in features]
-    dataset = builder(name).as_dataset(split=split, shuffle_files=False)
+    dataset = builder(name).as_dataset(split=_split(name, split), shuffle_files=False)
     for example in tfds.as_numpy(dataset):
         yield tuple(convert(example[feature]) for convert, feature in zip(decode, features, strict=True))
+
+
+def read_captioned_images(name: str, split: str) -> Iterator[tuple[bytes, tuple[str, ...]]]:
+    """The encoded image and the captions of each example of a split.
+
+    Raises:
+        UserError: if the data set is not one of captioned images.
+    """
+    import tensorflow_datasets as tfds
+
+    features = builder(name).info.features
+    captions = getattr(features.get("captions"), "feature", None)
+    if "image" not in features or captions is None:
+        raise UserError(
+            f"The data set {name!r} has the features {', '.join(features)}; captioning needs image and captions, as "
+            "coco_captions has them."
+        )
+    dataset = builder(name).as_dataset(
+        split=_split(name, split), shuffle_files=False, decoders={"image": tfds.decode.SkipDecoding()}
+    )
+    for example in tfds.as_numpy(dataset):
+        texts = example["captions"]
+        texts = texts["text"] if isinstance(texts, dict) else texts
+        yield example["image"], tuple(text.decode("utf-8", "surrogateescape") for text in texts)
+
+
+def _split(name: str, split: str) -> str:
+    """What a data set calls one of its splits."""
+    if split != "validation":
+        return split
+    return next((known for known in _VALIDATION if known in builder(name).info.splits), split)
 
 
 def _decoder(feature: Any, where: str) -> Any:

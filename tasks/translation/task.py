@@ -18,6 +18,7 @@ from unroll.models.translation import TranslationModel
 from unroll.tasks.datasets.batching import batch_by_tokens, windows
 from unroll.tasks.datasets.shards import read_shards, shards_for, write_shards
 from unroll.tasks.datasets.splits import Splits, keep_examples, kept_examples
+from unroll.tasks.decoding import beams_of
 from unroll.tasks.task import Batch, Evaluation, Loss, Task
 from unroll.tasks.training.losses import smoothed_cross_entropy
 from unroll.tasks.training.run_directory import replacing, write_json
@@ -125,17 +126,11 @@ class TranslationTask(Task):
         return self._evaluate(model, split, Beams(1))
 
     def report(self, model: keras.Model, split: str) -> Evaluation:
-        return self._evaluate(model, split, self.beams)
+        return self._evaluate(model, split, beams_of(self.config))
 
     def bundle(self, model: keras.Model) -> Bundle:
-        config = self.config
-        return bundle(model, self.source_encoder, self.target_encoder, self.beams, config.max_decode_length)
-
-    @property
-    def beams(self) -> Beams:
-        """How translations are searched."""
-        config = self.config
-        return Beams(config.beam_width, config.length_penalty, config.min_decode_length, config.block_ngrams)
+        beams, longest = beams_of(self.config), self.config.max_decode_length
+        return bundle(model, self.source_encoder, self.target_encoder, beams, longest)
 
     @cached_property
     def source_encoder(self) -> PieceEncoder:

@@ -82,7 +82,7 @@ class FeatureCache:
     @property
     def complete(self) -> bool:
         """Whether nothing is to be encoded."""
-        return not any(self._missing())
+        return next(self._missing(), None) is None
 
     def fill(self, images: Iterable[Image], encode: Callable[[tf.Tensor], tuple], what: str) -> None:
         """Encodes what is missing. A process that is killed leaves whole files, and the next one goes on from there.

@@ -143,7 +143,7 @@ class CaptioningTask(Task):
         losses = smoothed_cross_entropy(logits, tf.boolean_mask(targets, real), self.config.label_smoothing)
         total, weight = tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)
         if self.config.doubly_stochastic:
-            total += self.config.doubly_stochastic * tf.reduce_sum(_unseen(seen, real))
+            total += self.config.doubly_stochastic * tf.reduce_sum(unseen(seen, real))
         return Loss(total, weight, tokens=weight), carry
 
     def evaluate(self, model: keras.Model, split: str) -> Evaluation:
@@ -309,7 +309,7 @@ class CaptioningTask(Task):
         return seen
 
 
-def _unseen(seen: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
+def unseen(seen: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
     """The doubly stochastic term: [images, captions, time, places], and which steps are real, to [images, captions]."""
     total = tf.reduce_sum(tf.where(real[..., None], tf.cast(seen, tf.float32), 0.0), axis=2)
     written = tf.cast(tf.reduce_any(real, axis=2), tf.float32)

@@ -101,8 +101,7 @@ def read_captioned_images(name: str, split: str) -> Iterator[tuple[bytes, tuple[
     import tensorflow_datasets as tfds
 
     features = builder(name).info.features
-    captions = getattr(features.get("captions"), "feature", None)
-    if "image" not in features or captions is None:
+    if "image" not in features or "captions" not in features:
         raise UserError(
             f"The data set {name!r} has the features {', '.join(features)}; captioning needs image and captions, as "
             "coco_captions has them."

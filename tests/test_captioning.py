@@ -5,11 +5,13 @@ import json
 import shutil
 import subprocess
 import sys
+from functools import partial
 from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from captioned_images import as_flags, image_of, tiny_model_flags, write_captioned_images
 from PIL import Image
@@ -23,6 +25,8 @@ from unroll.tasks.captioning.config import CaptioningConfig
 from unroll.tasks.captioning.data import read_splits
 from unroll.tasks.captioning.task import CaptioningTask
 from unroll.tasks.datasets import public
+from unroll.tasks.datasets.scene_grammar import generate_scenes
+from unroll.tasks.datasets.scenes import UnrollScenes
 from unroll.tasks.training.run_directory import RunDirectory
 from unroll.tasks.training.trainer import Trainer
 
@@ -269,15 +273,33 @@ def _fresh_builders():
 def test_coco_captions_by_name(monkeypatch):
     """As tensorflow-datasets describes them, with examples that it makes up."""
     splits = dict.fromkeys(("train", "val", "test"), SimpleNamespace(num_bytes=0, num_examples=3))
-    with tfds.testing.mock_data(num_examples=3):
+    rows = {
+        "image": [image_of("red", "left"), image_of("blue", "left")],
+        "captions": {"text": [["One.", "Two."], ["Three.", "Four."]]},
+    }
+    read = lambda self, **_: tf.data.Dataset.from_tensor_slices(rows)  # noqa: E731
+    with tfds.testing.mock_data(as_dataset_fn=read):
         builder = public.builder("coco_captions")
         monkeypatch.setattr(type(builder.info), "splits", property(lambda info: splits))
         assert public.available_splits("coco_captions") == ["train", "validation", "test"]
         examples = list(read_splits(CaptioningConfig(dataset="coco_captions")).read("validation"))
-    assert len(examples) == 3
-    assert len({example.image.name for example in examples}) == 3
-    assert Image.open(io.BytesIO(examples[0].image.read())).mode in ("RGB", "L")
-    assert all(isinstance(caption, str) for caption in examples[0].captions)
+    assert [example.captions for example in examples] == [("One.", "Two."), ("Three.", "Four.")]
+    assert [example.image.read() for example in examples] == rows["image"]
+    assert len({example.image.name for example in examples}) == 2
+
+
+@pytest.mark.usefixtures("_fresh_builders")
+def test_the_embedded_scenes_are_trained_on_by_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(UnrollScenes, "SPLIT_SIZES", {"train": 6, "validation": 3, "test": 3})
+    monkeypatch.setattr(tfds, "builder", partial(tfds.builder, data_dir=tmp_path / "data"))
+    options = tiny_model_flags() | {"image_size": 32, "epochs": 1}
+    assert train(tmp_path / "run", options) == 0
+    examples = list(CaptioningTask(CaptioningConfig(), RunDirectory(tmp_path / "run")).splits.read("train"))
+    assert [len(example.captions) for example in examples] == [4] * 6
+    scenes = {scene.captions for scene in generate_scenes("train", 6)}
+    assert {example.captions for example in examples} == scenes
+    assert Image.open(io.BytesIO(examples[0].image.read())).size == (64, 64)
+    assert cli.main(["evaluate", f"--workdir={tmp_path / 'run'}"]) == 0
 
 
 def test_other_data_sets_are_refused():

@@ -106,12 +106,15 @@ def read_captioned_images(name: str, split: str) -> Iterator[tuple[bytes, tuple[
             f"The data set {name!r} has the features {', '.join(features)}; captioning needs image and captions, as "
             "coco_captions has them."
         )
-    dataset = builder(name).as_dataset(
-        split=_split(name, split), shuffle_files=False, decoders={"image": tfds.decode.SkipDecoding()}
+    # Nothing else is decoded. COCO has other things beside the text of a caption.
+    described = isinstance(getattr(features["captions"], "feature", None), tfds.features.FeaturesDict)
+    decoders = tfds.decode.PartialDecoding(
+        {"image": True, "captions": {"text"} if described else True},
+        decoders={"image": tfds.decode.SkipDecoding()},
     )
+    dataset = builder(name).as_dataset(split=_split(name, split), shuffle_files=False, decoders=decoders)
     for example in tfds.as_numpy(dataset):
-        texts = example["captions"]
-        texts = texts["text"] if isinstance(texts, dict) else texts
+        texts = example["captions"]["text"] if described else example["captions"]
         yield example["image"], tuple(text.decode("utf-8", "surrogateescape") for text in texts)
 
 

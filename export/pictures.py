@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from unroll.export.errors import UserError
 from unroll.export.images import opened
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 _FORMATS = (".png", ".svg", ".pdf")
 # Inches of a token's row or column.
 _CELL = 0.36
-# Of the image drawn once for each token: images in a row, inches and pixels of each, and how much of the light is left
-# where the model does not look.
+# Of the image drawn once for each word: images in a row, inches of one and of its title, pixels of its longer side, and
+# how bright it is where the model does not look.
 _COLUMNS = 6
 _PANEL = 2.0
+_TITLE = 0.35
 _PIXELS = 320
-_DARK = 0.15
+_DIM = 0.45
 
 
 def draw_alignment(alignment: Alignment, path: Path) -> None:
@@ -52,32 +53,30 @@ def draw_alignment(alignment: Alignment, path: Path) -> None:
 
 
 def draw_attention(image: bytes, attention: Attention, path: Path) -> None:
-    """Draws where a model looked: the image once for each token, dark where the model did not look.
+    """Draws where a model looked: the image, and once for each word, grey and dim where the model did not look.
 
     Args:
         image: JPEG or PNG.
         attention: in it.
         path: of a .png, .svg or .pdf file.
     """
-    pixels = opened(image)
-    # Larger ones show no more in a picture of so many.
-    pixels.thumbnail((_PIXELS, _PIXELS))
-    columns = min(_COLUMNS, 1 + len(attention.tokens))
-    rows = -(-(1 + len(attention.tokens)) // columns)
-    height = _PANEL * pixels.height / pixels.width
-    figure = _figure(path, (_PANEL * columns, (min(max(height, 0.5), 2 * _PANEL) + 0.35) * rows))
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in grid:
-        axes.set_axis_off()
-    grid[0].imshow(pixels)
-    for axes, token, weights in zip(grid[1:], attention.tokens, attention.weights, strict=False):
-        light = weights / max(weights.max(), 1e-9)
-        smooth = np.asarray(
-            Image.fromarray(light.astype(np.float32)).resize(pixels.size, Image.Resampling.BICUBIC)
-        )
-        shown = np.asarray(pixels) * (_DARK + (1 - _DARK) * np.clip(smooth, 0, 1)[..., None])
-        axes.imshow(shown.astype(np.uint8))
-        axes.set_title(token.replace("\u2581", "") or "\u2423", fontsize=12)
+    pixels = ImageOps.contain(opened(image), (_PIXELS, _PIXELS), Image.Resampling.BICUBIC)
+    dim = _DIM * np.asarray(pixels.convert("L"), np.float32)[..., None]
+    # The end of the caption is no word.
+    words = attention.tokens[:-1]
+    columns = min(_COLUMNS, 1 + len(words))
+    rows = -(-(1 + len(words)) // columns)
+    size = _PANEL * columns, (_PANEL * pixels.height / pixels.width + _TITLE) * rows
+    figure = _figure(path, size)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel in panels:
+        panel.set_axis_off()
+    panels[0].imshow(pixels)
+    for panel, word, weights in zip(panels[1:], words, attention.weights, strict=False):
+        light = Image.fromarray((weights / max(weights.max(), 1e-9)).astype(np.float32))
+        light = np.asarray(light.resize(pixels.size, Image.Resampling.BICUBIC))[..., None].clip(0, 1)
+        panel.imshow((dim + light * (pixels - dim)).astype(np.uint8))
+        panel.set_title(word.replace("\u2581", "") or "\u2423", fontsize=12)
     _save(figure, path)
 
 

@@ -3,6 +3,8 @@
 import hashlib
 import os
 import sys
+import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,8 @@ def load_network(path: str | os.PathLike[str]) -> keras.Model:
     """
     if not Path(path).is_file():
         raise ValueError("there is no such file")
+    if not zipfile.is_zipfile(path):
+        raise ValueError("it is not a file that Keras wrote")
     try:
         return keras.saving.load_model(path, compile=False)
     # Keras raises whatever the damage leads to.
@@ -98,7 +102,10 @@ def application(name: str, image_size: int | None, weights: str | None) -> keras
     images = keras.Input((size, size, 3))
     scaled = sys.modules[build.__module__].preprocess_input(images)
     try:
-        trunk = build(include_top=False, weights=weights or "imagenet", input_shape=(size, size, 3))
+        with warnings.catch_warnings():
+            # Where weights do not fit, Keras warns of each layer before it raises.
+            warnings.simplefilter("ignore")
+            trunk = build(include_top=False, weights=weights or "imagenet", input_shape=(size, size, 3))
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         source = f"the weights in {weights} do not fit" if weights else "its weights cannot be downloaded"

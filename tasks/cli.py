@@ -22,8 +22,8 @@ usage: unroll COMMAND [flags]
 
 TASK is one of: {tasks}.
 `unroll COMMAND --help` lists the flags of a command, `unroll train TASK --help` those of a task;
-`evaluate --workdir=RUN` and `predict --model=MODEL` have flags of their task, too. For captioning TEXT is the path of an
-image.
+`evaluate --workdir=RUN` and `predict --model=MODEL` have flags of their task, too.
+For captioning TEXT is the path of an image.
 """
 
 

@@ -2,6 +2,7 @@
 
 import os
 
+from unroll.export.captioning import Captioner
 from unroll.export.errors import UserError
 from unroll.export.language_modeling import LanguageModel
 from unroll.export.model import Model
@@ -11,7 +12,7 @@ from unroll.export.versions import describe, newest_version
 
 # The class for each application.
 _MODELS: dict[str, type[Model]] = {
-    model.application: model for model in (SentimentModel, LanguageModel, Translator)
+    model.application: model for model in (SentimentModel, LanguageModel, Translator, Captioner)
 }
 
 

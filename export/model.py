@@ -14,6 +14,8 @@ from unroll.export.errors import UserError
 
 # Lines that `predict` reads before it answers.
 _BATCH = 64
+# Scores of hypotheses that there are not: of a short text there may be fewer than the beam is wide.
+_IMPOSSIBLE = -1e8
 
 
 class Model(abc.ABC):
@@ -79,6 +81,27 @@ class Model(abc.ABC):
             yield self.call(
                 signature, {name: value[first : first + batch_size] for name, value in inputs.items()}
             )
+
+
+def best_of(texts: np.ndarray, scores: np.ndarray, n_best: int) -> list[tuple[str, float]]:
+    """The first hypotheses of a row with their scores; fewer where there are not so many.
+
+    Args:
+        texts: bytes [beams], best first.
+        scores: float32 [beams].
+        n_best: how many.
+
+    Raises:
+        UserError: if the beam is not so wide.
+    """
+    if not 1 <= n_best <= len(texts):
+        raise UserError(
+            f"n_best is {n_best}, but the model keeps {len(texts)} hypotheses; give from 1 to so many, or export it "
+            "with a larger --beam_width."
+        )
+    there_are = max(1, int((scores > _IMPOSSIBLE).sum()))
+    found = zip(texts, scores.tolist(), strict=True)
+    return [(text.decode(), score) for text, score in islice(found, min(n_best, there_are))]
 
 
 def encoded(texts: Sequence[str], caller: str) -> list[bytes]:

@@ -79,3 +79,36 @@ class Alignment(NamedTuple):
     source_tokens: list[str]
     target_tokens: list[str]
     weights: np.ndarray
+
+
+class Caption(NamedTuple):
+    """A caption of an image.
+
+    Attributes:
+        image: its path; empty where bytes were given.
+        text: the caption; empty where the image cannot be used.
+        score: its log probability, by the length penalty.
+        n_best: the best captions and their scores, best first; as many as were asked for.
+        error: what is wrong with the image; empty where nothing is.
+    """
+
+    image: str
+    text: str
+    score: float
+    n_best: list[tuple[str, float]]
+    error: str
+
+
+class Attention(NamedTuple):
+    """Where a model looked in an image.
+
+    Attributes:
+        tokens: of the caption, with its end; a mark, U+2581, stands for a space.
+        weights: float32 [tokens, rows, columns], a map of the image for each token; each sums to 1, or is zero without
+            attention.
+        error: what is wrong with the image; empty where nothing is.
+    """
+
+    tokens: list[str]
+    weights: np.ndarray
+    error: str

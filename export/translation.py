@@ -7,12 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from unroll.export.errors import UserError
-from unroll.export.model import Model, encoded
+from unroll.export.model import Model, best_of, encoded
 from unroll.export.pictures import draw_alignment
 from unroll.export.results import Alignment, Translation
-
-# Scores of hypotheses that there are not: of a short sentence there may be fewer than the beam is wide.
-_IMPOSSIBLE = -1e8
 
 
 class Translator(Model):
@@ -28,19 +25,10 @@ class Translator(Model):
             n_best: translations of each, at most the beam width that the model was exported with.
             batch_size: texts in a call of the graph.
         """
-        if n_best < 1:
-            raise UserError(f"n_best is {n_best}; give the number of translations of each text, at least 1.")
         results = []
         for outputs in self.run("n_best", {"text": encoded(texts, "translate")}, batch_size):
-            for row, scores in zip(outputs["texts"], outputs["scores"].tolist(), strict=True):
-                if n_best > len(row):
-                    raise UserError(
-                        f"n_best is {n_best}, but the model keeps {len(row)} hypotheses; give at most so many, or "
-                        "export it with a larger --beam_width."
-                    )
-                there_are = max(1, sum(score > _IMPOSSIBLE for score in scores))
-                found = [(text.decode(), score) for text, score in zip(row, scores, strict=True)]
-                found = found[: min(n_best, there_are)]
+            for row, scores in zip(outputs["texts"], outputs["scores"], strict=True):
+                found = best_of(row, scores, n_best)
                 results.append(Translation(texts[len(results)], *found[0], found))
         return results
 

@@ -23,7 +23,9 @@ class Decoder(keras.layers.Layer):
 
         o_t = tanh(W [context_t, h_t] + b)
 
-    is the output; without attention it is W h_t + b alone within the tanh. With input feeding the recurrent layers read
+    is the output; without attention it is W h_t + b alone within the tanh. With a gate the context is multiplied by a
+    number that says how much the decoder needs to see, sigmoid(v . h_t + c) (Xu et al., 2015,
+    https://arxiv.org/abs/1502.03044). With input feeding the recurrent layers read
     [x_t, o_{t-1}], so that attention knows where it has looked; the training then goes step by step, its gradient left
     to autodiff. Without it the recurrent layers go through the whole sequence first, by their own loop, and attention
     follows in one product.
@@ -32,18 +34,21 @@ class Decoder(keras.layers.Layer):
         cell, layers, units, residual, dropout, recurrent_dropout, truncate_gradient, seed: as for `RecurrentStack`.
         output_size: of o_t.
         attention: dot, scaled, general or additive; None: the decoder does not look.
+        gated: whether there is a gate.
         input_feeding: whether there is.
 
     Call arguments:
-        inputs: [batch, time, features].
-        memory: what `remember` returned.
-        states: of the recurrent layers at the start.
-        mask: bool [batch, time], True for real steps, which come first; the blocks of a truncated gradient are counted
+        inputs: [rows, time, features].
+        memory: what `remember` returned, for each row or for so many rows in succession.
+        states: of the recurrent layers at the start, for each row.
+        mask: bool [rows, time], True for real steps, which come first; the blocks of a truncated gradient are counted
             back from the last of them, and the outputs of the others mean nothing. None: all are real.
         training: whether to drop.
+        return_weights: whether to return the attention weights, too.
 
     Returns:
-        The outputs o_t, [batch, time, output_size].
+        The outputs o_t, [rows, time, output_size]; with `return_weights` a tuple of them and the attention weights,
+        [rows, time, places].
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class Decoder(keras.layers.Layer):
         output_size: int,
         *,
         attention: str | None = "general",
+        gated: bool = False,
         input_feeding: bool = False,
         residual: bool = False,
         dropout: float = 0.0,
@@ -69,6 +75,7 @@ class Decoder(keras.layers.Layer):
             "units": units,
             "output_size": output_size,
             "attention": attention,
+            "gated": gated,
             "input_feeding": input_feeding,
             "residual": residual,
             "dropout": dropout,
@@ -94,6 +101,9 @@ class Decoder(keras.layers.Layer):
             name="recurrent",
         )
         self.attention = Attention(attention, units, name="attention") if attention else None
+        self.gate = None
+        if attention and gated:
+            self.gate = keras.layers.Dense(1, activation="sigmoid", name="gate")
         self.output_layer = keras.layers.Dense(output_size, activation="tanh", name="output")
 
     def remember(self, values: tf.Tensor, mask: tf.Tensor) -> Memory:
@@ -112,6 +122,8 @@ class Decoder(keras.layers.Layer):
         if self.attention is not None:
             self.attention.build((None, None, self.config["units"]), memory_shape)
             seen = memory_shape[0][-1]
+        if self.gate is not None:
+            self.gate.build((None, None, self.config["units"]))
         self.output_layer.build((None, None, self.config["units"] + seen))
 
     def call(
@@ -121,16 +133,17 @@ class Decoder(keras.layers.Layer):
         states: States,
         mask: tf.Tensor | None = None,
         training: bool = False,
-    ) -> tf.Tensor:
+        return_weights: bool = False,
+    ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
         if self.input_feeding:
-            outputs = self._fed(inputs, memory, states, mask, training)
+            outputs, weights = self._fed(inputs, memory, states, mask, training)
         else:
             hidden, _ = self.recurrent(inputs, states=states, mask=mask, training=training)
-            outputs, _ = self._look(hidden, memory)
+            outputs, weights = self._look(hidden, memory)
         if training and self.dropout:
             shape = (tf.shape(outputs)[0], 1, self.output_size)
             outputs = keras.random.dropout(outputs, self.dropout, noise_shape=shape, seed=self.seed_generator)
-        return outputs
+        return (outputs, weights) if return_weights else outputs
 
     def initial_states(self, states: States) -> DecoderStates:
         """What the first step is given, with the states of the recurrent layers at the start."""
@@ -152,33 +165,36 @@ class Decoder(keras.layers.Layer):
             the attention weights, [rows, places]. There may be several rows in succession for each row of the memory.
         """
         recurrent_step = self.recurrent.stepper(projected=False, dropped=dropped)
-        batch, places = tf.shape(memory.mask)[0], tf.shape(memory.mask)[1]
 
         def step(inputs: tf.Tensor, states: DecoderStates) -> tuple[tf.Tensor, DecoderStates, tf.Tensor]:
             recurrent_states, fed = states
             hidden, recurrent_states = recurrent_step(tf.concat([inputs, *fed], axis=1), recurrent_states)
-            rows = tf.shape(hidden)[0]
-            output, weights = self._look(
-                tf.reshape(hidden, [batch, rows // tf.maximum(batch, 1), hidden.shape[1]]), memory
-            )
-            output = tf.reshape(output, [rows, self.output_size])
+            output, weights = self._look(hidden[:, None], memory)
+            output = output[:, 0]
             fed = (output,) if self.input_feeding else ()
-            return output, (recurrent_states, fed), tf.reshape(weights, [rows, places])
+            return output, (recurrent_states, fed), weights[:, 0]
 
         return step
 
     def _look(self, hidden: tf.Tensor, memory: Memory) -> tuple[tf.Tensor, tf.Tensor]:
-        """[batch, time, units] -> the outputs and the attention weights, [batch, time, places]."""
+        """[rows, time, units] -> the outputs and the attention weights, [rows, time, places]."""
+        rows, time = tf.shape(hidden)[0], tf.shape(hidden)[1]
+        batch, places = tf.shape(memory.mask)[0], tf.shape(memory.mask)[1]
         if self.attention is None:
-            shape = [tf.shape(hidden)[0], tf.shape(hidden)[1], tf.shape(memory.mask)[1]]
-            return at_each_step(self.output_layer, hidden), tf.zeros(shape, hidden.dtype)
-        context, weights = self.attention(hidden, memory)
-        return at_each_step(self.output_layer, tf.concat([context, hidden], axis=-1)), weights
+            return at_each_step(self.output_layer, hidden), tf.zeros([rows, time, places], hidden.dtype)
+        # The rows that share a row of the memory ask as one.
+        queries = tf.reshape(hidden, [batch, rows // tf.maximum(batch, 1) * time, hidden.shape[2]])
+        context, weights = self.attention(queries, memory)
+        context = tf.reshape(context, [rows, time, context.shape[2]])
+        if self.gate is not None:
+            context *= at_each_step(self.gate, hidden)
+        outputs = at_each_step(self.output_layer, tf.concat([context, hidden], axis=-1))
+        return outputs, tf.reshape(weights, [rows, time, places])
 
     def _fed(
         self, inputs: tf.Tensor, memory: Memory, states: States, mask: tf.Tensor | None, training: bool
-    ) -> tf.Tensor:
-        """The outputs with input feeding, step by step."""
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The outputs and the attention weights with input feeding, step by step."""
         batch, length = tf.shape(inputs)[0], tf.shape(inputs)[1]
         dropped = None
         if training:
@@ -192,17 +208,24 @@ class Decoder(keras.layers.Layer):
         array = tf.TensorArray(self.compute_dtype, size=length, element_shape=[None, inputs.shape[2]])
         array = array.unstack(time_major)
         outputs = tf.TensorArray(self.compute_dtype, size=length, element_shape=[None, self.output_size])
+        seen = tf.TensorArray(self.compute_dtype, size=length, element_shape=[None, None])
 
-        def write(t: tf.Tensor, states: DecoderStates, outputs: tf.TensorArray) -> tuple:
+        def write(
+            t: tf.Tensor, states: DecoderStates, outputs: tf.TensorArray, seen: tf.TensorArray
+        ) -> tuple:
             if truncated:
                 states = tf.nest.map_structure(lambda s: tf.where(cut[t], tf.stop_gradient(s), s), states)
-            output, states, _ = step(array.read(t), states)
-            return t + 1, states, outputs.write(t, output)
+            output, states, weights = step(array.read(t), states)
+            return t + 1, states, outputs.write(t, output), seen.write(t, weights)
 
-        _, _, outputs = taps.while_loop(
-            self.recurrent.layers, length, batch, write, (0, self.initial_states(states), outputs)
+        _, _, outputs, seen = taps.while_loop(
+            self.recurrent.layers,
+            length,
+            batch,
+            write,
+            (0, self.initial_states(states), outputs, seen),
         )
-        return tf.transpose(outputs.stack(), [1, 0, 2])
+        return tf.transpose(outputs.stack(), [1, 0, 2]), tf.transpose(seen.stack(), [1, 0, 2])
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | self.config

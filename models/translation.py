@@ -1,18 +1,16 @@
 """The many-to-many model: an encoder reads a sentence, a decoder with attention writes another one."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from unroll.models.attention import Memory
-from unroll.models.decoder import Decoder, DecoderStates
-from unroll.models.decoding import Beams, Hypotheses, beam_search
-from unroll.models.random import ReplicaSeedGenerator
+from unroll.models.decoding import Beams, Hypotheses
 from unroll.models.recurrent import RecurrentStack, States
-from unroll.models.text.pieces import END, START
-from unroll.models.text.vocabulary import PADDING, UNKNOWN
+from unroll.models.text.pieces import END
+from unroll.models.text.vocabulary import PADDING
+from unroll.models.writing import WritingModel, embedded, embedding
 
 BRIDGES = ("copy", "dense", "zero")
 
@@ -30,7 +28,7 @@ class Encoded(NamedTuple):
 
 
 @keras.saving.register_keras_serializable("unroll")
-class TranslationModel(keras.Model):
+class TranslationModel(WritingModel):
     """Encoder, bridge and decoder (Sutskever et al., 2014; Bahdanau et al., 2015; Luong et al., 2015).
 
     Args:
@@ -108,21 +106,30 @@ class TranslationModel(keras.Model):
             "truncate_gradient": truncate_gradient,
             "seed": seed,
         }
-        self.word_dropout = word_dropout
-        self.target_vocabulary_size = target_vocabulary_size
-        self.seed_generator = ReplicaSeedGenerator(seed)
-        self.target_embedding = _embedding(target_vocabulary_size, embedding_size, "target_embedding")
-        self.source_embedding = (
-            self.target_embedding
-            if share_embeddings
-            else _embedding(source_vocabulary_size, embedding_size, "source_embedding")
-        )
         common = {
             "residual": residual,
             "dropout": dropout,
             "recurrent_dropout": recurrent_dropout,
             "truncate_gradient": truncate_gradient,
         }
+        self.make_writer(
+            target_vocabulary_size,
+            embedding_size,
+            cell,
+            layers,
+            units,
+            tie_embeddings=tie_embeddings,
+            word_dropout=word_dropout,
+            seed=seed,
+            attention=attention,
+            input_feeding=input_feeding,
+            **common,
+        )
+        self.source_embedding = (
+            self.target_embedding
+            if share_embeddings
+            else embedding(source_vocabulary_size, embedding_size, name="source_embedding")
+        )
         self.encoder = RecurrentStack(
             cell,
             layers,
@@ -139,44 +146,23 @@ class TranslationModel(keras.Model):
             self.bridges = [
                 keras.layers.Dense(units, activation="tanh", name=f"bridge_{n}") for n in range(states)
             ]
-        self.decoder = Decoder(
-            cell,
-            layers,
-            units,
-            embedding_size if tie_embeddings else units,
-            attention=attention,
-            input_feeding=input_feeding,
-            seed=seed + 1001,
-            name="decoder",
-            **common,
-        )
-        self.tied = tie_embeddings
-        if tie_embeddings:
-            self.output_bias = self.add_weight(
-                name="output_bias", shape=(target_vocabulary_size,), initializer="zeros"
-            )
-        else:
-            self.output_layer = keras.layers.Dense(target_vocabulary_size, name="logits")
 
     def build(self, source_shape: tuple | None = None, target_shape: tuple | None = None) -> None:
         """Makes all weights, those of the logits too; no size depends on the shapes."""
-        embedded = (None, None, self.config["embedding_size"])
-        states, values = (None, self.config["units"]), (None, None, self.config["units"])
-        for embedding in {id(e): e for e in (self.source_embedding, self.target_embedding)}.values():
-            embedding.build()
-        self.encoder.build(embedded)
+        units, size = self.config["units"], self.config["embedding_size"]
+        self.build_writer(units)
+        if not self.source_embedding.built:
+            self.source_embedding.build()
+        self.encoder.build((None, None, size))
         for layer in self.bridges:
-            layer.build(states)
-        self.decoder.build(embedded, Memory(values, (None, None), values))
-        if not self.tied:
-            self.output_layer.build((None, self.decoder.output_size))
+            layer.build((None, units))
 
     def call(self, source: tf.Tensor, target: tf.Tensor, training: bool = False) -> tf.Tensor:
         encoded = self.encode(source, training)
         # Padding of the target comes last and is not predicted: it needs no mask. But where the gradient is truncated,
         # blocks are counted back from the last step that predicts something, and the end does not.
         mask = (target != PADDING) & (target != END) if self.config["truncate_gradient"] else None
-        inputs = self._embedded(self.target_embedding, self._hidden_words(target, training))
+        inputs = embedded(self.target_embedding, self.hidden_words(target, training))
         return self.decoder(
             inputs, memory=encoded.memory, states=encoded.states, mask=mask, training=training
         )
@@ -184,39 +170,9 @@ class TranslationModel(keras.Model):
     def encode(self, source: tf.Tensor, training: bool = False) -> Encoded:
         """Reads sentences, int32 [batch, places]."""
         mask = tf.not_equal(source, PADDING)
-        embedded = self._embedded(self.source_embedding, self._hidden_words(source, training))
-        values, states = self.encoder(embedded, mask=mask, training=training)
+        inputs = embedded(self.source_embedding, self.hidden_words(source, training))
+        values, states = self.encoder(inputs, mask=mask, training=training)
         return Encoded(self.decoder.remember(values, mask), self._bridged(states))
-
-    def logits(self, outputs: tf.Tensor) -> tf.Tensor:
-        """[rows, output size] -> float32 [rows, ids]."""
-        return self._logits_layer()(outputs)
-
-    def _logits_layer(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        """`logits` for a loop that this is called before."""
-        if not self.tied:
-            return lambda outputs: tf.cast(self.output_layer(outputs), tf.float32)
-        # Transposed once: on a CPU a small product with `transpose_b=True` runs at half the speed.
-        kernel, bias = (
-            tf.cast(tf.convert_to_tensor(weight), self.compute_dtype)
-            for weight in (self.target_embedding.embeddings, self.output_bias)
-        )
-        kernel = tf.transpose(kernel)
-        return lambda outputs: tf.cast(tf.nn.bias_add(tf.matmul(outputs, kernel), bias), tf.float32)
-
-    def stepper(
-        self, memory: Memory
-    ) -> Callable[[tf.Tensor, DecoderStates], tuple[tf.Tensor, DecoderStates, tf.Tensor]]:
-        """One step of decoding, for a loop that it is called before: a function from ids, int32 [rows], and states to
-        logits, float32 [rows, ids], new states, and attention weights, float32 [rows, places]."""
-        decoder_step, logits_of = self.decoder.stepper(memory), self._logits_layer()
-
-        def step(ids: tf.Tensor, states: DecoderStates) -> tuple[tf.Tensor, DecoderStates, tf.Tensor]:
-            inputs = self._embedded(self.target_embedding, ids)
-            outputs, states, weights = decoder_step(inputs, states)
-            return logits_of(outputs), states, tf.cast(weights, tf.float32)
-
-        return step
 
     def translate(self, source: tf.Tensor, beams: Beams, longest: int) -> Hypotheses:
         """Searches the best translations, without a gradient.
@@ -229,26 +185,8 @@ class TranslationModel(keras.Model):
         """
         encoded = self.encode(source)
         lengths = tf.reduce_sum(tf.cast(encoded.memory.mask, tf.int32), axis=1)
-        return beam_search(
-            self.stepper(encoded.memory),
-            self.decoder.initial_states(encoded.states),
-            START,
-            END,
-            tf.minimum(longest, tf.maximum(beams.min_length, 2 * lengths + 10)),
-            beams,
-            self.target_vocabulary_size,
-            forbidden=[PADDING, UNKNOWN, START],
-        )
-
-    def _embedded(self, embedding: keras.layers.Embedding, ids: tf.Tensor) -> tf.Tensor:
-        # Of variance 1, whether or not they are also a kernel, which must begin small (Vaswani et al., 2017).
-        return embedding(ids) * self.config["embedding_size"] ** 0.5
-
-    def _hidden_words(self, ids: tf.Tensor, training: bool) -> tf.Tensor:
-        if not training or not self.word_dropout:
-            return ids
-        hidden = keras.random.uniform(tf.shape(ids), seed=self.seed_generator) < self.word_dropout
-        return tf.where(hidden & (ids != PADDING), UNKNOWN, ids)
+        longest = tf.minimum(longest, tf.maximum(beams.min_length, 2 * lengths + 10))
+        return self.search(encoded.memory, encoded.states, longest, beams)
 
     def _bridged(self, states: States) -> States:
         """The decoder's first states, from the encoder's last."""
@@ -268,7 +206,3 @@ class TranslationModel(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | self.config
-
-
-def _embedding(ids: int, size: int, name: str) -> keras.layers.Embedding:
-    return keras.layers.Embedding(ids, size, keras.initializers.RandomNormal(stddev=size**-0.5), name=name)

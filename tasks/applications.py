@@ -15,6 +15,7 @@ APPLICATIONS = {
     "sentiment": "unroll.tasks.sentiment",
     "language_modeling": "unroll.tasks.language_modeling",
     "translation": "unroll.tasks.translation",
+    "captioning": "unroll.tasks.captioning",
 }
 
 

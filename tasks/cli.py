@@ -24,6 +24,7 @@ usage: unroll COMMAND [flags]
 TASK is one of: {tasks}.
 `unroll COMMAND --help` lists the flags of a command, `unroll train TASK --help` those of a task;
 `evaluate --workdir=RUN` and `predict --model=MODEL` have flags of their task, too.
+For captioning TEXT is the path of an image.
 """
 
 
@@ -183,7 +184,7 @@ def _predict(arguments: list[str]) -> None:
         "predict",
         {
             "model": (None, "directory of an exported model"),
-            "input": (None, "file with one text a line; - is standard input"),
+            "input": (None, "file with one text, or path of an image, a line; - is standard input"),
         },
         options_of=lambda given: _predict_options(given.model),
         positional=True,

@@ -85,7 +85,7 @@ def beam_search(
 
     def search(position: tf.Tensor, last: tf.Tensor, hypotheses: tuple, states: Any, arrays: tuple) -> tuple:
         totals, ended, ids = hypotheses
-        logits, states, seen = step(tf.reshape(last, [-1]), states)
+        logits, after, seen = step(tf.reshape(last, [-1]), states)
         gains = tf.reshape(tf.nn.log_softmax(logits), [batch, width, vocabulary_size])
         allowed = gains
         if beams.block_ngrams:
@@ -108,7 +108,10 @@ def beam_search(
         ids = tf.gather(ids, parents, batch_dims=1)
         ids = tf.where(tf.equal(tf.range(longest), position), last[..., None], ids)
         rows = tf.reshape(tf.range(batch)[:, None] * width + parents, [-1])
-        states = tf.nest.map_structure(lambda state: tf.gather(state, rows), states)
+        # A batch whose size is known when the graph is made keeps it.
+        states = tf.nest.map_structure(
+            lambda new, old: tf.ensure_shape(tf.gather(new, rows), old.shape), after, states
+        )
         parent_array, seen_array = arrays
         arrays = (parent_array.write(position, rows), seen_array.write(position, seen))
         return position + 1, last, (totals, ended, ids), states, arrays

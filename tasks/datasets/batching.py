@@ -54,7 +54,7 @@ def batch_by_tokens(
     )
 
     def pad(tensor: tf.Tensor) -> tf.Tensor:
-        return tensor if tensor.shape.rank < 2 else at_least_one_step(tensor)
+        return tensor if tensor.shape.rank != 2 else at_least_one_step(tensor)
 
     return batches.map(lambda batch: tf.nest.map_structure(pad, batch))
 

@@ -14,7 +14,10 @@ EMBEDDED = {
     "unroll_reviews": "unroll.tasks.datasets.reviews",
     "unroll_python": "unroll.tasks.datasets.python_sources",
     "unroll_translation": "unroll.tasks.datasets.translations",
+    "unroll_scenes": "unroll.tasks.datasets.scenes",
 }
+# What some data sets call their validation split.
+_VALIDATION = ("validation", "val")
 
 
 @functools.cache
@@ -66,7 +69,7 @@ def available_splits(name: str) -> list[str]:
     available = builder(name).info.splits or SPLITS
     if "train" not in available:
         raise UserError(f"The data set {name!r} has no train split; it has {', '.join(available)}.")
-    return [split for split in SPLITS if split in available]
+    return [split for split in SPLITS if _split(name, split) in available]
 
 
 def read_features(
@@ -96,9 +99,42 @@ def read_features(
                 f"{chosen_by}."
             )
     decode = [_decoder(info.features[feature], f"{name!r}, split {split!r}") for feature in features]
-    dataset = builder(name).as_dataset(split=split, shuffle_files=False)
+    dataset = builder(name).as_dataset(split=_split(name, split), shuffle_files=False)
     for example in tfds.as_numpy(dataset):
         yield tuple(convert(example[feature]) for convert, feature in zip(decode, features, strict=True))
+
+
+def read_captioned_images(name: str, split: str) -> Iterator[tuple[bytes, tuple[str, ...]]]:
+    """The encoded image and the captions of each example of a split.
+
+    Raises:
+        UserError: if the data set is not one of captioned images.
+    """
+    import tensorflow_datasets as tfds
+
+    features = builder(name).info.features
+    if "image" not in features or "captions" not in features:
+        raise UserError(
+            f"The data set {name!r} has the features {', '.join(features)}; captioning needs image and captions, as "
+            "coco_captions has them."
+        )
+    # Nothing else is decoded. COCO has other things beside the text of a caption.
+    described = isinstance(getattr(features["captions"], "feature", None), tfds.features.FeaturesDict)
+    decoders = tfds.decode.PartialDecoding(
+        {"image": True, "captions": {"text"} if described else True},
+        decoders={"image": tfds.decode.SkipDecoding()},
+    )
+    dataset = builder(name).as_dataset(split=_split(name, split), shuffle_files=False, decoders=decoders)
+    for example in tfds.as_numpy(dataset):
+        texts = example["captions"]["text"] if described else example["captions"]
+        yield example["image"], tuple(text.decode("utf-8", "surrogateescape") for text in texts)
+
+
+def _split(name: str, split: str) -> str:
+    """What a data set calls one of its splits."""
+    if split != "validation":
+        return split
+    return next((known for known in _VALIDATION if known in builder(name).info.splits), split)
 
 
 def _decoder(feature: Any, where: str) -> Any:

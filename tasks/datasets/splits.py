@@ -36,14 +36,20 @@ class Splits:
         parts: for each part that exists, a function that begins to read it. "train" must exist.
         fractions: for "validation" and "test", the share of the training part to cut where it is missing.
         seed: of the hash.
+        identity: of an example, whose representation is hashed.
     """
 
     def __init__(
-        self, parts: Mapping[str, Callable[[], Iterable[Any]]], fractions: Mapping[str, float], seed: int
+        self,
+        parts: Mapping[str, Callable[[], Iterable[Any]]],
+        fractions: Mapping[str, float],
+        seed: int,
+        identity: Callable[[Any], Any] = lambda example: example,
     ) -> None:
         self.parts = parts
         self.fractions = {name: share for name, share in fractions.items() if share and name not in parts}
         self.seed = seed
+        self.identity = identity
 
     def __contains__(self, split: str) -> bool:
         return split in self.parts or split in self.fractions
@@ -74,7 +80,8 @@ class Splits:
             )
 
     def _part_of(self, example: Any) -> str:
-        digest = hashlib.blake2b(repr(example).encode(), digest_size=8, key=str(self.seed).encode()).digest()
+        hashed = repr(self.identity(example)).encode()
+        digest = hashlib.blake2b(hashed, digest_size=8, key=str(self.seed).encode()).digest()
         place = int.from_bytes(digest) / 2**64
         for name, share in self.fractions.items():
             if place < share:

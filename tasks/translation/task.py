@@ -18,6 +18,7 @@ from unroll.models.translation import TranslationModel
 from unroll.tasks.datasets.batching import batch_by_tokens, windows
 from unroll.tasks.datasets.shards import read_shards, shards_for, write_shards
 from unroll.tasks.datasets.splits import Splits, keep_examples, kept_examples
+from unroll.tasks.decoding import beams_of
 from unroll.tasks.task import Batch, Evaluation, Loss, Task
 from unroll.tasks.training.losses import smoothed_cross_entropy
 from unroll.tasks.training.run_directory import replacing, write_json
@@ -127,26 +128,15 @@ class TranslationTask(Task):
         return self._evaluate(model, split, Beams(1))
 
     def report(self, model: keras.Model, split: str) -> Evaluation:
-        return self._evaluate(model, split, self.beams)
+        return self._evaluate(model, split, self._beams)
 
     def bundle(self, model: keras.Model) -> Bundle:
-        config = self.config
-        return bundle(model, self.source_encoder, self.target_encoder, self.beams, config.max_decode_length)
+        beams, longest = self._beams, self.config.max_decode_length
+        return bundle(model, self.source_encoder, self.target_encoder, beams, longest)
 
     @property
-    def beams(self) -> Beams:
-        """How translations are searched.
-
-        Raises:
-            UserError: if the beam is wider than the vocabulary, which may be smaller than it was allowed to be.
-        """
-        config, tokens = self.config, len(self.target_encoder)
-        if config.beam_width > tokens:
-            raise UserError(
-                f"--beam_width={config.beam_width} is larger than the vocabulary, which has {tokens} tokens; a beam "
-                "cannot have more hypotheses than there are tokens."
-            )
-        return Beams(config.beam_width, config.length_penalty, config.min_decode_length, config.block_ngrams)
+    def _beams(self) -> Beams:
+        return beams_of(self.config, len(self.target_encoder))
 
     @cached_property
     def source_encoder(self) -> PieceEncoder:

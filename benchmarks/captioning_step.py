@@ -1,0 +1,160 @@
+"""Training a captioning model on cached features: unroll against stock Keras layers with `fit`, in one run.
+
+    python benchmarks/captioning_step.py [--images=64 --captions=5 --tokens=14 --units=512 --vocabulary=2500]
+
+A grid of 49 places with 1,280 features an image, projection, LSTM decoder with general attention and a gate, logits;
+whole training steps (forward and backward pass, clipping by global norm, Adam) on the same batches of random captions
+of different lengths, without dropout. Keras' layers get a caption with its image in each row, as they are usually used,
+or the captions of an image together, so that its grid is projected once, as in unroll. Prints target tokens per
+second, medians over rounds in which each takes its turn.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+from rounds import medians
+
+from unroll.models.text.pieces import END, START, PieceEncoder
+from unroll.tasks.captioning.config import CaptioningConfig
+from unroll.tasks.captioning.task import CaptioningTask
+from unroll.tasks.training.run_directory import RunDirectory, write_json
+from unroll.tasks.training.state import TrainingState
+
+_IMAGES = flags.DEFINE_integer("images", 64, "images in a batch")
+_CAPTIONS = flags.DEFINE_integer("captions", 5, "captions of an image")
+_TOKENS = flags.DEFINE_integer("tokens", 14, "tokens in the longest caption")
+_UNITS = flags.DEFINE_integer("units", 512, "units of the decoder")
+_EMBEDDING = flags.DEFINE_integer("embedding_size", 256, "size of a token's vector")
+_VOCABULARY = flags.DEFINE_integer("vocabulary", 2500, "tokens known")
+_ROUNDS = flags.DEFINE_integer("rounds", 7, "each contender makes some steps a round")
+_STEPS = flags.DEFINE_integer("steps", 5, "steps of a contender in a round")
+
+_GRID, _FEATURES = 7, 1280
+
+
+def random_batches() -> list[dict[str, np.ndarray]]:
+    rng = np.random.default_rng(0)
+    batches = []
+    for _ in range(_STEPS.value):
+        shape = (_IMAGES.value, _CAPTIONS.value, _TOKENS.value)
+        # As the captions of an image are: from half of the longest on.
+        lengths = rng.integers(_TOKENS.value // 2, _TOKENS.value + 1, shape[:2])
+        lengths[:, 0] = _TOKENS.value
+        ids = rng.integers(4, _VOCABULARY.value, shape)
+        ids[np.arange(_TOKENS.value) >= lengths[..., None]] = 0
+        edge = np.ones([*shape[:2], 1], int)
+        captions = np.concatenate([START * edge, ids, 0 * edge], axis=2)
+        np.put_along_axis(captions, lengths[..., None] + 1, END, axis=2)
+        images = rng.gamma(1, size=[_IMAGES.value, _GRID**2, _FEATURES])
+        batches.append({"captions": captions.astype("int32"), "images": images.astype("float16")})
+    return batches
+
+
+def unroll_steps(batches, directory: str):
+    config = CaptioningConfig(
+        image_encoder="a network",
+        units=_UNITS.value,
+        embedding_size=_EMBEDDING.value,
+        dropout=0.0,
+        global_clipnorm=1.0,
+    )
+    run = RunDirectory(directory)
+    encoder = PieceEncoder("words", [str(n) for n in range(_VOCABULARY.value - 4)], _TOKENS.value)
+    write_json(run.vocabulary / "captions.json", encoder.get_config())
+    write_json(run.vocabulary / "images.json", {"train": "none-0"})
+    write_json(
+        run.data / "counts.json", {"longest": _TOKENS.value + 2, "captions_of_an_image": _CAPTIONS.value}
+    )
+    # It gives features of the right shape, and is never called.
+    network = keras.Sequential(
+        [
+            keras.Input([224, 224, 3]),
+            keras.layers.AveragePooling2D(224 // _GRID),
+            keras.layers.Conv2D(_FEATURES, 1),
+        ]
+    )
+    network.save(run.vocabulary / "image_encoder.keras")
+    task = CaptioningTask(config, run)
+    state = TrainingState(task, tf.distribute.get_strategy(), False, epoch=0)
+    batches = [{name: tf.constant(value) for name, value in batch.items()} for batch in batches]
+
+    def steps():
+        for batch in batches:
+            result = state.step(batch, 1e-3, 0)
+        float(result.loss.total)
+
+    return steps
+
+
+def keras_steps(batches, shared: bool):
+    """`shared`: the captions of an image are together; else each is a row with its image."""
+    units, vocabulary, several = _UNITS.value, _VOCABULARY.value, _CAPTIONS.value
+    time = _TOKENS.value + 1
+    features = keras.Input([_GRID**2, _FEATURES], dtype="float16")
+    target = keras.Input([several, time] if shared else [time], dtype="int32")
+    ids = keras.ops.reshape(target, [-1, time]) if shared else target
+    values = keras.layers.Dense(units, activation="relu")(keras.ops.cast(features, "float32"))
+    mean = keras.layers.GlobalAveragePooling1D()(values)
+    states = [keras.layers.Dense(units, activation="tanh")(mean) for _ in range(2)]
+    if shared:
+        states = [keras.ops.repeat(state, several, axis=0) for state in states]
+    # Padding comes last and is not predicted: it needs no mask.
+    embedded = keras.layers.Embedding(vocabulary, _EMBEDDING.value)(ids)
+    hidden = keras.layers.LSTM(units, return_sequences=True)(embedded, initial_state=states)
+    if shared:
+        hidden = keras.ops.reshape(hidden, [-1, several * time, units])
+    keys = keras.layers.Dense(units, use_bias=False)(values)
+    context = keras.layers.Attention()([hidden, values, keys])
+    context = keras.layers.Multiply()([context, keras.layers.Dense(1, activation="sigmoid")(hidden)])
+    output = keras.layers.Dense(units, activation="tanh")(keras.layers.Concatenate()([context, hidden]))
+    logits = keras.layers.Dense(vocabulary)(output)
+    if shared:
+        logits = keras.ops.reshape(logits, [-1, several, time, vocabulary])
+    model = keras.Model([features, target], logits)
+    model.compile(
+        keras.optimizers.Adam(1e-3, global_clipnorm=1.0),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=0),
+        jit_compile=False,
+    )
+
+    def rows(batch):
+        images, captions = batch["images"], batch["captions"]
+        if not shared:
+            images, captions = np.repeat(images, several, axis=0), captions.reshape(-1, captions.shape[2])
+        return (images, captions[..., :-1]), captions[..., 1:]
+
+    leading = [_IMAGES.value, several] if shared else [_IMAGES.value * several]
+    data = tf.data.Dataset.from_generator(
+        lambda: map(rows, batches),
+        output_signature=((tf.TensorSpec([leading[0], _GRID**2, _FEATURES], tf.float16),
+                           tf.TensorSpec([*leading, time], tf.int32)), tf.TensorSpec([*leading, time], tf.int32)),
+    ).cache().prefetch(2)  # fmt: skip
+    return lambda: model.fit(data, verbose=0)
+
+
+def main(_):
+    batches = random_batches()
+    tokens = sum(int((batch["captions"][..., 1:] != 0).sum()) for batch in batches)
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory, "data").mkdir()
+        contenders = {
+            "stock Keras layers, fit": keras_steps(batches, shared=False),
+            "stock Keras layers, fit, image shared": keras_steps(batches, shared=True),
+            "unroll": unroll_steps(batches, directory),
+        }
+        seconds = medians(contenders, _ROUNDS.value)
+    rates = {name: tokens / value for name, value in seconds.items()}
+    reference = max(rate for name, rate in rates.items() if "Keras" in name)
+    for name, rate in rates.items():
+        print(f"{name:38} {rate:8,.0f} target tokens/s   {rate / reference:5.2f} of the best of Keras")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,184 @@
+"""Pixels into a grid of feature vectors: by a network that was trained elsewhere, or by a small one of our own."""
+
+import hashlib
+import os
+import sys
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+# Of a network that takes images of any size, where no size is asked for.
+_USUAL_SIZE = 224
+
+
+class FrozenEncoder(tf.Module):
+    """A trained network as it is: uint8 [batch, height, width, 3] -> float32 [batch, places, features].
+
+    Its weights are held as TensorFlow's own variables, so that a SavedModel has them once.
+
+    Args:
+        network: from RGB, 0 to 255, [batch, height, width, 3], to a feature map [batch, rows, columns, features], or
+            to a vector [batch, features], which is a grid of one place.
+        image_size: height and width, for a network that takes any.
+
+    Attributes:
+        image_size: height and width of the images.
+        grid: rows and columns.
+        features: of a place.
+
+    Raises:
+        ValueError: if the network takes or gives something else.
+    """
+
+    def __init__(self, network: keras.Model, image_size: int | None = None) -> None:
+        super().__init__()
+        network.trainable = False
+        self.image_size = _image_size(network, image_size)
+        output = network.compute_output_shape((None, *self.image_size, 3))
+        if isinstance(output, Mapping | list) or len(output) not in (2, 4) or None in output[1:]:
+            raise ValueError(
+                f"it gives {output}, but a feature map [batch, rows, columns, features] or a vector [batch, features] "
+                "was expected"
+            )
+        self.grid = tuple(output[1:-1]) or (1, 1)
+        self.features = output[-1]
+        self._variables = [variable.value for variable in network.variables]
+        # In a closure: an attribute would be tracked, and its variables saved a second time.
+        self._network = lambda pixels: network(pixels, training=False)
+
+    def __call__(self, pixels: tf.Tensor) -> tf.Tensor:
+        found = self._network(tf.cast(pixels, tf.float32))
+        places = self.grid[0] * self.grid[1]
+        return tf.reshape(tf.cast(found, tf.float32), [-1, places, self.features])
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the weights and the shapes: what other features come from has another one."""
+        digest = hashlib.blake2b(repr((self.image_size, self.grid, self.features)).encode(), digest_size=8)
+        for variable in self._variables:
+            digest.update(repr(variable.shape).encode() + np.ascontiguousarray(variable.numpy()).tobytes())
+        return digest.hexdigest()
+
+
+def load_network(path: str | os.PathLike[str]) -> keras.Model:
+    """The network in a `.keras` file.
+
+    Raises:
+        ValueError: if it cannot be read.
+    """
+    if not Path(path).is_file():
+        raise ValueError("there is no such file")
+    if not zipfile.is_zipfile(path):
+        raise ValueError("it is not a file that Keras wrote")
+    try:
+        return keras.saving.load_model(path, compile=False)
+    # Keras raises whatever the damage leads to.
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise ValueError(f"it cannot be read ({reason})") from error
+
+
+def application(name: str, image_size: int | None, weights: str | None) -> keras.Model:
+    """A network of `keras.applications` without its classifier, behind the scaling that it was trained with.
+
+    Args:
+        name: such as MobileNetV2.
+        image_size: height and width; 224 if None.
+        weights: a file with its weights, without those of the classifier; None downloads those of ImageNet.
+
+    Raises:
+        ValueError: if there is none of that name, or its weights cannot be had.
+    """
+    if name not in applications():
+        raise ValueError(f"keras.applications has {', '.join(applications())}")
+    build = getattr(keras.applications, name)
+    size = image_size or _USUAL_SIZE
+    images = keras.Input((size, size, 3))
+    scaled = sys.modules[build.__module__].preprocess_input(images)
+    try:
+        with warnings.catch_warnings():
+            # Where weights do not fit, Keras warns of each layer before it raises.
+            warnings.simplefilter("ignore")
+            trunk = build(include_top=False, weights=weights or "imagenet", input_shape=(size, size, 3))
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        source = f"the weights in {weights} do not fit" if weights else "its weights cannot be downloaded"
+        raise ValueError(f"{source} ({reason})") from error
+    return keras.Model(images, trunk(scaled))
+
+
+def applications() -> list[str]:
+    """The names of the networks in `keras.applications`."""
+    return [name for name, value in vars(keras.applications).items() if callable(value)]
+
+
+@keras.saving.register_keras_serializable("unroll")
+class SmallImageEncoder(keras.layers.Layer):
+    """Three convolutions, trained with what reads them: [batch, height, width, 3] -> [batch, places, features].
+
+    Each halves height and width. The pixels' coordinates are channels beside their colours (Liu et al., 2018,
+    https://arxiv.org/abs/1807.03247): a convolution alone does not know where it is.
+
+    Args:
+        features: of a place; the first two convolutions have a quarter and half of them.
+    """
+
+    def __init__(self, features: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.features = features
+        self.convolutions = [
+            keras.layers.Conv2D(
+                max(1, features // share),
+                3,
+                strides=2,
+                padding="same",
+                activation="relu",
+                kernel_initializer="he_normal",
+                name=f"convolution_{number}",
+            )
+            for number, share in enumerate((4, 2, 1))
+        ]
+
+    @staticmethod
+    def grid(height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of what images of a size become."""
+        return -(-height // 8), -(-width // 8)
+
+    def build(self, pixels_shape: tuple) -> None:
+        channels = 5
+        for convolution in self.convolutions:
+            convolution.build((None, None, None, channels))
+            channels = convolution.filters
+
+    def call(self, pixels: tf.Tensor) -> tf.Tensor:
+        batch, height, width = tf.shape(pixels)[0], pixels.shape[1], pixels.shape[2]
+        rows, columns = tf.meshgrid(
+            tf.linspace(-1.0, 1.0, height), tf.linspace(-1.0, 1.0, width), indexing="ij"
+        )
+        places = tf.cast(tf.stack([rows, columns], axis=-1), self.compute_dtype)
+        places = tf.broadcast_to(places, [batch, height, width, 2])
+        maps = tf.concat([tf.cast(pixels, self.compute_dtype) / 127.5 - 1.0, places], axis=-1)
+        for convolution in self.convolutions:
+            maps = convolution(maps)
+        rows, columns = self.grid(height, width)
+        return tf.reshape(maps, [batch, rows * columns, self.features])
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"features": self.features}
+
+
+def _image_size(network: keras.Model, asked: int | None) -> tuple[int, int]:
+    """Height and width of the images that a network takes."""
+    shape = network.input_shape
+    if isinstance(shape, Mapping | list) or len(shape) != 4 or shape[3] not in (3, None):
+        raise ValueError(f"it takes {shape}, but RGB images [batch, height, width, 3] were expected")
+    height, width = (side or asked or _USUAL_SIZE for side in shape[1:3])
+    if asked and (height, width) != (asked, asked):
+        raise ValueError(f"it takes images of {height} x {width} pixels, not of {asked} x {asked}")
+    return height, width

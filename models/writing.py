@@ -1,0 +1,141 @@
+"""What all models have in common that write a text: embeddings of its tokens, a decoder, and logits."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from unroll.models.attention import Memory
+from unroll.models.decoder import Decoder, DecoderStates
+from unroll.models.decoding import Beams, Hypotheses, beam_search
+from unroll.models.random import ReplicaSeedGenerator
+from unroll.models.recurrent import States
+from unroll.models.text.pieces import END, START
+from unroll.models.text.vocabulary import PADDING, UNKNOWN
+
+
+class WritingModel(keras.Model):
+    """A model that writes. Its subclass calls `make_writer` when it is made, and reads what the text is about."""
+
+    def make_writer(
+        self,
+        vocabulary_size: int,
+        embedding_size: int,
+        cell: str,
+        layers: int,
+        units: int,
+        *,
+        tie_embeddings: bool,
+        word_dropout: float,
+        seed: int,
+        **decoder_options: Any,
+    ) -> None:
+        """Makes the parts that write.
+
+        Args:
+            vocabulary_size: number of ids.
+            embedding_size: of a token's vector.
+            cell, layers, units: of the decoder.
+            tie_embeddings: the embeddings are also the kernel of the logits (Press and Wolf, 2017).
+            word_dropout: share of the tokens read that are hidden in training.
+            seed: of dropout.
+            decoder_options: further ones of `Decoder`.
+        """
+        self.target_vocabulary_size = vocabulary_size
+        self.word_dropout = word_dropout
+        self.seed_generator = ReplicaSeedGenerator(seed)
+        self.target_embedding = embedding(vocabulary_size, embedding_size, name="target_embedding")
+        self.decoder = Decoder(
+            cell,
+            layers,
+            units,
+            embedding_size if tie_embeddings else units,
+            seed=seed + 1001,
+            name="decoder",
+            **decoder_options,
+        )
+        self.tied = tie_embeddings
+        if tie_embeddings:
+            self.output_bias = self.add_weight(
+                name="output_bias", shape=(vocabulary_size,), initializer="zeros"
+            )
+        else:
+            self.output_layer = keras.layers.Dense(vocabulary_size, name="logits")
+
+    def build_writer(self, features: int) -> None:
+        """Makes the weights of these parts. `features`: of a place in the memory."""
+        values = (None, None, features)
+        self.target_embedding.build()
+        self.decoder.build(
+            (None, None, self.target_embedding.output_dim), Memory(values, (None, None), values)
+        )
+        if not self.tied:
+            self.output_layer.build((None, self.decoder.output_size))
+
+    def logits(self, outputs: tf.Tensor) -> tf.Tensor:
+        """[rows, output size] -> float32 [rows, ids]."""
+        return self._logits_layer()(outputs)
+
+    def _logits_layer(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """`logits` for a loop that this is called before."""
+        if not self.tied:
+            return lambda outputs: tf.cast(self.output_layer(outputs), tf.float32)
+        # Transposed once: on a CPU a small product with `transpose_b=True` runs at half the speed.
+        kernel, bias = (
+            tf.cast(tf.convert_to_tensor(weight), self.compute_dtype)
+            for weight in (self.target_embedding.embeddings, self.output_bias)
+        )
+        kernel = tf.transpose(kernel)
+        return lambda outputs: tf.cast(tf.nn.bias_add(tf.matmul(outputs, kernel), bias), tf.float32)
+
+    def stepper(
+        self, memory: Memory
+    ) -> Callable[[tf.Tensor, DecoderStates], tuple[tf.Tensor, DecoderStates, tf.Tensor]]:
+        """One step of decoding, for a loop that it is called before: a function from ids, int32 [rows], and states to
+        logits, float32 [rows, ids], new states, and attention weights, float32 [rows, places]."""
+        decoder_step, logits_of = self.decoder.stepper(memory), self._logits_layer()
+
+        def step(ids: tf.Tensor, states: DecoderStates) -> tuple[tf.Tensor, DecoderStates, tf.Tensor]:
+            outputs, states, weights = decoder_step(embedded(self.target_embedding, ids), states)
+            return logits_of(outputs), states, tf.cast(weights, tf.float32)
+
+        return step
+
+    def search(self, memory: Memory, states: States, max_length: tf.Tensor, beams: Beams) -> Hypotheses:
+        """Searches the best texts, without a gradient.
+
+        Args:
+            memory: to look into.
+            states: of the decoder's recurrent layers at the start.
+            max_length: int32 [batch], tokens at most.
+            beams: how to search.
+        """
+        return beam_search(
+            self.stepper(memory),
+            self.decoder.initial_states(states),
+            START,
+            END,
+            max_length,
+            beams,
+            self.target_vocabulary_size,
+            forbidden=[PADDING, UNKNOWN, START],
+        )
+
+    def hidden_words(self, ids: tf.Tensor, training: bool) -> tf.Tensor:
+        """The ids, in training some of them hidden."""
+        if not training or not self.word_dropout:
+            return ids
+        hidden = keras.random.uniform(tf.shape(ids), seed=self.seed_generator) < self.word_dropout
+        return tf.where(hidden & (ids != PADDING), UNKNOWN, ids)
+
+
+def embedding(ids: int, size: int, name: str) -> keras.layers.Embedding:
+    """Vectors of so many ids, which may also be the kernel of logits."""
+    return keras.layers.Embedding(ids, size, keras.initializers.RandomNormal(stddev=size**-0.5), name=name)
+
+
+def embedded(layer: keras.layers.Embedding, ids: tf.Tensor) -> tf.Tensor:
+    """The vectors of some ids, int32 [...], as they are read: [..., size]."""
+    # Of variance 1, whether or not they are also a kernel, which must begin small (Vaswani et al., 2017).
+    return layer(ids) * layer.output_dim**0.5

@@ -1,0 +1,134 @@
+"""The options of captioning."""
+
+import dataclasses
+
+from unroll.export.errors import UserError
+from unroll.tasks.options import option
+from unroll.tasks.training.config import DecoderConfig, TrainingConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptioningConfig(DecoderConfig, TrainingConfig):
+    """An image in, a sentence out."""
+
+    dataset: str = option(
+        "unroll_scenes",
+        "unroll_scenes (coloured shapes, drawn here), coco_captions, or files: --images and --captions",
+    )
+    train_data: str | None = option(
+        None,
+        "list of the images to train on, a name a line, with --dataset=files; all images with captions that are not "
+        "in the other lists by default",
+        is_path=True,
+    )
+    validation_data: str | None = option(
+        None, "list of the images to validate on, with --dataset=files", is_path=True
+    )
+    test_data: str | None = option(
+        None, "list of the images to test on, with --dataset=files", is_path=True, commands=("evaluate",)
+    )
+    images: str | None = option(
+        None,
+        "zip file or folder of JPEG and PNG images, with --dataset=files",
+        is_path=True,
+        commands=("evaluate",),
+    )
+    captions: str | None = option(
+        None,
+        "file with a caption a line, name#number<TAB>caption, with --dataset=files",
+        is_path=True,
+        commands=("evaluate",),
+    )
+
+    image_encoder: str = option(
+        "small",
+        "what turns an image into a grid of features: a .keras file, the name of a network in keras.applications, or "
+        "small (three convolutions, trained with the decoder)",
+    )
+    image_encoder_weights: str | None = option(
+        None,
+        "file with the weights of a network in keras.applications; none: those of ImageNet, downloaded",
+        is_path=True,
+    )
+    image_size: int | None = option(
+        None,
+        "height and width in pixels that images are resized to; none: what the encoder takes, 224 if that is any, and "
+        "64 for small",
+        minimum=8,
+    )
+    feature_cache: str | None = option(
+        None,
+        "directory for the features of images, which runs may share; none: in the run directory",
+        is_path=True,
+    )
+
+    normalize_captions: bool = option(
+        True, "train on captions in lower case and without punctuation, as they are compared in evaluation"
+    )
+    tokenizer: str = option(
+        "words",
+        "what the model writes: words, subwords (byte-pair encoding), or characters",
+        choices=("words", "subwords", "characters"),
+    )
+    max_length: int = option(50, "tokens of a caption: longer ones are not trained on", minimum=1)
+
+    attention: str = option(
+        "general",
+        "how the decoder looks at the image; none: it knows the mean of the grid only",
+        choices=("none", "dot", "scaled", "general", "additive"),
+    )
+    gated_context: bool = option(True, "the decoder decides by a gate how much it needs to see")
+    doubly_stochastic: float = option(
+        0.0,
+        "lambda: the loss of a caption gets lambda * sum over places of (1 - sum over steps of the attention) ** 2",
+        minimum=0,
+    )
+    image_as: str = option(
+        "state",
+        "how the mean of the grid gets into the decoder: as its first states, or as its first input",
+        choices=("state", "input"),
+    )
+    tie_embeddings: bool = option(False, "the embeddings are also the kernel of the logits")
+    max_decode_length: int = option(
+        40, "tokens of a caption at most", minimum=1, commands=("evaluate", "export")
+    )
+
+    def check_sources(self) -> None:
+        files = {
+            name: getattr(self, name)
+            for name in ("images", "captions", "train_data", "validation_data", "test_data")
+        }
+        if self.dataset == "files":
+            for name in ("images", "captions"):
+                if not files[name]:
+                    raise UserError(f"--dataset=files needs --{name}, and it was not given.")
+        elif any(files.values()):
+            name = next(name for name, value in files.items() if value)
+            raise UserError(f"--{name} is for files, but --dataset is {self.dataset!r}; add --dataset=files.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.doubly_stochastic and self.attention == "none":
+            raise UserError(
+                f"--doubly_stochastic={self.doubly_stochastic} is about attention, but --attention is none."
+            )
+        if self.image_encoder_weights and self.image_encoder == "small":
+            raise UserError(
+                "--image_encoder_weights belong to a network of keras.applications, but --image_encoder is small."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptionConfig:
+    """What `unroll predict` gives for an image."""
+
+    n_best: int = option(1, "captions of each image, at most the beam width of the export", minimum=1)
+    plot: str | None = option(
+        None,
+        "picture of the first image, once for each word, and where the model looked: a .png, .svg or .pdf file",
+        is_path=True,
+    )
+
+
+CONFIG = CaptioningConfig
+PREDICT = CaptionConfig

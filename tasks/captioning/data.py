@@ -1,0 +1,144 @@
+"""Examples of captioning: images with their captions."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from unroll.export.errors import UserError
+from unroll.tasks.captioning.config import CaptioningConfig
+from unroll.tasks.datasets import public
+from unroll.tasks.datasets.feature_cache import Image
+from unroll.tasks.datasets.image_files import ImageFiles
+from unroll.tasks.datasets.splits import Splits
+
+# As the Penn Treebank splits words: clitics by themselves; hyphens and dots between letters belong to their word.
+_WORD = re.compile(r"\w+(?=n't\b)|n't\b|'(?:s|re|ve|ll|d|m)\b|\w+(?:[-.]\w+)*")
+_CLITIC = re.compile(r" (?=(?:n't|'(?:s|re|ve|ll|d|m))\b)")
+
+
+class CaptionedImage(NamedTuple):
+    """An image and what people said of it.
+
+    Attributes:
+        image: which is read when it is needed.
+        captions: at least one.
+    """
+
+    image: Image
+    captions: tuple[str, ...]
+
+
+def words(caption: str) -> list[str]:
+    """A caption as it is compared: in lower case, and without punctuation."""
+    return _WORD.findall(caption.lower().replace("\u2019", "'"))
+
+
+def normalized(caption: str) -> str:
+    """A caption in lower case and without punctuation, still to be read: clitics stand at their words."""
+    return _CLITIC.sub("", " ".join(words(caption)))
+
+
+def read_splits(config: CaptioningConfig) -> Splits:
+    """The parts of the data set that the configuration names."""
+    fractions = {"test": config.test_fraction, "validation": config.validation_fraction}
+    if config.dataset == "files":
+        parts = _Files(config).parts()
+    else:
+        splits = public.available_splits(config.dataset)
+        parts = {split: partial(_from_public, config.dataset, split) for split in splits}
+    return Splits(parts, fractions, config.seed, identity=lambda example: example.image.name)
+
+
+class _Files:
+    """The user's images and captions. The captions are held in memory, the images are not."""
+
+    def __init__(self, config: CaptioningConfig) -> None:
+        self._config = config
+        self._images = ImageFiles(config.images)
+        self._captions = read_captions(config.captions)
+        self._lists = {
+            name: read_names(path)
+            for name, path in (
+                ("train", config.train_data),
+                ("validation", config.validation_data),
+                ("test", config.test_data),
+            )
+            if path
+        }
+        if "train" not in self._lists:
+            others = {name for names in self._lists.values() for name in names}
+            self._lists["train"] = [name for name in self._captions if name not in others]
+
+    def parts(self) -> dict:
+        """For each part a function that begins to read it."""
+        return {part: partial(self._read, part) for part in self._lists}
+
+    def _read(self, part: str) -> Iterator[CaptionedImage]:
+        names = self._lists[part]
+        if part == "train":
+            # In an order that says nothing, whatever the list was sorted by.
+            names = sorted(
+                names, key=lambda name: hashlib.blake2b(name.encode("utf-8", "surrogateescape")).digest()
+            )
+        for name in names:
+            if name not in self._captions:
+                raise UserError(
+                    f"The image {name!r} of the {part} list has no caption in {self._config.captions}; add one, or "
+                    "take it out of the list."
+                )
+            image = Image(name, self._images.stamp(name), partial(self._images.read, name))
+            yield CaptionedImage(image, tuple(self._captions[name]))
+
+
+def read_captions(path: str) -> dict[str, list[str]]:
+    """The captions of each image in a file of lines `name#number<TAB>caption`.
+
+    Raises:
+        UserError: for a file that is missing or empty, or a line of another form.
+    """
+    captions: dict[str, list[str]] = {}
+    for number, line in _lines(path):
+        name, tab, caption = line.partition("\t")
+        head, mark, tail = name.rpartition("#")
+        name = head if mark and tail.isdecimal() else name
+        if not tab or not name or not caption.strip():
+            raise UserError(
+                f"{path}, line {number} is {line[:60]!r}, but name#number<TAB>caption was expected; mend the line."
+            )
+        captions.setdefault(name, []).append(caption)
+    if not captions:
+        raise UserError(f"{path} is empty; a caption on each line was expected, name#number<TAB>caption.")
+    return captions
+
+
+def read_names(path: str) -> list[str]:
+    """The names in a list of images, one a line, each once.
+
+    Raises:
+        UserError: for a file that is missing or empty.
+    """
+    names = list(dict.fromkeys(line.strip() for _, line in _lines(path)))
+    if not names:
+        raise UserError(f"{path} is empty; the name of an image on each line was expected.")
+    return names
+
+
+def _lines(path: str) -> Iterator[tuple[int, str]]:
+    """The lines of a file that are not blank, with their numbers."""
+    try:
+        with Path(path).open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield number, line.rstrip("\r\n")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}. Give a text file.") from error
+
+
+def _from_public(name: str, split: str) -> Iterator[CaptionedImage]:
+    # Name and version of the data set.
+    stamp = public.builder(name).info.full_name
+    for number, (image, captions) in enumerate(public.read_captioned_images(name, split)):
+        yield CaptionedImage(Image(f"{split}/{number}", stamp, lambda image=image: image), captions)

@@ -1,0 +1,122 @@
+"""What the decoder of a run is given for an image, in training and after."""
+
+from functools import cached_property
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from unroll.export.errors import UserError
+from unroll.models.image_encoder import (
+    FrozenEncoder,
+    SmallImageEncoder,
+    application,
+    applications,
+    load_network,
+)
+from unroll.models.images import read_images
+from unroll.tasks.captioning.config import CaptioningConfig
+
+_SMALL = "small"
+_SMALL_SIZE = 64
+# Changes whenever the same image becomes other pixels.
+_READING = "read_images 1"
+# The run's own copy of a frozen network.
+_NETWORK = "image_encoder.keras"
+
+
+class ImageFeatures:
+    """Encoded images into what the cache keeps: the features of a frozen encoder, float16 [places, features], or, where
+    the encoder is trained with the decoder, pixels, uint8 [height, width, 3].
+
+    Args:
+        config: of the run.
+        folder: where the run keeps a copy of its frozen network.
+    """
+
+    def __init__(self, config: CaptioningConfig, folder: Path) -> None:
+        self._config = config
+        self._folder = folder
+
+    @cached_property
+    def frozen(self) -> FrozenEncoder | None:
+        """The encoder that is not trained.
+
+        Raises:
+            UserError: if it cannot be used.
+        """
+        config = self._config
+        if config.image_encoder == _SMALL:
+            return None
+        try:
+            return FrozenEncoder(self._network, config.image_size)
+        except ValueError as error:
+            raise UserError(
+                f"--image_encoder={config.image_encoder} cannot be used: {error}. Give a .keras file, the name of a "
+                f"network in keras.applications, or {_SMALL}."
+            ) from error
+
+    def keep(self, folder: Path) -> None:
+        """Keeps a copy of the frozen network with the run."""
+        if self.frozen is not None:
+            self._network.save(folder / _NETWORK)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width that images are resized to."""
+        if self.frozen is not None:
+            return self.frozen.image_size
+        side = self._config.image_size or _SMALL_SIZE
+        return side, side
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of places."""
+        return SmallImageEncoder.grid(*self.image_size) if self.frozen is None else self.frozen.grid
+
+    @property
+    def features(self) -> int | None:
+        """Of a place; None for pixels."""
+        return None if self.frozen is None else self.frozen.features
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of an image's array."""
+        if self.frozen is None:
+            return (*self.image_size, 3)
+        return (self.grid[0] * self.grid[1], self.frozen.features)
+
+    @property
+    def dtype(self) -> tf.DType:
+        """Of an image's array."""
+        return tf.uint8 if self.frozen is None else tf.float16
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with what the arrays of the same images are."""
+        encoder = _SMALL if self.frozen is None else self.frozen.fingerprint
+        return f"{_READING} {self.image_size} {encoder}"
+
+    def of(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Images, string [batch], into what the model takes, and what is wrong with each, string [batch]."""
+        pixels, errors = read_images(images, *self.image_size)
+        return (pixels if self.frozen is None else self.frozen(pixels)), errors
+
+    @cached_property
+    def encode(self) -> tf.types.experimental.PolymorphicFunction:
+        """`of` as it is kept."""
+
+        def encode(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            found, errors = self.of(images)
+            return tf.cast(found, self.dtype), errors
+
+        return tf.function(encode, input_signature=[tf.TensorSpec([None], tf.string)])
+
+    @cached_property
+    def _network(self) -> keras.Model:
+        name, kept = self._config.image_encoder, self._folder / _NETWORK
+        if kept.exists():
+            return load_network(kept)
+        if name in applications():
+            return application(name, self._config.image_size, self._config.image_encoder_weights)
+        return load_network(name)

@@ -1,0 +1,54 @@
+"""A page of images with their captions, to look at."""
+
+import base64
+import html
+from collections.abc import Iterable
+from pathlib import Path
+
+from unroll.export.images import thumbnail
+from unroll.tasks.captioning.evaluation import Captioned
+from unroll.tasks.training.run_directory import replacing
+
+# Pixels of the longer side of an image.
+_SIDE = 224
+_PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<title>{title}</title>
+<style>
+body {{ font: 15px/1.4 sans-serif; margin: 2rem; color: #222; }}
+main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(240px, 1fr)); gap: 1.5rem; }}
+figure {{ margin: 0; }}
+img {{ max-width: 100%; min-width: 96px; display: block; image-rendering: auto; }}
+b {{ display: block; margin: .4rem 0 .2rem; }}
+li, small {{ color: #666; font-size: 13px; }}
+ul {{ margin: .2rem 0; padding-left: 1.1rem; }}
+</style>
+<h1>{title}</h1>
+<p>In bold the model's caption; below it what people said.</p>
+<main>
+"""
+
+
+def write_sheet(path: Path, title: str, shown: Iterable[tuple[Captioned, bytes]]) -> None:
+    """Writes a page that needs no other file.
+
+    Args:
+        path: of the HTML file.
+        title: of the page.
+        shown: captions, each with its image, JPEG or PNG.
+    """
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="replace") as file,
+    ):
+        file.write(_PAGE.format(title=html.escape(title)))
+        for one, image in shown:
+            picture = base64.b64encode(thumbnail(image, _SIDE)).decode()
+            references = "".join(f"<li>{html.escape(text)}</li>" for text in one.references)
+            file.write(
+                f'<figure><img src="data:image/jpeg;base64,{picture}" alt=""><b>{html.escape(one.caption)}</b>'
+                f"<ul>{references}</ul><small>{html.escape(one.image)}, score {one.score:.2f}</small></figure>\n"
+            )
+        file.write("</main>\n</html>\n")

@@ -1,0 +1,174 @@
+"""What images become before training, kept in files: a frozen network runs once, not in each epoch or run."""
+
+import fcntl
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from unroll.export.errors import UserError
+from unroll.tasks.datasets.batching import windows
+from unroll.tasks.training.run_directory import replacing, write_json
+
+# Images of a file: so much work is lost at most when a process is killed.
+_SHARD = 256
+# Images that are encoded at a time.
+_BATCH = 32
+# Of a TFRecord: its length and the checksum of that before the data, the checksum of the data behind.
+_BEFORE, _BEHIND = 12, 4
+
+
+class Image(NamedTuple):
+    """An image of a data set.
+
+    Attributes:
+        name: of the image.
+        stamp: what changes with the image.
+        read: reads its bytes.
+    """
+
+    name: str
+    stamp: str
+    read: Callable[[], bytes]
+
+
+class CacheKey:
+    """Under what name features are kept: it follows from the encoder and from the images, in their order.
+
+    Args:
+        encoder: fingerprint of what encodes the images.
+    """
+
+    def __init__(self, encoder: str) -> None:
+        self._digest = hashlib.blake2b(encoder.encode(), digest_size=10)
+        self.images = 0
+
+    def add(self, image: Image) -> None:
+        """Counts an image."""
+        self._digest.update(repr((image.name, image.stamp)).encode())
+        self.images += 1
+
+    def __str__(self) -> str:
+        return f"{self._digest.hexdigest()}-{self.images}"
+
+
+class FeatureCache:
+    """Arrays of one shape, one for each of some images, in TFRecord files of fixed size.
+
+    The records are found by their place, not read in sequence: training takes them in any order, and what of a file is
+    in memory is the operating system's affair.
+
+    Args:
+        directory: for features of any images and encoders.
+        key: of these.
+        shape, dtype: of the array of an image.
+    """
+
+    def __init__(self, directory: Path, key: str, shape: Sequence[int], dtype: str) -> None:
+        self.directory = directory / key
+        self.images = int(key.rsplit("-", 1)[1])
+        self.shape = tuple(shape)
+        self.dtype = np.dtype(dtype)
+        self._size = self.dtype.itemsize * int(np.prod(self.shape))
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is to be encoded."""
+        return next(self._missing(), None) is None
+
+    def fill(self, images: Iterable[Image], encode: Callable[[tf.Tensor], tuple], what: str) -> None:
+        """Encodes what is missing. A process that is killed leaves whole files, and the next one goes on from there.
+
+        Args:
+            images: all of them, in the order of the key; only those of missing files are read.
+            encode: a batch of images, string [batch], into arrays, and what is wrong with each, string [batch].
+            what: they are, for the progress bar.
+
+        Raises:
+            UserError: for an image that cannot be used.
+        """
+        if self.complete:
+            return
+        with self._locked():
+            missing = set(self._missing())
+            print(f"Encoding {self.images} {what} into {self.directory} ...", file=sys.stderr)
+            bar = tqdm(
+                total=self.images, unit="image", desc=what, disable=not sys.stderr.isatty(), leave=False
+            )
+            with bar:
+                for number, window in enumerate(windows(images, _SHARD)):
+                    if number in missing:
+                        self._write(number, window, encode, bar)
+                    else:
+                        bar.update(len(window))
+            write_json(
+                self.directory / "about.json",
+                {"images": self.images, "shape": self.shape, "dtype": self.dtype.name},
+            )
+
+    def take(self, numbers: np.ndarray) -> np.ndarray:
+        """The arrays of some images, [numbers, ...], by their numbers from 0."""
+        taken = np.empty((len(numbers), *self.shape), self.dtype)
+        for place, number in enumerate(numbers):
+            taken[place] = self._shards[number // _SHARD][number % _SHARD]
+        return taken
+
+    @cached_property
+    def _shards(self) -> list[np.ndarray]:
+        """The arrays of each file, mapped into memory."""
+        record = np.dtype(
+            [("before", "V", _BEFORE), ("array", self.dtype, self.shape), ("behind", "V", _BEHIND)]
+        )
+        return [np.memmap(self._path(n), record, mode="r")["array"] for n in range(self._shard_count)]
+
+    @property
+    def _shard_count(self) -> int:
+        return -(-self.images // _SHARD)
+
+    def _path(self, number: int) -> Path:
+        return self.directory / f"features-{number:05d}-of-{self._shard_count:05d}.tfrecord"
+
+    def _missing(self) -> Iterator[int]:
+        """The numbers of the files that are missing or of the wrong size."""
+        for number in range(self._shard_count):
+            images = min(_SHARD, self.images - number * _SHARD)
+            path = self._path(number)
+            if not path.exists() or path.stat().st_size != images * (_BEFORE + self._size + _BEHIND):
+                yield number
+
+    def _write(self, number: int, window: list[Image], encode: Callable, bar: tqdm) -> None:
+        with (
+            replacing(self._path(number)) as temporary,
+            tf.io.TFRecordWriter(os.fspath(temporary)) as writer,
+        ):
+            for batch in windows(window, _BATCH):
+                arrays, errors = encode(tf.constant([image.read() for image in batch], tf.string))
+                for image, error in zip(batch, errors.numpy(), strict=True):
+                    if error:
+                        raise UserError(
+                            f"The image {image.name} cannot be used. {error.decode()} Mend it, or take it out of "
+                            "the data."
+                        )
+                for array in arrays.numpy().astype(self.dtype):
+                    writer.write(array.tobytes())
+                bar.update(len(batch))
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Waits until no other process fills this cache."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with (self.directory / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print(f"Another process is filling {self.directory}; waiting for it.", file=sys.stderr)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield

@@ -1,0 +1,87 @@
+"""The user's images: in a zip file, which is not unpacked, or in a folder."""
+
+import os
+import zipfile
+import zlib
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+from unroll.export.errors import UserError
+
+
+class ImageFiles:
+    """Encoded images by name.
+
+    A name is a path below the folder, or within the zip file; its last part is enough where only one image has it.
+
+    Args:
+        path: of a zip file or a folder.
+
+    Raises:
+        UserError: if it is neither.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+        self._archive: zipfile.ZipFile | None = None
+        if self.path.is_dir():
+            return
+        try:
+            self._archive = zipfile.ZipFile(self.path)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise UserError(
+                f"--images={path} cannot be read: {error}. Give a zip file or a folder of images."
+            ) from error
+
+    def __contains__(self, name: str) -> bool:
+        return self._places.get(name) is not None
+
+    def read(self, name: str) -> bytes:
+        """The bytes of an image.
+
+        Raises:
+            UserError: if it cannot be read, or there is not exactly one of that name.
+        """
+        place = self._place(name)
+        try:
+            if self._archive is not None:
+                return self._archive.read(place)
+            return (self.path / place).read_bytes()
+        # Of a damaged or encrypted archive.
+        except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+            raise UserError(f"The image {name} in {self.path} cannot be read: {error}.") from error
+
+    def stamp(self, name: str) -> str:
+        """What changes with the image, as far as that can be seen without reading it."""
+        place = self._place(name)
+        if self._archive is not None:
+            entry = self._archive.getinfo(place)
+            return f"{entry.CRC:08x} {entry.file_size}"
+        status = (self.path / place).stat()
+        return f"{status.st_mtime_ns} {status.st_size}"
+
+    def _place(self, name: str) -> str:
+        if name not in self._places:
+            raise UserError(f"{self.path} has no image {name!r}; add it, or take its captions out.")
+        place = self._places[name]
+        if place is None:
+            raise UserError(f"{self.path} has more than one image {name!r}; name them with their folders.")
+        return place
+
+    @cached_property
+    def _places(self) -> dict[str, str | None]:
+        """By path and by the last part of it, where an image is; None where that part is not enough."""
+        paths = self._archive.namelist() if self._archive is not None else _files_below(self.path)
+        paths = [path for path in paths if not path.endswith("/")]
+        places: dict[str, str | None] = {}
+        for path in paths:
+            name = path.rsplit("/", 1)[-1]
+            places[name] = None if name in places else path
+        return places | {path: path for path in paths}
+
+
+def _files_below(folder: Path) -> Iterable[str]:
+    for directory, _, names in os.walk(folder):
+        for name in names:
+            yield (Path(directory) / name).relative_to(folder).as_posix()

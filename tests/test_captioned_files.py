@@ -1,0 +1,149 @@
+"""The user's images, captions and lists."""
+
+import zipfile
+
+import pytest
+from captioned_images import image_of, write_captioned_images
+
+from unroll.export.errors import UserError
+from unroll.tasks.captioning.config import CaptioningConfig
+from unroll.tasks.captioning.data import normalized, read_captions, read_names, read_splits, words
+from unroll.tasks.datasets.image_files import ImageFiles
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_images_are_read_from_a_folder_or_a_zip_file(tmp_path, zipped):
+    options = write_captioned_images(tmp_path, zipped)
+    files = ImageFiles(options["images"])
+    assert "red-left.png" in files
+    assert "red" not in files
+    assert files.read("red-left.png") == image_of("red", "left")
+    assert files.stamp("red-left.png") != files.stamp("blue-left.png")
+    with pytest.raises(UserError, match=r"has no image 'x\.png'"):
+        files.read("x.png")
+
+
+def test_a_name_that_two_images_have_must_be_a_path(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same.png").write_bytes(folder.encode())
+    files = ImageFiles(str(tmp_path))
+    assert files.read("b/same.png") == b"b"
+    with pytest.raises(UserError, match=r"more than one image 'same\.png'"):
+        files.read("same.png")
+
+
+def test_a_changed_image_has_another_stamp(tmp_path):
+    for name, content in (("one.zip", b"one"), ("two.zip", b"two")):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("a.jpg", content)
+    stamps = {ImageFiles(str(tmp_path / name)).stamp("a.jpg") for name in ("one.zip", "two.zip")}
+    assert len(stamps) == 2
+
+
+def test_what_is_neither_a_zip_nor_a_folder_is_refused(tmp_path):
+    (tmp_path / "images.zip").write_text("no zip", encoding="utf-8")
+    for name in ("images.zip", "missing"):
+        with pytest.raises(UserError, match="Give a zip file or a folder"):
+            ImageFiles(str(tmp_path / name))
+
+
+def test_captions_are_gathered_by_image(tmp_path):
+    path = tmp_path / "captions.txt"
+    path.write_text("a.jpg#0\tOne .\nb#1.jpg#0\tTwo\na.jpg#1\tThree\n\nc.jpg\tFour\n", encoding="utf-8")
+    assert read_captions(str(path)) == {
+        "a.jpg": ["One .", "Three"],
+        "b#1.jpg": ["Two"],
+        "c.jpg": ["Four"],
+    }
+
+
+@pytest.mark.parametrize("line", ["a.jpg#0 One", "a.jpg#0\t ", "#0\tOne"])
+def test_a_line_of_another_form_is_named(tmp_path, line):
+    path = tmp_path / "captions.txt"
+    path.write_text(f"a.jpg#0\tOne\n{line}\n", encoding="utf-8")
+    with pytest.raises(UserError, match="line 2 is"):
+        read_captions(str(path))
+
+
+def test_empty_and_missing_files(tmp_path):
+    (tmp_path / "empty").touch()
+    for read in (read_captions, read_names):
+        with pytest.raises(UserError, match="is empty"):
+            read(str(tmp_path / "empty"))
+        with pytest.raises(UserError, match="cannot be read"):
+            read(str(tmp_path / "missing"))
+
+
+def splits_of(options, **changed):
+    return read_splits(CaptioningConfig(**options | changed))
+
+
+def names(splits, part):
+    return [example.image.name for example in splits.read(part)]
+
+
+def test_lists_make_the_parts(tmp_path):
+    splits = splits_of(write_captioned_images(tmp_path))
+    assert names(splits, "validation") == ["red-left.png", "red-right.png", "green-left.png"]
+    assert len(names(splits, "test")) == 5
+    example = next(splits.read("validation"))
+    assert example.captions == ("A red field, on the left.", "the left half is red")
+    assert example.image.read() == image_of("red", "left")
+
+
+def test_the_order_of_training_images_says_nothing(tmp_path):
+    splits = splits_of(write_captioned_images(tmp_path))
+    order = names(splits, "train")
+    assert order != sorted(order)
+    assert order != [line for line in (tmp_path / "train.txt").read_text().splitlines()]
+    assert len(set(order)) == 8
+
+
+def test_without_a_training_list_the_rest_is_trained_on(tmp_path):
+    options = write_captioned_images(tmp_path)
+    del options["train_data"]
+    assert set(names(splits_of(options), "train")) == {"white-right.png"}
+
+
+def test_parts_without_a_list_are_cut_by_the_image(tmp_path):
+    options = write_captioned_images(tmp_path)
+    for part in ("train", "validation", "test"):
+        del options[f"{part}_data"]
+    splits = splits_of(options, validation_fraction=0.3, test_fraction=0.3, seed=3)
+    parts = [set(names(splits, part)) for part in ("train", "validation", "test")]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 8
+    assert all(parts)
+
+
+def test_an_image_without_captions_and_captions_without_an_image(tmp_path):
+    options = write_captioned_images(tmp_path)
+    with (tmp_path / "train.txt").open("a", encoding="utf-8") as file:
+        file.write("new.png\n")
+    with pytest.raises(UserError, match=r"'new\.png' of the train list has no caption"):
+        names(splits_of(options), "train")
+    with (tmp_path / "captions.txt").open("a", encoding="utf-8") as file:
+        file.write("new.png#0\tA new one.\n")
+    with pytest.raises(UserError, match=r"has no image 'new\.png'"):
+        names(splits_of(options), "train")
+
+
+def test_files_must_be_named_together(tmp_path):
+    with pytest.raises(UserError, match="needs --captions"):
+        CaptioningConfig(dataset="files", images="x")
+    with pytest.raises(UserError, match="--images is for files"):
+        CaptioningConfig(images="x")
+
+
+def test_words_are_those_of_the_coco_evaluation():
+    assert words("A man's dog, isn't it? It's a T-shirt; 3.5 \u201cred\u201d!") == [
+        "a", "man", "'s", "dog", "is", "n't", "it", "it", "'s", "a", "t-shirt", "3.5", "red",
+    ]  # fmt: skip
+    assert words("...") == []
+
+
+def test_normalized_captions_can_be_read_and_are_normal():
+    text = "A man 's dog isn't here ."
+    assert normalized(text) == "a man's dog isn't here"
+    assert normalized(normalized(text)) == normalized(text)
+    assert words(normalized(text)) == words(text)

@@ -1,0 +1,316 @@
+"""Captioning from the command line and in Python, on eight small images."""
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from functools import partial
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from captioned_images import as_flags, image_of, tiny_model_flags, write_captioned_images
+from PIL import Image
+from tiny_training import best_weights, checkpoint_tensors, checkpoints, metrics_lines
+
+import unroll.export as ue
+from unroll.export.c_api import SavedModelSession
+from unroll.export.errors import UserError
+from unroll.tasks import cli
+from unroll.tasks.captioning.config import CaptioningConfig
+from unroll.tasks.captioning.data import read_splits
+from unroll.tasks.captioning.task import CaptioningTask
+from unroll.tasks.datasets import public
+from unroll.tasks.datasets.scene_grammar import generate_scenes
+from unroll.tasks.datasets.scenes import UnrollScenes
+from unroll.tasks.training.run_directory import RunDirectory
+from unroll.tasks.training.trainer import Trainer
+
+METRICS = {"loss", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "cider", "rouge_l"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """The flags of the images."""
+    return write_captioned_images(tmp_path_factory.mktemp("data"), zipped=True)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, data):
+    """A run that has learnt its images."""
+    path = tmp_path_factory.mktemp("runs") / "run"
+    flags = as_flags(data | tiny_model_flags() | {"epochs": 16, "learning_rate": 0.03})
+    assert cli.main(["train", "captioning", f"--workdir={path}", *flags]) == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory, run):
+    path = tmp_path_factory.mktemp("exports") / "captioning"
+    assert cli.main(["export", f"--workdir={run}", f"--output={path}"]) == 0
+    return path
+
+
+def train(workdir, options):
+    return cli.main(["train", "captioning", f"--workdir={workdir}", *as_flags(options)])
+
+
+def test_evaluation_gives_the_metrics_and_pages_to_look_at(run, capsys):
+    assert cli.main(["evaluate", f"--workdir={run}"]) == 0
+    found = json.loads((run / "metrics.json").read_text())
+    assert found.keys() >= METRICS
+    assert found["images"] == 5
+    assert 0 <= found["novelty"] <= 1
+    assert found["diversity"]["words"] > 4
+    # It looks at the images: for others its captions are worse.
+    assert found["bleu_4"] > found["shifted"]["bleu_4"] + 10
+    assert "images/s" in capsys.readouterr().out
+    lines = (run / "captions-test.jsonl").read_text().splitlines()
+    assert json.loads(lines[0])["image"] == "green-left.png"
+    assert json.loads(lines[0])["references"][0] == "A green field, on the left."
+    page = (run / "captions-test.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 5
+    assert "http" not in page
+
+
+def test_other_images_are_tested_by_a_list(run, data, tmp_path):
+    (tmp_path / "one.txt").write_text("white-right.png\n", encoding="utf-8")
+    output = tmp_path / "metrics.json"
+    assert (
+        cli.main(
+            ["evaluate", f"--workdir={run}", f"--test_data={tmp_path / 'one.txt'}", f"--output={output}"]
+        )
+        == 0
+    )
+    assert json.loads(output.read_text())["images"] == 1
+
+
+def test_python_and_evaluation_say_the_same(run, exported, tmp_path):
+    assert cli.main(["evaluate", f"--workdir={run}", f"--output={tmp_path / 'm.json'}"]) == 0
+    lines = [json.loads(line) for line in (run / "captions-test.jsonl").read_text().splitlines()]
+    model = ue.load(exported)
+    for line, result in zip(
+        lines, model.caption([image_of("green", "left"), image_of("green", "right")]), strict=False
+    ):
+        assert result.text == line["caption"]
+        assert result.score == pytest.approx(line["score"], abs=1e-3)
+
+
+def test_the_best_captions_come_first(exported):
+    (result,) = ue.load(exported).caption([image_of("red", "left")], n_best=2)
+    assert result.n_best[0] == (result.text, result.score)
+    assert result.n_best[0][1] >= result.n_best[1][1]
+    with pytest.raises(UserError, match="keeps 2 hypotheses"):
+        ue.load(exported).caption([image_of("red", "left")], n_best=3)
+    with pytest.raises(UserError, match="a list of paths or of bytes"):
+        ue.load(exported).caption("image.png")
+
+
+def test_a_bad_image_has_an_error_and_spoils_no_other_one(exported, tmp_path):
+    model, good = ue.load(exported), image_of("blue", "right")
+    (tmp_path / "good.png").write_bytes(good)
+    results = model.caption([good, b"nothing", tmp_path / "missing.png", good[:50], tmp_path / "good.png"])
+    assert [bool(result.error) for result in results] == [False, True, True, True, False]
+    assert [bool(result.text) for result in results] == [True, False, False, False, True]
+    assert results[2].error.startswith("The file cannot be read: No such file")
+    assert results[0].text == results[4].text == model.caption([good])[0].text
+    assert results[0].score == pytest.approx(model.caption([good])[0].score, abs=1e-5)
+    assert results[0].image == ""
+    assert results[4].image == str(tmp_path / "good.png")
+
+
+def test_attention_is_a_map_for_each_token(exported):
+    good, bad = ue.load(exported).attend([image_of("green", "left"), b"nothing"])
+    assert good.tokens[-1] == "</s>"
+    # 16 by 16 pixels, halved three times.
+    assert good.weights.shape == (len(good.tokens), 2, 2)
+    np.testing.assert_allclose(good.weights.sum((1, 2)), 1, atol=1e-5)
+    assert bad.error
+    assert not bad.tokens
+
+
+def test_servers_give_what_python_gives(exported):
+    images = np.array([image_of("red", "right"), b"nothing"], object)
+    with SavedModelSession(exported / "1") as session:
+        assert set(session.signatures) == {"serving_default", "n_best", "attend"}
+        found = session.run("serving_default", {"image": images})
+    expected = ue.load(exported).caption(list(images))
+    assert [text.decode() for text in found["caption"]] == [result.text for result in expected]
+    np.testing.assert_allclose(found["score"], [result.score for result in expected], atol=1e-4)
+    assert [text.decode() for text in found["error"]] == [result.error for result in expected]
+
+
+def test_prediction_draws_and_prints(exported, tmp_path, capsys):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(image_of("red", "left"))
+    paths, plot = [str(tmp_path / name) for name in ("a.png", "b.png")], tmp_path / "plot.png"
+    flags = [f"--model={exported}", "--n_best=2", f"--plot={plot}"]
+    assert cli.main(["predict", *flags, *paths]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["image"] for line in lines] == paths
+    assert len(lines[0]["n_best"]) == 2
+    width, height = Image.open(io.BytesIO(plot.read_bytes())).size
+    assert width > 600
+    assert height > 200
+    (tmp_path / "list.txt").write_text("\n".join(paths), encoding="utf-8")
+    assert cli.main(["predict", f"--model={exported}", f"--input={tmp_path / 'list.txt'}"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert cli.main(["predict", *flags, str(tmp_path / "list.txt")]) == 2
+    assert "cannot be drawn" in capsys.readouterr().err
+
+
+class _KilledError(Exception):
+    pass
+
+
+class _Kill(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 2:
+            raise _KilledError
+
+
+def test_a_run_that_was_killed_ends_with_the_same_bits(tmp_path, data):
+    options = data | tiny_model_flags() | {"checkpoint_every": 1, "dropout": 0.3, "average_decay": 0.9}
+    for name, callbacks in (("whole", []), ("killed", [_Kill()])):
+        directory = RunDirectory(tmp_path / name)
+        config = CaptioningConfig(**options)
+        directory.create("captioning", config)
+        trainer = Trainer(CaptioningTask(config, directory), callbacks=callbacks)
+        if callbacks:
+            with pytest.raises(_KilledError):
+                trainer.train()
+        else:
+            trainer.train()
+    # Not even the features need be there any more.
+    shutil.rmtree(tmp_path / "killed" / "features")
+    assert train(tmp_path / "killed", options) == 0
+    assert metrics_lines(tmp_path / "killed") == metrics_lines(tmp_path / "whole")
+    weights = best_weights(tmp_path / "whole")
+    for name, value in best_weights(tmp_path / "killed").items():
+        np.testing.assert_array_equal(value, weights[name])
+    ends = [checkpoint_tensors(checkpoints(tmp_path / name)[-1]) for name in ("whole", "killed")]
+    assert ends[0].keys() == ends[1].keys()
+    # A place in the data is a number: no checkpoint holds features.
+    assert sum(f.stat().st_size for f in checkpoints(tmp_path / "whole")[-1].iterdir()) < 300_000
+
+
+def test_a_frozen_encoder_is_cached_kept_and_exported(tmp_path, data, capsys):
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential(
+        [keras.Input([16, 16, 3]), keras.layers.Conv2D(6, 8, strides=4), keras.layers.BatchNormalization()]
+    )
+    network.save(tmp_path / "encoder.keras")
+    options = data | tiny_model_flags() | {"image_encoder": tmp_path / "encoder.keras", "epochs": 1}
+    del options["image_size"]
+    shared = options | {"feature_cache": tmp_path / "features"}
+    assert train(tmp_path / "one", shared) == 0
+    assert "Encoding 8 train images" in capsys.readouterr().err
+    # Another run finds the features; the cell has nothing to do with them.
+    assert (
+        train(tmp_path / "two", shared | {"cell": "simple_rnn", "attention": "none", "image_as": "input"})
+        == 0
+    )
+    assert "Encoding" not in capsys.readouterr().err
+    # The run does not need the file any more.
+    (tmp_path / "encoder.keras").unlink()
+    assert cli.main(["export", f"--workdir={tmp_path / 'two'}", f"--output={tmp_path / 'exports'}"]) == 0
+    assert ue.load(tmp_path / "exports").caption([image_of("red", "left")])[0].error == ""
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"image_encoder": "ResNet51"}, "--image_encoder=ResNet51 cannot be used"),
+        ({"image_encoder": "missing.keras"}, "no such file"),
+        ({"captions": "missing.txt"}, "missing.txt cannot be read"),
+        ({"images": "missing.zip"}, "missing.zip cannot be read"),
+        ({"train_data": "missing.txt"}, "missing.txt cannot be read"),
+        ({"max_length": 1}, "captions are longer than --max_length=1"),
+        ({"attention": "none", "doubly_stochastic": 1}, "--doubly_stochastic"),
+        ({"dataset": "unroll_reviews"}, "--images is for files"),
+        ({"beam_width": 20, "vocabulary_size": 10}, "--beam_width=20 is larger"),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(tmp_path, data, capsys, changed, message):
+    assert train(tmp_path / "run", data | tiny_model_flags() | changed) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_a_damaged_training_image_is_named(tmp_path, capsys):
+    options = write_captioned_images(tmp_path / "data")
+    path = tmp_path / "data" / "images" / "blue-left.png"
+    path.write_bytes(path.read_bytes()[:60])
+    assert train(tmp_path / "run", options | tiny_model_flags()) == 2
+    assert "The image blue-left.png cannot be used. The image is damaged" in capsys.readouterr().err
+    # Mended, the same command goes on.
+    path.write_bytes(image_of("blue", "left"))
+    assert train(tmp_path / "run", options | tiny_model_flags() | {"epochs": 1}) == 0
+
+
+def test_changed_images_are_noticed_when_their_features_are_gone(tmp_path, capsys):
+    options = write_captioned_images(tmp_path / "data") | tiny_model_flags() | {"epochs": 1}
+    assert train(tmp_path / "run", options) == 0
+    shutil.rmtree(tmp_path / "run" / "features")
+    (tmp_path / "data" / "images" / "blue-left.png").write_bytes(image_of("red", "left"))
+    assert train(tmp_path / "run", options | {"epochs": 2}) == 2
+    assert "the images are not those any more" in capsys.readouterr().err
+
+
+@pytest.fixture
+def _fresh_builders():
+    public.builder.cache_clear()
+    yield
+    public.builder.cache_clear()
+
+
+@pytest.mark.usefixtures("_fresh_builders")
+def test_coco_captions_by_name(monkeypatch):
+    """As tensorflow-datasets describes them, with examples that it makes up."""
+    splits = dict.fromkeys(("train", "val", "test"), SimpleNamespace(num_bytes=0, num_examples=3))
+    rows = {
+        "image": [image_of("red", "left"), image_of("blue", "left")],
+        "captions": {"text": [["One.", "Two."], ["Three.", "Four."]]},
+    }
+    read = lambda self, **_: tf.data.Dataset.from_tensor_slices(rows)  # noqa: E731
+    with tfds.testing.mock_data(as_dataset_fn=read):
+        builder = public.builder("coco_captions")
+        monkeypatch.setattr(type(builder.info), "splits", property(lambda info: splits))
+        assert public.available_splits("coco_captions") == ["train", "validation", "test"]
+        examples = list(read_splits(CaptioningConfig(dataset="coco_captions")).read("validation"))
+    assert [example.captions for example in examples] == [("One.", "Two."), ("Three.", "Four.")]
+    assert [example.image.read() for example in examples] == rows["image"]
+    assert len({example.image.name for example in examples}) == 2
+
+
+@pytest.mark.usefixtures("_fresh_builders")
+def test_the_embedded_scenes_are_trained_on_by_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(UnrollScenes, "SPLIT_SIZES", {"train": 6, "validation": 3, "test": 3})
+    monkeypatch.setattr(tfds, "builder", partial(tfds.builder, data_dir=tmp_path / "data"))
+    options = tiny_model_flags() | {"image_size": 32, "epochs": 1}
+    assert train(tmp_path / "run", options) == 0
+    examples = list(CaptioningTask(CaptioningConfig(), RunDirectory(tmp_path / "run")).splits.read("train"))
+    assert [len(example.captions) for example in examples] == [4] * 6
+    scenes = {scene.captions for scene in generate_scenes("train", 6)}
+    assert {example.captions for example in examples} == scenes
+    assert Image.open(io.BytesIO(examples[0].image.read())).size == (64, 64)
+    assert cli.main(["evaluate", f"--workdir={tmp_path / 'run'}"]) == 0
+
+
+def test_other_data_sets_are_refused():
+    with pytest.raises(UserError, match="captioning needs image and captions"):
+        next(public.read_captioned_images("unroll_reviews", "train"))
+
+
+def test_the_python_interface_imports_nothing_of_the_training():
+    code = (
+        "import sys, unroll.export.loader, unroll.export.captioning; "
+        "print([m for m in sys.modules if m.startswith(('unroll.tasks', 'unroll.models', 'pycocoevalcap'))])"
+    )
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.strip() == "[]"

@@ -235,3 +235,20 @@ def test_taps_in_mixed_precision(x):
     layer = LSTM(UNITS, return_sequences=True, dtype=keras.DTypePolicy("mixed_bfloat16"))
     (found,), _ = tapped_gradients(lambda: loss_of(tf.cast(layer(x), tf.float32)))
     assert {g.dtype for g in found} == {tf.bfloat16}
+
+
+def test_truncation_of_step_by_step_loops_can_be_ignored(x, rng):
+    values = tf.constant(rng.normal(size=(BATCH, 3, 4)), tf.float32)
+    start = ((tf.zeros([BATCH, UNITS]), tf.zeros([BATCH, UNITS])),)
+
+    def last_output(decoder):
+        memory = decoder.remember(values, tf.ones([BATCH, 3], tf.bool))
+        return tf.reduce_sum(decoder(tf.constant(x), memory=memory, states=start)[:, -1])
+
+    decoder = Decoder("lstm", 1, UNITS, 6, input_feeding=True, truncate_gradient=3)
+    last_output(decoder)
+    ((cut, _),), _ = tapped_gradients(lambda: last_output(decoder))
+    ((whole, _),), _ = tapped_gradients(lambda: last_output(decoder), truncated=False)
+    assert not cut[: TIME - 3].numpy().any()
+    assert whole[0].numpy().any()
+    assert_close([cut[TIME - 3 :]], [whole[TIME - 3 :]])

@@ -253,6 +253,19 @@ def test_a_damaged_training_image_is_named(tmp_path, capsys):
     assert train(tmp_path / "run", options | tiny_model_flags() | {"epochs": 1}) == 0
 
 
+def test_another_encoder_may_be_chosen_until_the_data_is_prepared(tmp_path):
+    options = write_captioned_images(tmp_path / "data") | tiny_model_flags() | {"epochs": 1}
+    network = keras.Sequential([keras.Input([16, 16, 3]), keras.layers.Conv2D(6, 8, strides=4)])
+    network.save(tmp_path / "encoder.keras")
+    path = tmp_path / "data" / "images" / "blue-left.png"
+    path.write_bytes(b"nothing")
+    assert train(tmp_path / "run", options | {"image_encoder": tmp_path / "encoder.keras"}) == 2
+    path.write_bytes(image_of("blue", "left"))
+    assert train(tmp_path / "run", options | {"image_encoder": "small"}) == 0
+    task = CaptioningTask(RunDirectory(tmp_path / "run").read_config()[1], RunDirectory(tmp_path / "run"))
+    assert task.build_model().image_encoder is not None
+
+
 def test_changed_images_are_noticed_when_their_features_are_gone(tmp_path, capsys):
     options = write_captioned_images(tmp_path / "data") | tiny_model_flags() | {"epochs": 1}
     assert train(tmp_path / "run", options) == 0

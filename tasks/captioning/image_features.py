@@ -31,10 +31,10 @@ class ImageFeatures:
 
     Args:
         config: of the run.
-        folder: where the run keeps a copy of its frozen network.
+        folder: where the run has a copy of its frozen network; None: it has none yet.
     """
 
-    def __init__(self, config: CaptioningConfig, folder: Path) -> None:
+    def __init__(self, config: CaptioningConfig, folder: Path | None) -> None:
         self._config = config
         self._folder = folder
 
@@ -114,9 +114,9 @@ class ImageFeatures:
 
     @cached_property
     def _network(self) -> keras.Model:
-        name, kept = self._config.image_encoder, self._folder / _NETWORK
-        if kept.exists():
-            return load_network(kept)
+        name = self._config.image_encoder
+        if self._folder is not None:
+            return load_network(self._folder / _NETWORK)
         if name in applications():
             return application(name, self._config.image_size, self._config.image_encoder_weights)
         return load_network(name)

@@ -65,12 +65,7 @@ class CaptioningTask(Task):
                 write_json(folder / "images.json", keys)
                 self.image_features.keep(folder)
         for split, key in self._read_json("images.json").items():
-            if not first and not self._cache(key).complete and self._key(split) != key:
-                raise UserError(
-                    f"The features of the {split} images are not in {self._cache_directory}, and the images are not "
-                    "those any more that the run was begun with; train again in another --workdir."
-                )
-            self._fill(split, key)
+            self._features(split, key, fresh=first)
         if first:
             self._write_examples()
 
@@ -172,7 +167,8 @@ class CaptioningTask(Task):
     @cached_property
     def image_features(self) -> ImageFeatures:
         """What the model is given for an image."""
-        return ImageFeatures(self.config, self.run.vocabulary)
+        # Until the data is prepared, the user may choose another encoder.
+        return ImageFeatures(self.config, self.run.vocabulary if self.run.data.exists() else None)
 
     @cached_property
     def splits(self) -> Splits:
@@ -228,10 +224,17 @@ class CaptioningTask(Task):
         features = self.image_features
         return FeatureCache(self._cache_directory, key, features.shape, features.dtype.as_numpy_dtype)
 
-    def _fill(self, split: str, key: str) -> FeatureCache:
+    def _features(self, split: str, key: str, fresh: bool) -> FeatureCache:
+        """The features of a part, encoded where they are missing. `fresh`: the key was made just now."""
         cache = self._cache(key)
-        images = (example.image for example in self.splits.read(split))
-        cache.fill(images, self.image_features.encode, f"{split} images")
+        if not cache.complete:
+            if not fresh and self._key(split) != key:
+                raise UserError(
+                    f"The features of the {split} images are not in {self._cache_directory}, and the images are not "
+                    "those any more that the run was begun with; train again in another --workdir."
+                )
+            images = (example.image for example in self.splits.read(split))
+            cache.fill(images, self.image_features.encode, f"{split} images")
         return cache
 
     def _write_examples(self) -> None:
@@ -284,17 +287,15 @@ class CaptioningTask(Task):
                 yield list(islice(rows, len(example.captions)))
 
     def _caption_all(self, model: keras.Model, split: str, searched: Beams) -> Result:
-        kept, keys = self.run.data / _VALIDATION, self._read_json("images.json")
+        kept = self.run.data / _VALIDATION
         if split == "validation" and kept.exists():
-            examples, cache = (
-                kept_examples(kept, lambda name, captions: (name, captions)),
-                self._cache(keys[split]),
-            )
+            examples = kept_examples(kept, lambda name, captions: (name, captions))
+            features = self._features(split, self._read_json("images.json")[split], fresh=False)
         else:
             examples = ((example.image.name, example.captions) for example in self.splits.read(split))
-            cache = self._fill(split, self._key(split))
+            features = self._features(split, self._key(split), fresh=True)
         result = caption_all(
-            model, examples, cache, self.encoder, self._prepared, searched, self.config.max_decode_length
+            model, examples, features, self.encoder, self._prepared, searched, self.config.max_decode_length
         )
         write_captions(self.run.path / f"captions-{split}.jsonl", result.captioned)
         return result

@@ -236,7 +236,8 @@ def test_preset_is_made_of_flags_of_its_task_and_names_no_local_path(application
     found = options.given(fields, values)
     assert found.keys() == given.keys()
     if found.get("dataset") == "files":
-        found["train_data"] = "train.tsv"
+        known = {option.field.name for option in fields}
+        found |= {name: "file" for name in known & {"train_data", "images", "captions"}}
     config_class(**found)
 
 

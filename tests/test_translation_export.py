@@ -312,7 +312,7 @@ def test_what_is_no_token_has_no_weight(model):
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda model: model.translate(TEXTS, n_best=0), "n_best is 0; give the number of translations"),
+        (lambda model: model.translate(TEXTS, n_best=0), "n_best is 0, but the model keeps 3 hypotheses"),
         (lambda model: model.translate(TEXTS, n_best=4), "n_best is 4, but the model keeps 3 hypotheses"),
         (lambda model: model.translate("A dog."), "translate takes a list of strings"),
         (lambda model: model.translate(["A dog.", None]), "translate takes a list of strings"),

@@ -128,14 +128,15 @@ class TranslationTask(Task):
         return self._evaluate(model, split, Beams(1))
 
     def report(self, model: keras.Model, split: str) -> Evaluation:
-        return self._evaluate(model, split, self._beams)
+        return self._evaluate(model, split, self.beams)
 
     def bundle(self, model: keras.Model) -> Bundle:
-        beams, longest = self._beams, self.config.max_decode_length
+        beams, longest = self.beams, self.config.max_decode_length
         return bundle(model, self.source_encoder, self.target_encoder, beams, longest)
 
     @property
-    def _beams(self) -> Beams:
+    def beams(self) -> Beams:
+        """How translations are searched."""
         return beams_of(self.config, len(self.target_encoder))
 
     @cached_property

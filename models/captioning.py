@@ -1,29 +1,16 @@
 """The one-to-many model: an image in, a sentence out."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from unroll.models.attention import Memory
 from unroll.models.decoding import Beams, Hypotheses
 from unroll.models.image_encoder import SmallImageEncoder
 from unroll.models.recurrent import States
-from unroll.models.writing import WritingModel, embedded
+from unroll.models.writing import Encoded, WritingModel, embedded
 
 IMAGE_PLACES = ("state", "input")
-
-
-class Seen(NamedTuple):
-    """A batch of images as the decoder needs them.
-
-    Attributes:
-        memory: to look into.
-        states: of the decoder's recurrent layers at the start.
-    """
-
-    memory: Memory
-    states: States
 
 
 @keras.saving.register_keras_serializable("unroll")
@@ -156,7 +143,7 @@ class CaptioningModel(WritingModel):
             for tensor in (outputs, weights)
         )
 
-    def see(self, images: tf.Tensor, training: bool = False) -> Seen:
+    def see(self, images: tf.Tensor, training: bool = False) -> Encoded:
         """Reads images."""
         features = images if self.image_encoder is None else self.image_encoder(images)
         features = tf.cast(features, self.compute_dtype)
@@ -164,7 +151,9 @@ class CaptioningModel(WritingModel):
             features = keras.random.dropout(features, self.dropout, seed=self.seed_generator)
         values = self.projection(features)
         everywhere = tf.ones(tf.shape(values)[:2], tf.bool)
-        return Seen(self.decoder.remember(values, everywhere), self._states(tf.reduce_mean(values, axis=1)))
+        return Encoded(
+            self.decoder.remember(values, everywhere), self._states(tf.reduce_mean(values, axis=1))
+        )
 
     def caption(self, images: tf.Tensor, beams: Beams, longest: int) -> Hypotheses:
         """Searches the best captions, without a gradient.

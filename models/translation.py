@@ -1,30 +1,17 @@
 """The many-to-many model: an encoder reads a sentence, a decoder with attention writes another one."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from unroll.models.attention import Memory
 from unroll.models.decoding import Beams, Hypotheses
 from unroll.models.recurrent import RecurrentStack, States
 from unroll.models.text.pieces import END
 from unroll.models.text.vocabulary import PADDING
-from unroll.models.writing import WritingModel, embedded, embedding
+from unroll.models.writing import Encoded, WritingModel, embedded, embedding
 
 BRIDGES = ("copy", "dense", "zero")
-
-
-class Encoded(NamedTuple):
-    """A batch of sentences as the decoder needs them.
-
-    Attributes:
-        memory: to look into.
-        states: of the decoder's recurrent layers at the start.
-    """
-
-    memory: Memory
-    states: States
 
 
 @keras.saving.register_keras_serializable("unroll")

@@ -1,7 +1,7 @@
 """What all models have in common that write a text: embeddings of its tokens, a decoder, and logits."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -13,6 +13,18 @@ from unroll.models.random import ReplicaSeedGenerator
 from unroll.models.recurrent import States
 from unroll.models.text.pieces import END, START
 from unroll.models.text.vocabulary import PADDING, UNKNOWN
+
+
+class Encoded(NamedTuple):
+    """A batch of what is written about, sentences or images, as the decoder needs it.
+
+    Attributes:
+        memory: to look into.
+        states: of the decoder's recurrent layers at the start.
+    """
+
+    memory: Memory
+    states: States
 
 
 class WritingModel(keras.Model):

@@ -1,4 +1,6 @@
-"""How the options of a task say that texts are searched."""
+"""What the options of a task that writes say to its model, and to the search for texts."""
+
+from typing import Any
 
 from unroll.export.errors import UserError
 from unroll.models.decoding import Beams
@@ -21,3 +23,13 @@ def beams_of(config: DecoderConfig, tokens: int) -> Beams:
             "cannot have more hypotheses than there are tokens."
         )
     return Beams(config.beam_width, config.length_penalty, config.min_decode_length, config.block_ngrams)
+
+
+def writer_options(config: DecoderConfig) -> dict[str, Any]:
+    """What all models that write are made with, by name."""
+    same = (
+        *("cell", "layers", "units", "embedding_size", "residual", "input_feeding", "tie_embeddings"),
+        *("dropout", "recurrent_dropout", "word_dropout", "truncate_gradient", "seed"),
+    )
+    attention = None if config.attention == "none" else config.attention
+    return {name: getattr(config, name) for name in same} | {"attention": attention}

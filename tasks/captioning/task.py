@@ -27,7 +27,7 @@ from unroll.tasks.datasets.batching import batch_by_tokens, windows
 from unroll.tasks.datasets.feature_cache import CacheKey, FeatureCache
 from unroll.tasks.datasets.shards import read_shards, shards_for, write_shards
 from unroll.tasks.datasets.splits import Splits, keep_examples, kept_examples
-from unroll.tasks.decoding import beams_of
+from unroll.tasks.decoding import beams_of, writer_options
 from unroll.tasks.task import Batch, Evaluation, Loss, Task
 from unroll.tasks.training.losses import smoothed_cross_entropy
 from unroll.tasks.training.run_directory import replacing, write_json
@@ -74,21 +74,9 @@ class CaptioningTask(Task):
         model = CaptioningModel(
             len(self.encoder),
             self.image_features.features,
-            cell=config.cell,
-            layers=config.layers,
-            units=config.units,
-            embedding_size=config.embedding_size,
-            residual=config.residual,
-            attention=None if config.attention == "none" else config.attention,
             gated=config.gated_context,
-            input_feeding=config.input_feeding,
             image_as=config.image_as,
-            tie_embeddings=config.tie_embeddings,
-            dropout=config.dropout,
-            recurrent_dropout=config.recurrent_dropout,
-            word_dropout=config.word_dropout,
-            truncate_gradient=config.truncate_gradient,
-            seed=config.seed,
+            **writer_options(config),
         )
         images = tf.zeros((1, *self.image_features.shape), self.image_features.dtype)
         outputs, _ = model(images, tf.ones([1, 1, 1], tf.int32))

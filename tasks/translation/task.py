@@ -18,7 +18,7 @@ from unroll.models.translation import TranslationModel
 from unroll.tasks.datasets.batching import batch_by_tokens, windows
 from unroll.tasks.datasets.shards import read_shards, shards_for, write_shards
 from unroll.tasks.datasets.splits import Splits, keep_examples, kept_examples
-from unroll.tasks.decoding import beams_of
+from unroll.tasks.decoding import beams_of, writer_options
 from unroll.tasks.task import Batch, Evaluation, Loss, Task
 from unroll.tasks.training.losses import smoothed_cross_entropy
 from unroll.tasks.training.run_directory import replacing, write_json
@@ -81,22 +81,10 @@ class TranslationTask(Task):
         model = TranslationModel(
             len(self.source_encoder),
             len(self.target_encoder),
-            cell=config.cell,
-            layers=config.layers,
-            units=config.units,
-            embedding_size=config.embedding_size,
             bidirectional=config.bidirectional,
-            residual=config.residual,
-            attention=None if config.attention == "none" else config.attention,
-            input_feeding=config.input_feeding,
             bridge=config.bridge,
             share_embeddings=config.joint_vocabulary and config.tie_embeddings,
-            tie_embeddings=config.tie_embeddings,
-            dropout=config.dropout,
-            recurrent_dropout=config.recurrent_dropout,
-            word_dropout=config.word_dropout,
-            truncate_gradient=config.truncate_gradient,
-            seed=config.seed,
+            **writer_options(config),
         )
         ids = tf.ones([1, 1], tf.int32)
         model(ids, ids)

@@ -23,9 +23,10 @@ class Decoder(keras.layers.Layer):
 
         o_t = tanh(W [context_t, h_t] + b)
 
-    is the output; without attention it is W h_t + b alone within the tanh. With a gate the context is multiplied by a
-    number that says how much the decoder needs to see, sigmoid(v . h_t + c) (Xu et al., 2015,
-    https://arxiv.org/abs/1502.03044). With input feeding the recurrent layers read
+    is the output; without attention it is W h_t + b alone within the tanh. As a context is a weighted mean, its share of
+    the product is the mean of what the values are in that product, which is computed once for all steps. With a gate the
+    context is multiplied by a number that says how much the decoder needs to see, sigmoid(v . h_t + c) (Xu et al.,
+    2015, https://arxiv.org/abs/1502.03044). With input feeding the recurrent layers read
     [x_t, o_{t-1}], so that attention knows where it has looked; the training then goes step by step, its gradient left
     to autodiff. Without it the recurrent layers go through the whole sequence first, by their own loop, and attention
     follows in one product.
@@ -107,10 +108,15 @@ class Decoder(keras.layers.Layer):
         self.output_layer = keras.layers.Dense(output_size, activation="tanh", name="output")
 
     def remember(self, values: tf.Tensor, mask: tf.Tensor) -> Memory:
-        """The memory of some values, [batch, places, features], and their mask, bool [batch, places]."""
-        return (
-            Memory(values, mask, values) if self.attention is None else self.attention.remember(values, mask)
-        )
+        """The memory of some values, [batch, places, features], and their mask, bool [batch, places]: what is looked at
+        is what they add to the outputs, [batch, places, output_size]."""
+        if self.attention is None:
+            return Memory(values, mask, values)
+        features = values.shape[2]
+        self._build_output(features)
+        memory = self.attention.remember(values, mask)
+        added = tf.matmul(tf.reshape(values, [-1, features]), self._output_weights()[0][:features])
+        return memory._replace(values=tf.reshape(added, [*tf.unstack(tf.shape(values)[:2]), self.output_size]))
 
     def build(
         self, inputs_shape: tuple, memory_shape: Memory, states_shape: Any = None, mask_shape: Any = None
@@ -118,13 +124,12 @@ class Decoder(keras.layers.Layer):
         # Here, not at the first call, which may be inside a loop.
         fed = self.output_size if self.input_feeding else 0
         self.recurrent.build((None, None, inputs_shape[-1] + fed))
-        seen = 0
         if self.attention is not None:
             self.attention.build((None, None, self.config["units"]), memory_shape)
-            seen = memory_shape[0][-1]
         if self.gate is not None:
             self.gate.build((None, None, self.config["units"]))
-        self.output_layer.build((None, None, self.config["units"] + seen))
+        # Where something was remembered already, its values are not of their own size any more, and this is made.
+        self._build_output(0 if self.attention is None else memory_shape[0][-1])
 
     def call(
         self,
@@ -139,7 +144,7 @@ class Decoder(keras.layers.Layer):
             outputs, weights = self._fed(inputs, memory, states, mask, training)
         else:
             hidden, _ = self.recurrent(inputs, states=states, mask=mask, training=training)
-            outputs, weights = self._look(hidden, memory)
+            outputs, weights = self._looker(memory)(hidden)
         if training and self.dropout:
             shape = (tf.shape(outputs)[0], 1, self.output_size)
             outputs = keras.random.dropout(outputs, self.dropout, noise_shape=shape, seed=self.seed_generator)
@@ -164,32 +169,52 @@ class Decoder(keras.layers.Layer):
             A function of the inputs x_t, [rows, features], and the states, which returns o_t, the new states, and
             the attention weights, [rows, places]. There may be several rows in succession for each row of the memory.
         """
-        recurrent_step = self.recurrent.stepper(projected=False, dropped=dropped)
+        recurrent_step, look = self.recurrent.stepper(projected=False, dropped=dropped), self._looker(memory)
 
         def step(inputs: tf.Tensor, states: DecoderStates) -> tuple[tf.Tensor, DecoderStates, tf.Tensor]:
             recurrent_states, fed = states
             hidden, recurrent_states = recurrent_step(tf.concat([inputs, *fed], axis=1), recurrent_states)
-            output, weights = self._look(hidden[:, None], memory)
+            output, weights = look(hidden[:, None])
             output = output[:, 0]
             fed = (output,) if self.input_feeding else ()
             return output, (recurrent_states, fed), weights[:, 0]
 
         return step
 
-    def _look(self, hidden: tf.Tensor, memory: Memory) -> tuple[tf.Tensor, tf.Tensor]:
-        """[rows, time, units] -> the outputs and the attention weights, [rows, time, places]."""
-        rows, time = tf.shape(hidden)[0], tf.shape(hidden)[1]
-        batch, places = tf.shape(memory.mask)[0], tf.shape(memory.mask)[1]
-        if self.attention is None:
-            return at_each_step(self.output_layer, hidden), tf.zeros([rows, time, places], hidden.dtype)
-        # The rows that share a row of the memory ask as one.
-        queries = tf.reshape(hidden, [batch, rows // tf.maximum(batch, 1) * time, hidden.shape[2]])
-        context, weights = self.attention(queries, memory)
-        context = tf.reshape(context, [rows, time, context.shape[2]])
-        if self.gate is not None:
-            context *= at_each_step(self.gate, hidden)
-        outputs = at_each_step(self.output_layer, tf.concat([context, hidden], axis=-1))
-        return outputs, tf.reshape(weights, [rows, time, places])
+    def _looker(self, memory: Memory) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+        """For a loop that it is called before, a function of the outputs of the recurrent layers, [rows, time, units],
+        to the outputs o_t and the attention weights, [rows, time, places]."""
+        units = self.config["units"]
+        kernel, bias = self._output_weights()
+        kernel, activation = kernel[-units:], self.output_layer.activation
+        batch, places = tf.unstack(tf.shape(memory.mask))
+
+        def look(hidden: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            rows, time, _ = tf.unstack(tf.shape(hidden))
+            outputs = tf.matmul(tf.reshape(hidden, [-1, units]), kernel) + bias
+            outputs = tf.reshape(outputs, [rows, time, self.output_size])
+            if self.attention is None:
+                return activation(outputs), tf.zeros([rows, time, places], hidden.dtype)
+            # The rows that share a row of the memory ask as one.
+            queries = tf.reshape(hidden, [batch, rows // tf.maximum(batch, 1) * time, units])
+            context, weights = self.attention(queries, memory)
+            context = tf.reshape(context, [rows, time, self.output_size])
+            if self.gate is not None:
+                context *= at_each_step(self.gate, hidden)
+            return activation(outputs + context), tf.reshape(weights, [rows, time, places])
+
+        return look
+
+    def _build_output(self, features: int) -> None:
+        if not self.output_layer.built:
+            self.output_layer.build((None, None, features + self.config["units"]))
+
+    def _output_weights(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """The kernel, first the rows for the context and then those for h_t, and the bias."""
+        return tuple(
+            tf.cast(tf.convert_to_tensor(weight), self.compute_dtype)
+            for weight in (self.output_layer.kernel, self.output_layer.bias)
+        )
 
     def _fed(
         self, inputs: tf.Tensor, memory: Memory, states: States, mask: tf.Tensor | None, training: bool

@@ -187,7 +187,7 @@ def test_step_by_step_loops_equal_autodiff(cell, x, rng):
     zeros = [[[tf.zeros([BATCH, UNITS]) for _ in range(size)] for _ in range(2)] for _ in range(TIME)]
     with tf.GradientTape() as tape:
         tape.watch(zeros)
-        seen = memory()
+        seen = decoder.attention.remember(values, tf.ones([BATCH, 3], tf.bool))
         states, fed, outputs = start, tf.zeros([BATCH, 6]), []
         for t in range(TIME):
             below, new = tf.concat([inputs[:, t], fed], axis=1), []

@@ -166,6 +166,23 @@ class CaptioningModel(WritingModel):
         seen = self.see(images)
         return self.search(seen.memory, seen.states, tf.fill(tf.shape(images)[:1], longest), beams)
 
+    def draw_captions(self, images: tf.Tensor, number: int, longest: tf.Tensor) -> tf.Tensor:
+        """Draws captions from the model's distribution, without a gradient.
+
+        Args:
+            images: [images, places, features], or pixels.
+            number: captions of each image.
+            longest: tokens of a caption at most.
+
+        Returns:
+            int32 [images, number, 1 + time], as captions are trained on.
+        """
+        seen = self.see(images)
+        states = tf.nest.map_structure(lambda state: tf.repeat(state, number, axis=0), seen.states)
+        count = tf.shape(images)[0]
+        ids = self.draw(seen.memory, states, tf.fill([count * number], longest))
+        return tf.reshape(ids, [count, number, tf.shape(ids)[1]])
+
     def _states(self, mean: tf.Tensor) -> States:
         """The decoder's first states, from the mean of the places, [images, units]."""
         nothing = self.decoder.recurrent.get_initial_state(tf.shape(mean)[0])

@@ -23,13 +23,12 @@ class Decoder(keras.layers.Layer):
 
         o_t = tanh(W [context_t, h_t] + b)
 
-    is the output; without attention it is W h_t + b alone within the tanh. As a context is a weighted mean, its share of
-    the product is the mean of what the values are in that product, which is computed once for all steps. With a gate the
-    context is multiplied by a number that says how much the decoder needs to see, sigmoid(v . h_t + c) (Xu et al.,
-    2015, https://arxiv.org/abs/1502.03044). With input feeding the recurrent layers read
-    [x_t, o_{t-1}], so that attention knows where it has looked; the training then goes step by step, its gradient left
-    to autodiff. Without it the recurrent layers go through the whole sequence first, by their own loop, and attention
-    follows in one product.
+    is the output; without attention it is W h_t + b alone within the tanh. As a context is a weighted mean, its share
+    of the product is a mean of products, which are computed once for all steps. With a gate the context is multiplied
+    by a number that says how much the decoder needs to see, sigmoid(v . h_t + c) (Xu et al., 2015,
+    https://arxiv.org/abs/1502.03044). With input feeding the recurrent layers read [x_t, o_{t-1}], so that attention
+    knows where it has looked; the training then goes step by step, its gradient left to autodiff. Without it the
+    recurrent layers go through the whole sequence first, by their own loop, and attention follows in one product.
 
     Args:
         cell, layers, units, residual, dropout, recurrent_dropout, truncate_gradient, seed: as for `RecurrentStack`.
@@ -116,7 +115,9 @@ class Decoder(keras.layers.Layer):
         self._build_output(features)
         memory = self.attention.remember(values, mask)
         added = tf.matmul(tf.reshape(values, [-1, features]), self._output_weights()[0][:features])
-        return memory._replace(values=tf.reshape(added, [*tf.unstack(tf.shape(values)[:2]), self.output_size]))
+        return memory._replace(
+            values=tf.reshape(added, [*tf.unstack(tf.shape(values)[:2]), self.output_size])
+        )
 
     def build(
         self, inputs_shape: tuple, memory_shape: Memory, states_shape: Any = None, mask_shape: Any = None

@@ -8,11 +8,14 @@ import tensorflow as tf
 
 from unroll.models.attention import Memory
 from unroll.models.decoder import Decoder, DecoderStates
-from unroll.models.decoding import Beams, Hypotheses, beam_search
+from unroll.models.decoding import Beams, Hypotheses, Sampling, beam_search, sample
 from unroll.models.random import ReplicaSeedGenerator
 from unroll.models.recurrent import States
 from unroll.models.text.pieces import END, START
 from unroll.models.text.vocabulary import PADDING, UNKNOWN
+
+# Ids that are never written.
+_FORBIDDEN = (PADDING, UNKNOWN, START)
 
 
 class Encoded(NamedTuple):
@@ -131,8 +134,38 @@ class WritingModel(keras.Model):
             max_length,
             beams,
             self.target_vocabulary_size,
-            forbidden=[PADDING, UNKNOWN, START],
+            forbidden=_FORBIDDEN,
         )
+
+    def draw(self, memory: Memory, states: States, max_length: tf.Tensor) -> tf.Tensor:
+        """Draws texts from the model's distribution, without a gradient.
+
+        Args:
+            memory: to look into, a row for each text or for so many texts in succession.
+            states: of the decoder's recurrent layers at the start, for each text.
+            max_length: int32 [texts], tokens at most.
+
+        Returns:
+            int32 [texts, 1 + time], as texts are trained on: the start, the tokens, the end where it was written, and
+            zeros.
+        """
+        stepper = self.stepper(memory)
+
+        def step(ids: tf.Tensor, states: DecoderStates) -> tuple[tf.Tensor, DecoderStates]:
+            logits, states, _ = stepper(ids, states)
+            return tf.ensure_shape(logits, [None, self.target_vocabulary_size]), states
+
+        texts = tf.shape(max_length)[0]
+        start = tf.fill([texts], START)
+        logits, states = step(start, self.decoder.initial_states(states))
+        seeds = tf.random.stateless_uniform(
+            [texts], tf.cast(self.seed_generator.next(), tf.int32), None, None, tf.int64
+        )
+        everything = Sampling(tf.ones([texts]), tf.zeros([texts], tf.int32), tf.ones([texts]), seeds)
+        ids, _ = sample(step, logits, states, everything, max_length, END, _FORBIDDEN)
+        # Beyond its end a text is padded with further ones.
+        over = tf.cumsum(tf.cast(tf.equal(ids, END), tf.int32), axis=1, exclusive=True) > 0
+        return tf.stop_gradient(tf.concat([start[:, None], tf.where(over, PADDING, ids)], axis=1))
 
     def hidden_words(self, ids: tf.Tensor, training: bool) -> tf.Tensor:
         """The ids, in training some of them hidden."""

@@ -122,6 +122,20 @@ class Task(abc.ABC):
             The loss, and the carry for the next batch.
         """
 
+    @property
+    def rewarded_epochs(self) -> int:
+        """How many of the last epochs train by `rewarded_loss`."""
+        return getattr(self.config, "rewarded_epochs", 0)
+
+    def is_rewarded(self, epoch: float) -> bool:
+        """Whether one of these has begun after so many epochs."""
+        return self.rewarded_epochs > 0 and epoch >= self.config.epochs - self.rewarded_epochs
+
+    def rewarded_loss(self, model: keras.Model, batch: Batch) -> Loss:
+        """The loss of what the model writes itself when it is given a batch: 1 - reward, and what raises rewards as its
+        gradient. Only for applications with rewarded epochs."""
+        raise NotImplementedError
+
     @abc.abstractmethod
     def evaluate(self, model: keras.Model, split: str) -> Evaluation:
         """Measures a model on the validation or test part, as often as each epoch."""

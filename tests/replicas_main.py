@@ -68,7 +68,15 @@ def steps(strategy: tf.distribute.Strategy, options: dict, limits: dict) -> dict
         average = WeightAverage(model.trainable_variables, 0.9)
     specification = {"ids": tf.TensorSpec([None, None], tf.int32), "label": tf.TensorSpec([None], tf.int32)}
     step = TrainingStep(
-        task, model, optimizer, strategy, Clipping(**limits), average, (), specification, jit_compile=False
+        task.loss,
+        model,
+        optimizer,
+        strategy,
+        Clipping(**limits),
+        average,
+        (),
+        specification,
+        jit_compile=False,
     )
     rng = np.random.default_rng(0)
     told = []

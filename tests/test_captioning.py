@@ -173,8 +173,10 @@ class _Kill(keras.callbacks.Callback):
             raise _KilledError
 
 
-def test_a_run_that_was_killed_ends_with_the_same_bits(tmp_path, data):
-    options = data | tiny_model_flags() | {"checkpoint_every": 1, "dropout": 0.3, "average_decay": 0.9}
+# The training is killed in the second epoch.
+@pytest.mark.parametrize("last", [{}, {"rewarded_epochs": 1, "monitor": "bleu_4"}])
+def test_a_run_that_was_killed_ends_with_the_same_bits(tmp_path, data, last):
+    options = data | tiny_model_flags() | {"checkpoint_every": 1, "dropout": 0.3, "average_decay": 0.9} | last
     for name, callbacks in (("whole", []), ("killed", [_Kill()])):
         directory = RunDirectory(tmp_path / name)
         config = CaptioningConfig(**options)
@@ -221,6 +223,18 @@ def test_a_frozen_encoder_is_cached_kept_and_exported(tmp_path, data, capsys):
     assert ue.load(tmp_path / "exports").caption([image_of("red", "left")])[0].error == ""
 
 
+def test_rewarded_epochs_raise_the_reward(tmp_path, data):
+    options = {"epochs": 14, "rewarded_epochs": 8, "rewarded_learning_rate": 0.02, "monitor": "bleu_4"}
+    assert train(tmp_path / "run", data | tiny_model_flags() | options) == 0
+    losses = [line["train_loss"] for line in metrics_lines(tmp_path / "run") if "train_loss" in line]
+    assert len(losses) == 14
+    # 1 - reward, from the seventh epoch on.
+    assert 1 > losses[6] > losses[-1] + 0.1
+    rates = [line["learning_rate"] for line in metrics_lines(tmp_path / "run") if "learning_rate" in line]
+    assert max(rates) == rates[0] == pytest.approx(0.02)
+    assert rates[-1] < 0.002
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -233,6 +247,8 @@ def test_a_frozen_encoder_is_cached_kept_and_exported(tmp_path, data, capsys):
         ({"attention": "none", "doubly_stochastic": 1}, "--doubly_stochastic"),
         ({"dataset": "unroll_reviews"}, "--images is for files"),
         ({"beam_width": 20, "vocabulary_size": 10}, "--beam_width=20 is larger"),
+        ({"rewarded_epochs": 2, "monitor": "bleu_4"}, "--rewarded_epochs=2 are to be the last of --epochs=2"),
+        ({"rewarded_epochs": 1}, "choose the best weights by another metric"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(tmp_path, data, capsys, changed, message):

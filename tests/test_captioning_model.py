@@ -10,7 +10,7 @@ import tensorflow as tf
 from unroll.models.captioning import CaptioningModel
 from unroll.models.decoding import Beams
 from unroll.models.text.pieces import END, START
-from unroll.models.text.vocabulary import PADDING
+from unroll.models.text.vocabulary import PADDING, UNKNOWN
 from unroll.tasks.captioning.task import unseen
 
 IDS, PLACES, FEATURES = 11, 6, 5
@@ -197,3 +197,30 @@ def test_configuration_and_weights_make_the_same_model(rng, tmp_path):
     model.save_weights(tmp_path / "x.weights.h5")
     other.load_weights(tmp_path / "x.weights.h5")
     np.testing.assert_array_equal(model(features, CAPTIONS)[0], other(features, CAPTIONS)[0])
+
+
+@pytest.mark.parametrize("options", VARIANTS)
+def test_captions_are_drawn_as_they_are_trained_on(rng, options):
+    model = model_of(**options)
+    drawn = model.draw_captions(images(rng), 4, tf.constant(6)).numpy()
+    assert drawn.shape[:2] == (3, 4)
+    assert drawn.shape[2] <= 7
+    assert (drawn[..., 0] == START).all()
+    for caption in drawn.reshape(12, -1)[:, 1:]:
+        length = np.count_nonzero(caption)
+        assert not caption[length:].any()
+        # The end is there unless the caption is as long as it may be.
+        assert (caption[:length] == END).sum() == (length < 6 or caption[5] == END)
+        assert not np.isin(caption[:length], [PADDING, UNKNOWN, START]).any()
+
+
+def test_captions_are_drawn_from_the_distribution(rng):
+    model, seen = model_of(), images(rng, 1)
+    drawn = model.draw_captions(seen, 4000, tf.constant(2)).numpy()[0, :, 1]
+    again = model.draw_captions(seen, 4000, tf.constant(2)).numpy()[0, :, 1]
+    assert (drawn != again).any()
+    outputs, _ = model(seen, np.array([[[START]]], np.int32))
+    probabilities = tf.nn.softmax(model.logits(outputs[0, 0]))[0].numpy()
+    probabilities[[PADDING, UNKNOWN, START]] = 0
+    found = np.bincount(drawn, minlength=IDS) / 4000
+    np.testing.assert_allclose(found, probabilities / probabilities.sum(), atol=0.03)

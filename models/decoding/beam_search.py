@@ -94,7 +94,9 @@ def beam_search(
             allowed += _IMPOSSIBLE * _repeating(ids, position, beams.block_ngrams, vocabulary_size)
         # The best of each hypothesis, and then the best of all: faster than one search through both.
         best, choices = largest(allowed, candidates)
-        normalizer = _log_normalizer(logits, largest(logits, 1)[1] if beams.block_ngrams else choices[..., :1])
+        normalizer = _log_normalizer(
+            logits, largest(logits, 1)[1] if beams.block_ngrams else choices[..., :1]
+        )
         best -= normalizer
         never = tf.reduce_any(tf.equal(choices[..., None], unwanted), axis=-1)
         never |= (position < beams.min_length) & tf.equal(choices, end)

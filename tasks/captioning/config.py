@@ -88,6 +88,15 @@ class CaptioningConfig(DecoderConfig, TrainingConfig):
         "how the mean of the grid gets into the decoder: as its first states, or as its first input",
         choices=("state", "input"),
     )
+    rewarded_epochs: int = option(
+        0,
+        "how many of the last epochs train on captions that the model draws itself, rewarded by their BLEU; the others "
+        "train on the data's own captions",
+        minimum=0,
+    )
+    rewarded_learning_rate: float = option(
+        1e-4, "learning rate that the rewarded epochs begin with; it falls linearly to 0", minimum=0
+    )
     tie_embeddings: bool = option(False, "the embeddings are also the kernel of the logits")
     max_decode_length: int = option(
         40, "tokens of a caption at most", minimum=1, commands=("evaluate", "export")
@@ -108,6 +117,17 @@ class CaptioningConfig(DecoderConfig, TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.rewarded_epochs:
+            if self.rewarded_epochs >= self.epochs:
+                raise UserError(
+                    f"--rewarded_epochs={self.rewarded_epochs} are to be the last of --epochs={self.epochs}; give more "
+                    "--epochs: a model must have learnt to write first."
+                )
+            if self.monitor == "loss":
+                raise UserError(
+                    f"--rewarded_epochs={self.rewarded_epochs} let the loss rise while the captions become better; "
+                    "choose the best weights by another metric, such as --monitor=bleu_4."
+                )
         if self.doubly_stochastic and self.attention == "none":
             raise UserError(
                 f"--doubly_stochastic={self.doubly_stochastic} is about attention, but --attention is none."

@@ -30,6 +30,7 @@ from unroll.tasks.datasets.splits import Splits, keep_examples, kept_examples
 from unroll.tasks.decoding import beams_of, writer_options
 from unroll.tasks.task import Batch, Evaluation, Loss, Task
 from unroll.tasks.training.losses import smoothed_cross_entropy
+from unroll.tasks.training.rewards import rewarded, sentence_bleu
 from unroll.tasks.training.run_directory import replacing, write_json
 
 # Captions that go through the graph at a time while the data is prepared.
@@ -37,6 +38,8 @@ _WINDOW = 1024
 # The captions of the validation part, a JSON line for each image.
 _VALIDATION = "validation.jsonl"
 _COUNTS = "counts.json"
+# Captions of an image that are drawn in a rewarded epoch.
+_DRAWN = 5
 # Images on the page of `unroll evaluate`.
 _ON_SHEET = 100
 
@@ -128,6 +131,21 @@ class CaptioningTask(Task):
         if self.config.doubly_stochastic:
             total += self.config.doubly_stochastic * tf.reduce_sum(unseen(seen, real))
         return Loss(total, weight, tokens=weight), carry
+
+    def rewarded_loss(self, model: keras.Model, batch: Batch) -> Loss:
+        captions = batch["captions"]
+        drawn = model.draw_captions(batch["images"], _DRAWN, tf.shape(captions)[2] - 1)
+        targets = drawn[..., 1:]
+        outputs, _ = model(batch["images"], drawn[..., :-1], training=True)
+        real = targets != PADDING
+        logits = model.logits(tf.boolean_mask(outputs, real))
+        losses = smoothed_cross_entropy(logits, tf.boolean_mask(targets, real), 0.0)
+        losses = tf.scatter_nd(tf.where(real), losses, tf.shape(real, tf.int64))
+        rewards = sentence_bleu(*(tf.where(ids == END, PADDING, ids) for ids in (targets, captions[..., 1:])))
+        total = tf.reduce_sum(rewarded(rewards, tf.reduce_sum(losses, axis=2)))
+        return Loss(
+            total, tf.cast(tf.size(rewards), tf.float32), tf.math.count_nonzero(real, dtype=tf.float32)
+        )
 
     def evaluate(self, model: keras.Model, split: str) -> Evaluation:
         return Evaluation(quality(self._caption_all(model, split, Beams(1))), {}, "")

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import keras
 import tensorflow as tf
 
-from unroll.tasks.task import Task
+from unroll.tasks.task import Batch, Loss, Task
 from unroll.tasks.training.averaging import WeightAverage
 from unroll.tasks.training.clipping import Clipping
 from unroll.tasks.training.optimizers import build_optimizer
@@ -46,25 +47,39 @@ class TrainingState:
             carry=tf.nest.flatten(self.carry),
             **averages,
         )
+        self._strategy = strategy
+        self._rewarded: bool | None = None
         self.begin_epoch(epoch)
-        self.step = TrainingStep(
-            task,
-            self.model,
-            self.optimizer,
-            strategy,
-            Clipping(config.clipvalue, config.clipnorm, config.global_clipnorm),
-            self.average,
-            self.carry,
-            self.element_spec,
-            jit_compile,
-        )
 
     def begin_epoch(self, epoch: int) -> None:
-        """Goes to the start of an epoch's data."""
+        """Goes to the start of an epoch's data, and to the step that trains in it."""
         self._batches = self._task.batches(epoch, fixed_shapes=self._jit_compile)
         self.iterator = iter(self._batches.prefetch(4))
         # Replaces that of the epoch before.
         self.tensors.iterator = self.iterator
+        rewarded = self._task.is_rewarded(epoch)
+        if rewarded != self._rewarded:
+            self._rewarded, self.step = rewarded, self._training_step(rewarded)
+
+    def _training_step(self, rewarded: bool) -> TrainingStep:
+        config = self._task.config
+
+        def rewarded_loss(model: keras.Model, batch: Batch, training: bool, carry: Any) -> tuple[Loss, Any]:
+            del training
+            return self._task.rewarded_loss(model, batch), carry
+
+        return TrainingStep(
+            rewarded_loss if rewarded else self._task.loss,
+            self.model,
+            self.optimizer,
+            self._strategy,
+            Clipping(config.clipvalue, config.clipnorm, config.global_clipnorm),
+            self.average,
+            self.carry,
+            self.element_spec,
+            # XLA cannot compile the loop that draws texts.
+            self._jit_compile and not rewarded,
+        )
 
     @property
     def element_spec(self) -> Any:

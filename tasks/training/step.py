@@ -1,11 +1,12 @@
 """One training step, compiled once, on any number of replicas."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-from unroll.tasks.task import Batch, Loss, Task
+from unroll.tasks.task import Batch, Loss
 from unroll.tasks.training.averaging import WeightAverage
 from unroll.tasks.training.clipping import Clipping
 
@@ -32,7 +33,7 @@ class TrainingStep:
     happens once, in cross-replica context.
 
     Args:
-        task: gives the loss.
+        loss: of the task, a function as `Task.loss`.
         model, optimizer: made in the strategy's scope.
         strategy: any `tf.distribute` strategy.
         clipping: of the gradients.
@@ -44,7 +45,7 @@ class TrainingStep:
 
     def __init__(
         self,
-        task: Task,
+        loss: Callable[..., tuple[Loss, Any]],
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
         strategy: tf.distribute.Strategy,
@@ -54,7 +55,7 @@ class TrainingStep:
         element_spec: Any,
         jit_compile: bool,
     ) -> None:
-        self._task = task
+        self._loss = loss
         self._model = model
         self._optimizer = optimizer
         self._strategy = strategy
@@ -84,7 +85,7 @@ class TrainingStep:
     def _replica_gradients(self, batch: Batch, carry: Any) -> tuple[Loss, list[tf.Tensor], Any]:
         variables = [v.value for v in self._model.trainable_variables]
         with tf.GradientTape() as tape:
-            loss, carry = self._task.loss(self._model, batch, training=True, carry=carry)
+            loss, carry = self._loss(self._model, batch, training=True, carry=carry)
             objective = loss.total
             if self._model.losses:
                 # Divided by the weight of all replicas later on.

@@ -116,8 +116,7 @@ class Trainer:
             if batch is None:
                 return
             rows = int(tf.nest.flatten(batch)[0].shape[0])
-            done = (progress.epoch + progress.examples / examples) / config.epochs
-            rate = learning_rate(config, progress.step, done, progress.plateau_scale)
+            rate = self._learning_rate(progress)
             logs_now = (progress.step + 1) % config.log_every == 0
             before = state.weights() if logs_now else None
             if self._inspection and progress.step % config.inspect_every == 0:
@@ -141,6 +140,14 @@ class Trainer:
             callbacks.on_train_batch_end(progress.step - 1, {"loss": loss})
             if progress.step % config.checkpoint_every == 0:
                 self._save(state, progress, journal)
+
+    def _learning_rate(self, progress: Progress) -> float:
+        """The learning rate of the next step."""
+        config, rewarded = self.config, self.task.rewarded_epochs
+        done = progress.epoch + progress.examples / self.task.train_examples
+        if self.task.is_rewarded(done):
+            return config.rewarded_learning_rate * (config.epochs - done) / rewarded
+        return learning_rate(config, progress.step, done / (config.epochs - rewarded), progress.plateau_scale)
 
     def _end_epoch(self, state: TrainingState, progress: Progress, journal: Journal) -> dict[str, float]:
         config = self.config

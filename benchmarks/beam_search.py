@@ -1,10 +1,11 @@
 """Beam search of an exported translation model against a batched beam search in PyTorch, in one run.
 
     python benchmarks/beam_search.py [--beam_width=5 --steps=20 --units=512 --embedding_size=256 --vocabulary=6000]
+        [--precision=mixed_bfloat16]
 
 Models of the same sizes with random weights, made to write the same number of tokens. unroll's is exported, loaded
 from its SavedModel and called from text to text; PyTorch begins and ends with ids. Both take the best of each
-hypothesis first, and then the best of all.
+hypothesis first, and then the best of all. In bfloat16, PyTorch's weights are bfloat16, too.
 """
 
 import json
@@ -14,6 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tempfile
 from functools import partial
 
+import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
@@ -32,6 +34,9 @@ _PLACES = flags.DEFINE_integer("places", 12, "tokens of a sentence")
 _UNITS = flags.DEFINE_integer("units", 512, "units of encoder and decoder")
 _EMBEDDING = flags.DEFINE_integer("embedding_size", 256, "size of a token's vector")
 _VOCABULARY = flags.DEFINE_integer("vocabulary", 6000, "tokens in each language")
+_PRECISION = flags.DEFINE_enum(
+    "precision", "float32", ["float32", "mixed_bfloat16"], "what both compute in, as in training"
+)
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "each contender has a process of its own in each round")
 _CALLS = flags.DEFINE_integer("calls", 9, "calls that are timed in a process")
 _ONLY = flags.DEFINE_string("only", None, "for the processes: the contender")
@@ -74,7 +79,7 @@ def torch_translator(units: int, size: int, vocabulary: int):
             keys = self.key(values).transpose(1, 2)
             h, c = (torch.cat([s[0], s[1]], dim=1).repeat_interleave(width, 0) for s in states)
             last = torch.full([batch * width], 2)
-            totals = torch.full([batch, width], -1e9)
+            totals = torch.full([batch, width], -1e9, dtype=torch.float32)
             totals[:, 0] = 0
             written = torch.zeros([batch, width, 0], dtype=torch.long)
             offsets = torch.arange(batch)[:, None] * width
@@ -83,7 +88,7 @@ def torch_translator(units: int, size: int, vocabulary: int):
                 hidden = h.view(batch, width, -1)
                 context = torch.softmax(hidden @ keys, dim=2) @ values
                 output = torch.tanh(self.output(torch.cat([context, hidden], dim=2)))
-                gains = torch.log_softmax(self.logits(output), dim=2)
+                gains = torch.log_softmax(self.logits(output).float(), dim=2)
                 best, choices = gains.topk(width, dim=2)
                 totals, places = (totals[..., None] + best).view(batch, -1).topk(width, dim=1)
                 parents = places // width
@@ -112,11 +117,14 @@ def main(_):
     batches = {n: rng.integers(4, _VOCABULARY.value, (n, _PLACES.value)) for n in (1, 32)}
     with tempfile.TemporaryDirectory() as directory:
         if _ONLY.value == "unroll":
+            keras.config.set_dtype_policy(_PRECISION.value)
             ours = exported_translator(directory)
             texts = {n: [" ".join(word(i - 4) for i in row) for row in ids] for n, ids in batches.items()}
             calls = {str(n): partial(ours.translate, rows, n_best=_BEAMS.value) for n, rows in texts.items()}
         else:
             theirs = torch_translator(_UNITS.value, _EMBEDDING.value, _VOCABULARY.value)
+            if _PRECISION.value == "mixed_bfloat16":
+                theirs = theirs.bfloat16()
             calls = {
                 str(n): partial(theirs.translate, ids.tolist(), _BEAMS.value, _STEPS.value)
                 for n, ids in batches.items()

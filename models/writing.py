@@ -94,14 +94,14 @@ class WritingModel(keras.Model):
 
     def _logits_layer(self) -> Callable[[tf.Tensor], tf.Tensor]:
         """`logits` for a loop that this is called before."""
-        if not self.tied:
-            return lambda outputs: tf.cast(self.output_layer(outputs), tf.float32)
-        # Transposed once: on a CPU a small product with `transpose_b=True` runs at half the speed.
-        kernel, bias = (
-            tf.cast(tf.convert_to_tensor(weight), self.compute_dtype)
-            for weight in (self.target_embedding.embeddings, self.output_bias)
-        )
-        kernel = tf.transpose(kernel)
+        if self.tied:
+            weights = self.target_embedding.embeddings, self.output_bias
+        else:
+            weights = self.output_layer.kernel, self.output_layer.bias
+        kernel, bias = (tf.cast(tf.convert_to_tensor(weight), self.compute_dtype) for weight in weights)
+        if self.tied:
+            # Once: on a CPU a small product with `transpose_b=True` runs at half the speed.
+            kernel = tf.transpose(kernel)
         return lambda outputs: tf.cast(tf.nn.bias_add(tf.matmul(outputs, kernel), bias), tf.float32)
 
     def stepper(

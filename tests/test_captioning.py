@@ -22,9 +22,10 @@ from unroll.export.c_api import SavedModelSession
 from unroll.export.errors import UserError
 from unroll.tasks import cli
 from unroll.tasks.captioning.config import CaptioningConfig
-from unroll.tasks.captioning.data import read_splits
+from unroll.tasks.captioning.data import mirrored, read_splits
 from unroll.tasks.captioning.task import CaptioningTask
 from unroll.tasks.datasets import public
+from unroll.tasks.datasets.feature_cache import Image as CachedImage
 from unroll.tasks.datasets.scene_grammar import generate_scenes
 from unroll.tasks.datasets.scenes import UnrollScenes
 from unroll.tasks.training.run_directory import RunDirectory
@@ -198,6 +199,34 @@ def test_a_run_that_was_killed_ends_with_the_same_bits(tmp_path, data, last):
     assert ends[0].keys() == ends[1].keys()
     # A place in the data is a number: no checkpoint holds features.
     assert sum(f.stat().st_size for f in checkpoints(tmp_path / "whole")[-1].iterdir()) < 300_000
+
+
+def test_mirrored_images_are_trained_on_with_the_captions_of_their_image(tmp_path, data, capsys):
+    config = CaptioningConfig(**data | tiny_model_flags() | {"mirror_images": True, "max_length": 6})
+    directory = RunDirectory(tmp_path / "run")
+    directory.create("captioning", config)
+    task = CaptioningTask(config, directory)
+    task.prepare()
+    told = capsys.readouterr()
+    assert "Encoding 16 train images" in told.err
+    assert "Encoding 3 validation images" in told.err
+    assert task.train_examples == 16
+    seen = {}
+    for batch in task.batches(0, fixed_shapes=False):
+        for pixels, captions in zip(batch["images"].numpy(), batch["captions"].numpy(), strict=True):
+            seen[pixels.tobytes()] = (pixels, captions[captions > 0].tolist())
+    assert len(seen) == 8
+    # As each image is another one from right to left, it is seen with the captions of both.
+    pixels, _ = next(iter(seen.values()))
+    assert np.ascontiguousarray(pixels[:, ::-1]).tobytes() in seen
+
+
+def test_an_image_from_right_to_left():
+    found = mirrored(CachedImage("a.png", "1", lambda: image_of("red", "left")))
+    assert found.name != "a.png"
+    np.testing.assert_array_equal(*(tf.io.decode_png(i) for i in (found.read(), image_of("red", "right"))))
+    # What is no image is told where it is encoded.
+    assert mirrored(CachedImage("a.png", "1", lambda: b"nothing")).read() == b"nothing"
 
 
 def test_a_frozen_encoder_is_cached_kept_and_exported(tmp_path, data, capsys):

@@ -62,6 +62,10 @@ class CaptioningConfig(DecoderConfig, TrainingConfig):
         is_path=True,
     )
 
+    mirror_images: bool = option(
+        False,
+        "train on each image from right to left, too, with the same captions; not where these tell left from right",
+    )
     normalize_captions: bool = option(
         True, "train on captions in lower case and without punctuation, as they are compared in evaluation"
     )

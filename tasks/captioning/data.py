@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import tensorflow as tf
+
 from unroll.export.errors import UserError
 from unroll.tasks.captioning.config import CaptioningConfig
 from unroll.tasks.datasets import public
@@ -29,6 +31,21 @@ class CaptionedImage(NamedTuple):
 
     image: Image
     captions: tuple[str, ...]
+
+
+def mirrored(image: Image) -> Image:
+    """An image from right to left."""
+
+    def read() -> bytes:
+        content = image.read()
+        try:
+            pixels = tf.io.decode_image(content, expand_animations=False)
+        except tf.errors.InvalidArgumentError:
+            # It is refused where it is encoded, as the image itself is.
+            return content
+        return tf.io.encode_png(tf.image.flip_left_right(pixels), compression=1).numpy()
+
+    return Image(f"{image.name} mirrored", image.stamp, read)
 
 
 def words(caption: str) -> list[str]:

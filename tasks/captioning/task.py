@@ -18,13 +18,13 @@ from unroll.models.decoding import Beams
 from unroll.models.text.pieces import END, START, PieceEncoder
 from unroll.models.text.vocabulary import PADDING
 from unroll.tasks.captioning.config import CaptioningConfig
-from unroll.tasks.captioning.data import normalized, read_splits
+from unroll.tasks.captioning.data import mirrored, normalized, read_splits
 from unroll.tasks.captioning.evaluation import Result, caption_all, quality, summary, write_captions
 from unroll.tasks.captioning.image_features import ImageFeatures
 from unroll.tasks.captioning.sheet import write_sheet
 from unroll.tasks.captioning.signatures import bundle
 from unroll.tasks.datasets.batching import batch_by_tokens, windows
-from unroll.tasks.datasets.feature_cache import CacheKey, FeatureCache
+from unroll.tasks.datasets.feature_cache import CacheKey, FeatureCache, Image
 from unroll.tasks.datasets.shards import read_shards, shards_for, write_shards
 from unroll.tasks.datasets.splits import Splits, keep_examples, kept_examples
 from unroll.tasks.decoding import beams_of, writer_options
@@ -200,7 +200,8 @@ class CaptioningTask(Task):
 
         def texts() -> Iterator[bytes]:
             for example in self.splits.read("train"):
-                key.add(example.image)
+                for image in self._views("train", example.image):
+                    key.add(image)
                 for caption in example.captions:
                     yield self._prepared(caption).encode("utf-8", "surrogateescape")
 
@@ -219,8 +220,13 @@ class CaptioningTask(Task):
     def _key(self, split: str) -> str:
         key = CacheKey(self.image_features.fingerprint)
         for example in self.splits.read(split):
-            key.add(example.image)
+            for image in self._views(split, example.image):
+                key.add(image)
         return str(key)
+
+    def _views(self, split: str, image: Image) -> list[Image]:
+        """What an image of a part is seen as."""
+        return [image, mirrored(image)] if split == "train" and self.config.mirror_images else [image]
 
     @property
     def _cache_directory(self) -> Path:
@@ -239,13 +245,16 @@ class CaptioningTask(Task):
                     f"The features of the {split} images are not in {self._cache_directory}, and the images are not "
                     "those any more that the run was begun with; train again in another --workdir."
                 )
-            images = (example.image for example in self.splits.read(split))
+            images = (
+                image for example in self.splits.read(split) for image in self._views(split, example.image)
+            )
             cache.fill(images, self.image_features.encode, f"{split} images")
         return cache
 
     def _write_examples(self) -> None:
         """The captions of the training part as ids, image by image, and those of the validation part as they are."""
-        config, counts = self.config, {"images": 0, "too_long": 0, "longest": 0, "captions_of_an_image": 0}
+        config, views = self.config, 2 if self.config.mirror_images else 1
+        counts = {"images": 0, "too_long": 0, "longest": 0, "captions_of_an_image": 0}
 
         def examples() -> Iterator[dict[str, np.ndarray]]:
             for number, rows in enumerate(self._encoded()):
@@ -253,11 +262,13 @@ class CaptioningTask(Task):
                 counts["too_long"] += len(rows) - len(kept)
                 if kept:
                     lengths = [len(row) + 2 for row in kept]
-                    counts["images"] += 1
                     counts["longest"] = max(counts["longest"], *lengths)
                     counts["captions_of_an_image"] = max(counts["captions_of_an_image"], len(kept))
                     ids = np.concatenate([edged for row in kept for edged in ([START], row, [END])])
-                    yield {"image": np.array(number), "ids": ids, "lengths": np.array(lengths)}
+                    for view in range(views):
+                        counts["images"] += 1
+                        image = np.array(number * views + view)
+                        yield {"image": image, "ids": ids, "lengths": np.array(lengths)}
 
         with replacing(self.run.data) as folder:
             folder.mkdir()

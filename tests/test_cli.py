@@ -66,6 +66,10 @@ FLAG_ERRORS = {
     ),
     "tied_one_hot": ([*TRAIN_ON_TEXT, "--tie_embeddings"], "--embedding_size and --units to be equal"),
     "odd_units": ([*TRAIN_TRANSLATOR, "--units=7"], "--units=7 is odd; a bidirectional encoder"),
+    "blind_decoder": (
+        [*TRAIN_TRANSLATOR, "--attention=none", "--bridge=zero"],
+        "leave the decoder nothing of",
+    ),
     "same_language": ([*TRAIN_TRANSLATOR, "--target_language=en"], "are both 'en'"),
     "no_beam": ([*TRAIN_TRANSLATOR, "--beam_width=0"], "--beam_width=0"),
     "wide_beam": (

@@ -57,6 +57,10 @@ class TranslationConfig(DecoderConfig, TrainingConfig):
             raise UserError(f"--units={self.units} is odd; a bidirectional encoder needs an even number.")
         if self.source_language == self.target_language:
             raise UserError(f"--source_language and --target_language are both {self.source_language!r}.")
+        if self.attention == "none" and self.bridge == "zero":
+            raise UserError(
+                "--attention=none and --bridge=zero leave the decoder nothing of the source; give another of the two."
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -58,8 +58,13 @@ class TrainingState:
         # Replaces that of the epoch before.
         self.tensors.iterator = self.iterator
         rewarded = self._task.is_rewarded(epoch)
-        if rewarded != self._rewarded:
-            self._rewarded, self.step = rewarded, self._training_step(rewarded)
+        if rewarded == self._rewarded:
+            return
+        if self._rewarded is not None:
+            # The moments of the gradients of another loss say nothing of those to come.
+            for variable in self.optimizer.variables:
+                variable.assign(tf.zeros_like(variable))
+        self._rewarded, self.step = rewarded, self._training_step(rewarded)
 
     def _training_step(self, rewarded: bool) -> TrainingStep:
         config = self._task.config

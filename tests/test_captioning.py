@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -262,6 +263,20 @@ def test_rewarded_epochs_raise_the_reward(tmp_path, data):
     rates = [line["learning_rate"] for line in metrics_lines(tmp_path / "run") if "learning_rate" in line]
     assert max(rates) == rates[0] == pytest.approx(0.02)
     assert rates[-1] < 0.002
+
+
+def test_epochs_hold_no_more_files_open(tmp_path, data):
+    config = CaptioningConfig(**data | tiny_model_flags())
+    directory = RunDirectory(tmp_path / "run")
+    directory.create("captioning", config)
+    task = CaptioningTask(config, directory)
+    task.prepare()
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        pytest.skip("There is no /proc to count the mapped files in.")
+    for epoch in range(3):
+        assert len(list(task.batches(epoch, fixed_shapes=False))) > 0
+        assert maps.read_text().count(str(tmp_path)) == 1
 
 
 @pytest.mark.parametrize(

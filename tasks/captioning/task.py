@@ -93,7 +93,6 @@ class CaptioningTask(Task):
     def batches(self, epoch: int, fixed_shapes: bool) -> tf.data.Dataset:
         config, most = self.config, self._examples["captions_of_an_image"]
         seed = config.seed * 1_000_003 + epoch
-        cache = self._cache(self._read_json("images.json")["train"])
 
         def captions(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             rows = tf.RaggedTensor.from_row_lengths(example["ids"], example["lengths"])
@@ -103,7 +102,7 @@ class CaptioningTask(Task):
         def features(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             # By their numbers, after shuffling: neither the buffers nor the checkpoints hold features.
             images = tf.numpy_function(
-                cache.take, [batch["image"]], self.image_features.dtype, stateful=False
+                self._training_features.take, [batch["image"]], self.image_features.dtype, stateful=False
             )
             return {
                 "captions": batch["captions"],
@@ -228,6 +227,11 @@ class CaptioningTask(Task):
         """What an image of a part is seen as."""
         return [image, mirrored(image)] if split == "train" and self.config.mirror_images else [image]
 
+    @cached_property
+    def _training_features(self) -> FeatureCache:
+        # One for all epochs: it holds the files open.
+        return self._cache(self._read_json("images.json")["train"])
+
     @property
     def _cache_directory(self) -> Path:
         return Path(self.config.feature_cache or self.run.path / "features")
@@ -275,7 +279,7 @@ class CaptioningTask(Task):
             if self.has_validation:
                 validation = self.splits.read("validation")
                 keep_examples(folder / _VALIDATION, ((e.image.name, e.captions) for e in validation))
-            images = self._cache(self._read_json("images.json")["train"]).images
+            images = self._training_features.images
             write_shards(examples(), folder, shards_for(images, config.shuffle_buffer), config.seed)
             if not counts["images"]:
                 raise UserError(

@@ -182,5 +182,7 @@ def embedding(ids: int, size: int, name: str) -> keras.layers.Embedding:
 
 def embedded(layer: keras.layers.Embedding, ids: tf.Tensor) -> tf.Tensor:
     """The vectors of some ids, int32 [...], as they are read: [..., size]."""
+    # Those alone are cast, and not all that there are, as the layer would do at each step of a loop.
+    vectors = tf.cast(tf.gather(tf.convert_to_tensor(layer.embeddings), ids), layer.compute_dtype)
     # Of variance 1, whether or not they are also a kernel, which must begin small (Vaswani et al., 2017).
-    return layer(ids) * layer.output_dim**0.5
+    return vectors * layer.output_dim**0.5

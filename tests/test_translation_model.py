@@ -14,6 +14,7 @@ from unroll.models.recurrent import CELLS
 from unroll.models.text.pieces import END, START
 from unroll.models.text.vocabulary import PADDING, UNKNOWN
 from unroll.models.translation import BRIDGES, TranslationModel
+from unroll.models.writing import embedded
 from unroll.tasks.training.trainer import _dtype_policy as policy
 
 SOURCES, TARGETS, UNITS = 13, 11, 6
@@ -215,12 +216,15 @@ def test_shared_embeddings_are_one_variable_for_both_languages(tied, rng):
     assert len(apart.trainable_variables) == len(model.trainable_variables) + 1
 
 
-def test_word_dropout_hides_tokens_of_both_sides_but_not_padding(rng):
+def test_word_dropout_hides_tokens_of_both_sides_but_not_padding(rng, monkeypatch):
     model = built(rng=rng, word_dropout=0.3)
     looked_up = []
-    for embedding in (model.source_embedding, model.target_embedding):
-        original = embedding.call
-        embedding.call = lambda ids, call=original: looked_up.append(ids) or call(ids)
+
+    def watched(layer, ids):
+        looked_up.append(ids)
+        return embedded(layer, ids)
+
+    monkeypatch.setattr("unroll.models.translation.embedded", watched)
     source, target = (padded(sentences(rng, (200, 150), ids)) for ids in (SOURCES, TARGETS))
     model(source, target, training=True)
     model(source, target)

@@ -21,7 +21,7 @@ import tensorflow as tf
 from absl import app, flags
 from rounds import medians, medians_apart
 
-import unroll.export as ue
+import unroll.serving as ue
 from unroll.export.saved_model import export
 from unroll.models.decoding import Beams
 from unroll.models.text.pieces import PieceEncoder

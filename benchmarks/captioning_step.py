@@ -21,10 +21,11 @@ import tensorflow as tf
 from absl import app, flags
 from rounds import medians
 
+from unroll.common.files import write_json
 from unroll.models.text.pieces import END, START, PieceEncoder
 from unroll.tasks.captioning.config import CaptioningConfig
 from unroll.tasks.captioning.task import CaptioningTask
-from unroll.tasks.training.run_directory import RunDirectory, write_json
+from unroll.tasks.training.run_directory import RunDirectory
 from unroll.tasks.training.state import TrainingState
 
 _IMAGES = flags.DEFINE_integer("images", 64, "images in a batch")

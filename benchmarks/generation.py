@@ -47,7 +47,7 @@ def torch_writer(classes: int, layers: int, units: int):
 
 def contender(name: str):
     """A function that writes and returns the number of characters: a model may end its text early."""
-    import unroll.export as ue
+    import unroll.serving as ue
 
     model = ue.load(_MODEL.value)
     if name == "unroll":

@@ -34,9 +34,9 @@ from long_range_training import (
 )
 from rounds import medians
 
+from unroll.common.files import replacing
 from unroll.models.recurrent import SimpleRNN
 from unroll.tasks.inspection.pictures import save
-from unroll.tasks.training.run_directory import replacing
 
 _OUTPUT = flags.DEFINE_string(
     "output", str(Path(__file__).resolve().parents[1] / "docs"), "folder of gradients.md"

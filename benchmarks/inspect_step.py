@@ -19,11 +19,12 @@ import tensorflow as tf
 from absl import app, flags
 from rounds import times
 
+from unroll.common.json_lines import JsonLines
 from unroll.models.recurrent import loop, taps
 from unroll.tasks.inspection.live import LiveInspection
 from unroll.tasks.language_modeling.config import LanguageModelingConfig
 from unroll.tasks.language_modeling.task import LanguageModelingTask
-from unroll.tasks.training.journal import Journal, Lines
+from unroll.tasks.training.journal import Journal
 from unroll.tasks.training.run_directory import RunDirectory
 from unroll.tasks.training.state import TrainingState
 
@@ -75,7 +76,7 @@ def main(_):
         batches = list(task.batches(0, fixed_shapes=False).take(_STEPS))
         journal = Journal(task.run, 0)
         inspection = LiveInspection(
-            task, off.model, off.element_spec, off.carry, Lines(task.run.gradient_flow, 0), journal.writer
+            task, off.model, off.element_spec, off.carry, JsonLines(task.run.gradient_flow, 0), journal.writer
         )
         with without_taps():
             before.step(batches[0], 1e-3, 0)

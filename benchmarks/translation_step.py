@@ -20,8 +20,9 @@ import tensorflow as tf
 from absl import app, flags
 from rounds import medians
 
+from unroll.common.files import write_json
 from unroll.models.text.pieces import END, START, PieceEncoder
-from unroll.tasks.training.run_directory import RunDirectory, write_json
+from unroll.tasks.training.run_directory import RunDirectory
 from unroll.tasks.training.state import TrainingState
 from unroll.tasks.translation.config import TranslationConfig
 from unroll.tasks.translation.task import TranslationTask

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from unroll.export import golden
-from unroll.export.bundle import Bundle, Signature
-from unroll.export.errors import UserError
-from unroll.export.serving_files import write_serving_files
-from unroll.export.verify import verify
-from unroll.export.versions import versions
-from unroll.export.warmup import write_warmup_requests
-from unroll.models.recurrent.portable import device_portable
+from ..common.errors import UserError
+from ..models.recurrent.portable import device_portable
+from ..serving.versions import versions
+from . import replay
+from .bundle import Bundle, Signature
+from .serving_files import write_serving_files
+from .verify import verify
+from .warmup import write_warmup_requests
 
 
 def export(bundle: Bundle, output: str | os.PathLike[str]) -> Path:
@@ -84,5 +84,5 @@ def _answered(signature: Signature) -> list[dict[str, dict]]:
         with tf.device("/CPU:0"):
             outputs = function(**{name: tf.constant(value) for name, value in request.items()})
         outputs = {name: value.numpy() for name, value in outputs.items()}
-        answered.append({"inputs": golden.to_json(request), "outputs": golden.to_json(outputs)})
+        answered.append({"inputs": replay.to_json(request), "outputs": replay.to_json(outputs)})
     return answered

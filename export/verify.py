@@ -32,7 +32,7 @@ def verify(directory: Path) -> None:
                 _check_batch_dimension(name, signature)
     for loader in ("tensorflow", "c_api"):
         process = subprocess.run(
-            [sys.executable, "-m", "unroll.export.golden", str(directory), loader],
+            [sys.executable, "-m", "unroll.export.replay", str(directory), loader],
             # On a CPU: the graph must run there, and a GPU's memory belongs to the process that exports.
             env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},
             capture_output=True,

@@ -5,10 +5,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from unroll.models.decoding import Beams, Hypotheses
-from unroll.models.image_encoder import SmallImageEncoder
-from unroll.models.recurrent import States
-from unroll.models.writing import Encoded, WritingModel, embedded
+from .decoding import Beams, Hypotheses
+from .images.encoders import SmallImageEncoder
+from .recurrent import States
+from .writing.writer import Encoded, WritingModel, embedded
 
 IMAGE_PLACES = ("state", "input")
 

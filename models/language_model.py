@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from unroll.models.random import ReplicaSeedGenerator
-from unroll.models.recurrent import RecurrentStack, States
+from .blocks.random import ReplicaSeedGenerator
+from .recurrent import RecurrentStack, States
 
 # Steps that are read at a time, so that a text of any length fits into memory.
 _WINDOW = 1024

@@ -5,10 +5,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from unroll.models.pooling import POOLINGS
-from unroll.models.random import ReplicaSeedGenerator
-from unroll.models.recurrent import RecurrentStack
-from unroll.models.text.vocabulary import PADDING, UNKNOWN
+from .blocks.pooling import POOLINGS
+from .blocks.random import ReplicaSeedGenerator
+from .recurrent import RecurrentStack
+from .text.vocabulary import PADDING, UNKNOWN
 
 
 @keras.saving.register_keras_serializable("unroll")

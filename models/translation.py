@@ -5,11 +5,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from unroll.models.decoding import Beams, Hypotheses
-from unroll.models.recurrent import RecurrentStack, States
-from unroll.models.text.pieces import END
-from unroll.models.text.vocabulary import PADDING
-from unroll.models.writing import Encoded, WritingModel, embedded, embedding
+from .decoding import Beams, Hypotheses
+from .recurrent import RecurrentStack, States
+from .text.pieces import END
+from .text.vocabulary import PADDING
+from .writing.writer import Encoded, WritingModel, embedded, embedding
 
 BRIDGES = ("copy", "dense", "zero")
 

@@ -4,11 +4,11 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unroll.export.errors import UserError
-from unroll.tasks.training.config import TrainingConfig
+from ..common.errors import UserError
+from .training.config import TrainingConfig
 
 if TYPE_CHECKING:
-    from unroll.tasks.task import Task
+    from .task import Task
 
 # Name on the command line -> package with the modules `config` (no TensorFlow) and `task`.
 APPLICATIONS = {

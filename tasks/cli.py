@@ -7,9 +7,10 @@ from typing import Any
 
 from absl import flags
 
-from unroll.export.errors import UserError
-from unroll.export.versions import describe, newest_version
-from unroll.tasks import applications, options
+from ..common import options
+from ..common.errors import UserError
+from ..serving.versions import describe, newest_version
+from . import applications
 
 _HELP = frozenset({"--help", "-h"})
 _USAGE = """\
@@ -94,8 +95,8 @@ def _train(arguments: list[str]) -> int:
     config = config_class(**given)
     import tensorflow as tf
 
-    from unroll.tasks import commands
-    from unroll.tasks.training.trainer import DivergenceError
+    from . import commands
+    from .training.trainer import DivergenceError
 
     try:
         commands.train(task, config, given.keys(), workdir)
@@ -127,7 +128,7 @@ def _evaluate(arguments: list[str]) -> None:
     workdir = _required(values, "workdir", "evaluate")
     if values.split not in ("train", "validation", "test"):
         raise UserError(f"There is no split {values.split!r}; choose train, validation or test.")
-    from unroll.tasks import commands
+    from . import commands
 
     commands.evaluate(workdir, values.split, values.output, changed)
 
@@ -148,7 +149,7 @@ def _inspect(arguments: list[str]) -> None:
     workdir = _required(values, "workdir", "inspect")
     if not values.batches.isdecimal() or not int(values.batches):
         raise UserError(f"--batches={values.batches} is not a number of batches; give 1 or more.")
-    from unroll.tasks import commands
+    from . import commands
 
     commands.inspect(workdir, int(values.batches), values.output)
 
@@ -167,8 +168,8 @@ def _export(arguments: list[str]) -> int:
         return 0
     values, _, changed = found
     workdir, output = _required(values, "workdir", "export"), _required(values, "output", "export")
-    from unroll.export.verify import VerificationError
-    from unroll.tasks import commands
+    from ..export.verify import VerificationError
+    from . import commands
 
     try:
         commands.export(workdir, output, changed)
@@ -197,7 +198,7 @@ def _predict(arguments: list[str]) -> None:
     texts = [os.fsencode(text).decode("utf-8", "replace") for text in texts]
     if texts and values.input:
         raise UserError("predict was given texts and --input; give one of them.")
-    from unroll.tasks import commands
+    from . import commands
 
     commands.predict(model, texts or _lines(values.input or "-"), changed)
 
@@ -261,7 +262,7 @@ def _flags(
 
 
 def _run_options(workdir: str | None, command: str) -> options.Options | None:
-    from unroll.tasks.training.run_directory import RunDirectory
+    from .training.run_directory import RunDirectory
 
     if not workdir:
         return None

@@ -8,15 +8,16 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unroll.export.errors import UserError
-from unroll.tasks.applications import predict_class, task_class
-from unroll.tasks.training.config import TrainingConfig
-from unroll.tasks.training.run_directory import RunDirectory, write_json
+from ..common.errors import UserError
+from ..common.files import write_json
+from .applications import predict_class, task_class
+from .training.config import TrainingConfig
+from .training.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     import keras
 
-    from unroll.tasks.task import Task
+    from .task import Task
 
 
 def train(application: str, config: TrainingConfig, given: set[str], workdir: str) -> None:
@@ -33,7 +34,7 @@ def train(application: str, config: TrainingConfig, given: set[str], workdir: st
         config = _resumed_config(run, application, config, given)
     else:
         run.create(application, config)
-    from unroll.tasks.training.trainer import Trainer
+    from .training.trainer import Trainer
 
     with run.locked():
         Trainer(task_class(application)(config, run)).train()
@@ -76,15 +77,15 @@ def inspect(workdir: str, batches: int, output: str | None) -> None:
         raise UserError(f"The run in {run.path} has no data yet; `unroll train` goes on with it.")
     task = task_class(application)(config, run)
     model, weights = _with_any_weights(task)
-    from unroll.tasks.inspection.measurements import measure
-    from unroll.tasks.inspection.report import write_report
-    from unroll.tasks.inspection.verdict import judge
-    from unroll.tasks.training.journal import Lines
+    from ..common.json_lines import JsonLines
+    from .inspection.measurements import measure
+    from .inspection.report import write_report
+    from .inspection.verdict import judge
 
     measured = measure(task, model, batches) | {"application": application, "weights": weights}
     verdict = judge(measured, config)
     title = f"Gradient flow of {run.path.absolute().name} ({application}, {weights})"
-    history = Lines(run.gradient_flow).read()
+    history = JsonLines(run.gradient_flow).read()
     page = write_report(directory, title, measured, verdict, history)
     print(f"{title}\n\n" + "\n".join(verdict.lines) + f"\n\nWritten to {page}.")
 
@@ -97,7 +98,7 @@ def export(workdir: str, output: str, changed: Mapping[str, Any]) -> None:
         output: the model's directory.
         changed: options of the run that are to be others here.
     """
-    from unroll.export.saved_model import export as export_bundle
+    from ..export.saved_model import export as export_bundle
 
     task, model = _trained(workdir, changed)
     version = export_bundle(task.bundle(model), output)
@@ -112,9 +113,9 @@ def predict(model: str, lines: Iterable[str], changed: Mapping[str, Any]) -> Non
         lines: of input.
         changed: the `PREDICT` options of the application that are not to have their default.
     """
-    import unroll.export
+    from .. import serving
 
-    loaded = unroll.export.load(model)
+    loaded = serving.load(model)
     options = dataclasses.asdict(predict_class(loaded.application)(**changed))
     if loaded.streams and sys.stdout.isatty():
         for line in lines:
@@ -169,8 +170,8 @@ def _with_any_weights(task: "Task") -> "tuple[keras.Model, str]":
     """The model of a run with its best weights, or those of the newest checkpoint; and which they are."""
     import tensorflow as tf
 
-    from unroll.tasks.training.checkpoints import Checkpoints
-    from unroll.tasks.training.optimizers import build_optimizer
+    from .training.checkpoints import Checkpoints
+    from .training.optimizers import build_optimizer
 
     run, model = task.run, task.build_model()
     if run.best_weights.exists():

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from unroll.export.errors import UserError
-from unroll.models.decoding import Beams
-from unroll.tasks.training.config import DecoderConfig
+from ..common.errors import UserError
+from ..models.decoding import Beams
+from .training.config import DecoderConfig
 
 
 def beams_of(config: DecoderConfig, tokens: int) -> Beams:

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import keras
 import tensorflow as tf
 
-from unroll.export.bundle import Bundle
-from unroll.tasks.training.config import TrainingConfig
-from unroll.tasks.training.run_directory import RunDirectory
+from ..export.bundle import Bundle
+from .training.config import TrainingConfig
+from .training.run_directory import RunDirectory
 
 Batch = Mapping[str, tf.Tensor]
 

@@ -19,7 +19,7 @@ from tiny_training import (
     write_texts,
 )
 
-from unroll.models.random import ReplicaSeedGenerator
+from unroll.models.blocks.random import ReplicaSeedGenerator
 from unroll.models.sentiment import SentimentClassifier
 from unroll.tasks.language_modeling.config import LanguageModelingConfig
 from unroll.tasks.language_modeling.task import LanguageModelingTask

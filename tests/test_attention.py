@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from comparing import assert_same, gradients_of, randomize
 
-from unroll.models.attention import ATTENTIONS, Attention, Memory
+from unroll.models.writing.attention import ATTENTIONS, Attention, Memory
 from unroll.tasks.training.trainer import _dtype_policy as policy
 
 BATCH, QUERIES, PLACES, UNITS = 4, 3, 6, 5

@@ -18,17 +18,17 @@ from captioned_images import as_flags, image_of, tiny_model_flags, write_caption
 from PIL import Image
 from tiny_training import best_weights, checkpoint_tensors, checkpoints, metrics_lines
 
-import unroll.export as ue
+import unroll.serving as ue
+from unroll.common.errors import UserError
 from unroll.export.c_api import SavedModelSession
-from unroll.export.errors import UserError
 from unroll.tasks import cli
 from unroll.tasks.captioning.config import CaptioningConfig
 from unroll.tasks.captioning.data import mirrored, read_splits
 from unroll.tasks.captioning.task import CaptioningTask
 from unroll.tasks.datasets import public
+from unroll.tasks.datasets.embedded.scene_grammar import generate_scenes
+from unroll.tasks.datasets.embedded.scenes import UnrollScenes
 from unroll.tasks.datasets.feature_cache import Image as CachedImage
-from unroll.tasks.datasets.scene_grammar import generate_scenes
-from unroll.tasks.datasets.scenes import UnrollScenes
 from unroll.tasks.training.run_directory import RunDirectory
 from unroll.tasks.training.trainer import Trainer
 
@@ -382,7 +382,7 @@ def test_other_data_sets_are_refused():
 
 def test_the_python_interface_imports_nothing_of_the_training():
     code = (
-        "import sys, unroll.export.loader, unroll.export.captioning; "
+        "import sys, unroll.serving.loader, unroll.serving.captioning; "
         "print([m for m in sys.modules if m.startswith(('unroll.tasks', 'unroll.models', 'pycocoevalcap'))])"
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from absl import flags
 
-from unroll.tasks import applications, cli, options
+from unroll.common import options
+from unroll.tasks import applications, cli
 
 TRAIN = ["train", "sentiment", "--workdir=run"]
 TRAIN_ON_TEXT = ["train", "language_modeling", "--workdir=run"]

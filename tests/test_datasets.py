@@ -10,14 +10,10 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from unroll.export.errors import UserError
-from unroll.tasks.datasets import public, reviews
-from unroll.tasks.datasets.batching import (
-    batch_by_tokens,
-    bucket_boundaries,
-    length_sorted_batches,
-    windows,
-)
+from unroll.common.errors import UserError
+from unroll.tasks.datasets import public
+from unroll.tasks.datasets.batching import batch_by_tokens, bucket_boundaries, length_sorted_batches, windows
+from unroll.tasks.datasets.embedded import reviews
 from unroll.tasks.datasets.shards import read_shards, write_shards
 from unroll.tasks.datasets.splits import SPLITS, Splits
 from unroll.tasks.datasets.tables import read_table

@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 from comparing import assert_same, gradients_of, randomize
 
-from unroll.models.attention import ATTENTIONS
-from unroll.models.decoder import Decoder
 from unroll.models.recurrent import CELLS
+from unroll.models.writing.attention import ATTENTIONS
+from unroll.models.writing.decoder import Decoder
 from unroll.tasks.training.trainer import _dtype_policy as policy
 
 BATCH, TIME, FEATURES, UNITS, SIZE, PLACES = 3, 5, 4, 6, 7, 4

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from unroll.export.errors import UserError
+from unroll.common.errors import UserError
 from unroll.tasks.datasets import documents
 from unroll.tasks.datasets.documents import Document, TextSplits, read_files, read_public
 from unroll.tasks.datasets.splits import SPLITS

@@ -17,15 +17,15 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 from tiny_training import best_model
 
-import unroll.export
-from unroll.export import golden, saved_model
+import unroll.serving
+from unroll.common.errors import UserError
+from unroll.export import replay, saved_model
 from unroll.export.bundle import Bundle, Signature
-from unroll.export.errors import UserError
-from unroll.export.results import Classification
 from unroll.export.saved_model import export
 from unroll.export.verify import VerificationError
 from unroll.models.sentiment import SentimentClassifier
 from unroll.models.text import TextEncoder, Vocabulary
+from unroll.serving.results import Classification
 from unroll.tasks.sentiment import signatures
 
 LABELS = ["negative", "neutral", "positive"]
@@ -46,7 +46,7 @@ def version(exported_model):
 
 @pytest.fixture(scope="module")
 def model(exported_model):
-    return unroll.export.load(exported_model)
+    return unroll.serving.load(exported_model)
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +161,7 @@ def test_equals_the_model_in_memory(model, in_memory):
 
 def test_loads_in_a_fresh_process_without_the_training_code(exported_model, model):
     program = """
-import unroll.export as ue
+import unroll.serving as ue
 json.dump(ue.load(sys.argv[1]).classify(json.load(sys.stdin)), sys.stdout)
 """
     answers = answered_without_training_code(program, exported_model, TEXTS)
@@ -239,7 +239,7 @@ def test_a_simple_rnn_is_exported_and_verified(tmp_path):
     classifier = SentimentClassifier(4, 2, cell="simple_rnn", layers=2, units=3, embedding_size=2)
     classifier(tf.ones([1, 1], tf.int32))
     bundle = signatures.bundle(classifier, encoder, ("bad", "good"))
-    model = unroll.export.load(export(bundle, tmp_path / "model"))
+    model = unroll.serving.load(export(bundle, tmp_path / "model"))
     expected = bundle.signatures["serving_default"].function(tf.constant(TEXTS))
     np.testing.assert_allclose(call(model, TEXTS)["probabilities"], expected["probabilities"], atol=1e-5)
 
@@ -263,18 +263,18 @@ def test_newest_version_is_loaded(exported_model, tmp_path):
         shutil.copytree(exported_model / "1", tmp_path / number)
     # A process that was killed left it.
     shutil.copytree(exported_model / "1", tmp_path / ".partial-a1")
-    assert unroll.export.load(tmp_path).directory == tmp_path / "10"
+    assert unroll.serving.load(tmp_path).directory == tmp_path / "10"
 
 
 def test_version_directory_can_be_loaded(version):
-    assert unroll.export.load(str(version)).directory == version
+    assert unroll.serving.load(str(version)).directory == version
 
 
 @pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir(), lambda path: path.touch()])
 def test_what_holds_no_model_is_refused(tmp_path, make):
     make(tmp_path / "nothing")
     with pytest.raises(UserError, match="nothing holds no exported model"):
-        unroll.export.load(tmp_path / "nothing")
+        unroll.serving.load(tmp_path / "nothing")
 
 
 @pytest.mark.parametrize("description", [None, "{", "{}", '{"application": "weather"}'])
@@ -284,7 +284,7 @@ def test_a_saved_model_of_another_kind_is_refused(version, tmp_path, description
     if description is not None:
         (tmp_path / "1" / "assets.extra" / "unroll.json").write_text(description, encoding="utf-8")
     with pytest.raises(UserError, match=r"weather|not a model made by `unroll export`"):
-        unroll.export.load(tmp_path)
+        unroll.serving.load(tmp_path)
 
 
 def test_a_file_as_output_is_refused(tmp_path):
@@ -413,5 +413,5 @@ def test_example_requests_of_any_kind_survive_their_file():
         "scores": np.array([[0.1, np.pi]], np.float32),
         "nothing": np.zeros((0, 3), np.uint8),
     }
-    for name, saved in json.loads(json.dumps(golden.to_json(arrays))).items():
-        np.testing.assert_array_equal(golden._array(saved), arrays[name], strict=True)
+    for name, saved in json.loads(json.dumps(replay.to_json(arrays))).items():
+        np.testing.assert_array_equal(replay._array(saved), arrays[name], strict=True)

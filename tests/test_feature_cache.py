@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from unroll.export.errors import UserError
+from unroll.common.errors import UserError
 from unroll.tasks.datasets import feature_cache
 from unroll.tasks.datasets.feature_cache import CacheKey, FeatureCache, Image
 

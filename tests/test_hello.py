@@ -2,7 +2,7 @@
 
 import pytest
 
-import unroll.export
+import unroll.serving
 from unroll.export import saved_model
 from unroll.tasks import cli
 
@@ -29,7 +29,7 @@ def exported(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(exported):
-    return unroll.export.load(exported)
+    return unroll.serving.load(exported)
 
 
 @pytest.mark.parametrize(("text", "character"), EXPECTED)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from unroll.models.image_encoder import (
+from unroll.models.images.encoders import (
     FrozenEncoder,
     SmallImageEncoder,
     application,

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from unroll.models.images import MOST_PIXELS, read_images
+from unroll.models.images.decoding import MOST_PIXELS, read_images
 
 SIDE = 32
 

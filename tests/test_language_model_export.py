@@ -14,12 +14,12 @@ import tensorflow as tf
 from exported import answered_without_training_code, described_signatures
 from tiny_training import best_model, text_of, tiny_text_options, write_texts
 
-import unroll.export
+import unroll.serving
+from unroll.common.errors import UserError
 from unroll.export import saved_model
-from unroll.export.errors import UserError
-from unroll.export.results import Generation, Score
 from unroll.models.language_model import LanguageModel
 from unroll.models.text.characters import BOUNDARY, UNKNOWN, CharacterEncoder
+from unroll.serving.results import Generation, Score
 from unroll.tasks import cli
 from unroll.tasks.language_modeling import signatures
 
@@ -56,7 +56,7 @@ def exported(run):
 
 @pytest.fixture(scope="module")
 def model(exported):
-    return unroll.export.load(exported)
+    return unroll.serving.load(exported)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def of_bytes(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(saved_model, "verify", lambda directory: None)
         saved_model.export(signatures.bundle(model, encoder), path)
-    return unroll.export.load(path)
+    return unroll.serving.load(path)
 
 
 def log_probabilities(in_memory, text: str) -> np.ndarray:
@@ -122,7 +122,7 @@ def test_signatures(exported):
 
 def test_loads_and_writes_in_a_fresh_process_without_the_training_code(exported, model):
     program = """
-import unroll.export as ue
+import unroll.serving as ue
 model = ue.load(sys.argv[1])
 json.dump([model.generate(["the ", ""], seed=2), "".join(model.stream("the ", seed=2))], sys.stdout)
 """
@@ -340,7 +340,7 @@ def test_stream_of_bytes_yields_whole_characters(of_bytes):
     strings = of_bytes.call("step", {"character": [b""]} | state)["characters"][0].tolist()
     answers = iter(strings.index(bytes([byte])) for byte in wanted)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("unroll.export.sampling.choose", lambda *_: next(answers, 0))
+        patch.setattr("unroll.serving.sampling.choose", lambda *_: next(answers, 0))
         assert list(of_bytes.stream("")) == ["漢"]
 
 

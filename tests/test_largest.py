@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from unroll.models.decoding.largest import largest
+from unroll.models.decoding.top_k import largest
 
 
 # In groups, where a row is as long as a prime, too short for groups, and where all of it is wanted.

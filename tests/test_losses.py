@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from unroll.tasks.training.losses import smoothed_cross_entropy
+from unroll.models.writing.losses import smoothed_cross_entropy
 
 ROWS, IDS = 7, 9
 

@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from unroll.models.ngram import KneserNey
 from unroll.models.text.characters import BOUNDARY
+from unroll.tasks.language_modeling.kneser_ney import KneserNey
 
 SIZE = 7
 

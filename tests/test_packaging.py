@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("models", "tasks", "export")
+FOLDERS = ("common", "models", "tasks", "export", "serving")
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ import importlib, json, sys
 sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in f"{finder} {finder.__class__}".lower()]
 sys.path_hooks[:] = [hook for hook in sys.path_hooks if "editable" not in repr(hook).lower()]
 sys.path_importer_cache.clear()
-import unroll.models.recurrent, unroll.export, unroll.tasks.cli
+import unroll.models.recurrent, unroll.serving, unroll.tasks.cli
 
 assert unroll.tasks.cli.main(["train", "sentiment", "--help"]) == 0
 for name in json.load(sys.stdin):

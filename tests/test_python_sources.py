@@ -9,7 +9,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from unroll.tasks import cli
-from unroll.tasks.datasets import public, python_sources
+from unroll.tasks.datasets import public
+from unroll.tasks.datasets.embedded import python_sources
 
 # Smaller than those of the data set, in characters.
 SIZES = {"test": 6_000, "validation": 4_000, "train": 30_000}

@@ -9,9 +9,9 @@ import sys
 import pytest
 import tensorflow_datasets as tfds
 
-from unroll.tasks.datasets import review_grammar
-from unroll.tasks.datasets.review_grammar import OPINIONS, Kind
-from unroll.tasks.datasets.reviews import UnrollReviews
+from unroll.tasks.datasets.embedded import review_grammar
+from unroll.tasks.datasets.embedded.review_grammar import OPINIONS, Kind
+from unroll.tasks.datasets.embedded.reviews import UnrollReviews
 
 POSITIVE, NEGATIVE = review_grammar.lexicon(True), review_grammar.lexicon(False)
 
@@ -77,7 +77,7 @@ def test_generation_is_deterministic(splits):
 
 def test_generation_does_not_depend_on_the_process(splits):
     program = (
-        "from unroll.tasks.datasets.review_grammar import generate_reviews\n"
+        "from unroll.tasks.datasets.embedded.review_grammar import generate_reviews\n"
         "print(ascii([review.text for review in generate_reviews('test', 20)]))"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -197,5 +197,7 @@ def test_prepared_data_set_holds_the_generated_reviews(prepared, splits):
 
 
 def test_package_stays_light():
-    program = "import sys, unroll.tasks.datasets.review_grammar; sys.exit('tensorflow' in sys.modules)"
+    program = (
+        "import sys, unroll.tasks.datasets.embedded.review_grammar; sys.exit('tensorflow' in sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", program], check=True)

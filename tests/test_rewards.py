@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from unroll.tasks.training.rewards import rewarded, sentence_bleu
+from unroll.models.writing.rewards import rewarded, sentence_bleu
 
 
 def ngrams(text, n):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from unroll.export import sampling as twin
 from unroll.models.decoding import Sampling, sample
 from unroll.models.decoding.sampling import choose, uniform
+from unroll.serving import sampling as twin
 
 END = 0
 # Just below 1.

@@ -6,8 +6,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from unroll.tasks.datasets.scene_drawing import SIDE, draw
-from unroll.tasks.datasets.scene_grammar import (
+from unroll.tasks.datasets.embedded.scene_drawing import SIDE, draw
+from unroll.tasks.datasets.embedded.scene_grammar import (
     COLOURS,
     RELATIONS,
     SHAPES,

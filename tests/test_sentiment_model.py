@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from unroll.models.pooling import POOLINGS
+from unroll.models.blocks.pooling import POOLINGS
 from unroll.models.recurrent import CELLS
 from unroll.models.sentiment import SentimentClassifier
 from unroll.models.text.vocabulary import UNKNOWN

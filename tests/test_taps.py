@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from unroll.models.decoder import Decoder
 from unroll.models.recurrent import LSTM, RecurrentStack, SimpleRNN
 from unroll.models.recurrent.loop import block_edges, jacobians
 from unroll.models.recurrent.taps import gradients, tapping
+from unroll.models.writing.decoder import Decoder
 
 BATCH, TIME, FEATURES, UNITS = 4, 7, 3, 5
 LAYERS = {

@@ -15,7 +15,7 @@ import replicas_main
 import tensorflow as tf
 from tiny_training import best_weights, checkpoints, metrics_lines, tiny_options, write_reviews
 
-from unroll.export.errors import UserError
+from unroll.common.errors import UserError
 from unroll.tasks import cli
 from unroll.tasks.sentiment.config import SentimentConfig
 from unroll.tasks.sentiment.task import SentimentTask

@@ -29,7 +29,7 @@ from unroll.models.text.pieces import END, START
 from unroll.models.text.vocabulary import PADDING, UNKNOWN
 from unroll.tasks import cli
 from unroll.tasks.datasets import public
-from unroll.tasks.datasets.translations import UnrollTranslation
+from unroll.tasks.datasets.embedded.translations import UnrollTranslation
 from unroll.tasks.training.run_directory import RunDirectory
 from unroll.tasks.training.state import TrainingState
 from unroll.tasks.training.trainer import Trainer

@@ -8,14 +8,14 @@ import tensorflow as tf
 from exported import answered_without_training_code, described_signatures
 from tiny_training import best_model
 
-import unroll.export
+import unroll.serving
+from unroll.common.errors import UserError
 from unroll.export import saved_model
-from unroll.export.errors import UserError
-from unroll.export.results import Alignment, Translation
 from unroll.export.warmup import read_warmup_requests
 from unroll.models.decoding import Beams
 from unroll.models.text.pieces import PieceEncoder
 from unroll.models.translation import TranslationModel
+from unroll.serving.results import Alignment, Translation
 from unroll.tasks import cli
 from unroll.tasks.translation import signatures
 
@@ -34,7 +34,7 @@ SIGNATURES = {"serving_default", "n_best", "align", "score"}
 
 @pytest.fixture(scope="module")
 def model(exported_translation):
-    return unroll.export.load(exported_translation)
+    return unroll.serving.load(exported_translation)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def untrained(tmp_path_factory):
         patch.setattr(saved_model, "verify", lambda directory: None)
         bundle = signatures.bundle(model, encoder, encoder, Beams(6), 1)
         saved_model.export(bundle._replace(signatures={"n_best": bundle.signatures["n_best"]}), path)
-    return unroll.export.load(path)
+    return unroll.serving.load(path)
 
 
 def strings(texts):
@@ -115,7 +115,7 @@ answers = {
     for name, outputs in answers.items()
 }
 assert "tensorflow" not in sys.modules
-import unroll.export as ue
+import unroll.serving as ue
 model = ue.load(sys.argv[1])
 translated = [[t.text, t.score, t.n_best] for t in model.translate(texts, n_best=2)]
 json.dump([answers, translated, [a.target_tokens for a in model.align(texts)]], sys.stdout)

@@ -8,13 +8,13 @@ import pytest
 import tensorflow as tf
 from comparing import assert_same, randomize
 
-from unroll.models.attention import ATTENTIONS
 from unroll.models.decoding import Beams
 from unroll.models.recurrent import CELLS
 from unroll.models.text.pieces import END, START
 from unroll.models.text.vocabulary import PADDING, UNKNOWN
 from unroll.models.translation import BRIDGES, TranslationModel
-from unroll.models.writing import embedded
+from unroll.models.writing.attention import ATTENTIONS
+from unroll.models.writing.writer import embedded
 from unroll.tasks.training.trainer import _dtype_policy as policy
 
 SOURCES, TARGETS, UNITS = 13, 11, 6

@@ -11,9 +11,9 @@ import sys
 import pytest
 import tensorflow_datasets as tfds
 
-from unroll.tasks.datasets import translation_grammar as grammar
-from unroll.tasks.datasets.translation_grammar import NOUNS, VERBS, Clause, Pair
-from unroll.tasks.datasets.translations import UnrollTranslation
+from unroll.tasks.datasets.embedded import translation_grammar as grammar
+from unroll.tasks.datasets.embedded.translation_grammar import NOUNS, VERBS, Clause, Pair
+from unroll.tasks.datasets.embedded.translations import UnrollTranslation
 
 SPLITS = ("train", "validation", "test")
 HELD_OUT = ("validation", "test")
@@ -71,7 +71,7 @@ def test_generation_is_deterministic(splits):
 @pytest.mark.parametrize("seed", ["0", "1", "4711"])
 def test_generation_does_not_depend_on_the_process(splits, seed):
     program = (
-        "from unroll.tasks.datasets.translation_grammar import generate_pairs\n"
+        "from unroll.tasks.datasets.embedded.translation_grammar import generate_pairs\n"
         "print(ascii([tuple(pair) for pair in generate_pairs('train', 300)]))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": seed}
@@ -645,5 +645,5 @@ def test_prepared_data_set_holds_the_generated_pairs(prepared, splits):
 
 
 def test_package_stays_light():
-    program = "import sys, unroll.tasks.datasets.translation_grammar; sys.exit('tensorflow' in sys.modules)"
+    program = "import sys, unroll.tasks.datasets.embedded.translation_grammar; sys.exit('tensorflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from unroll.models.decoding.largest import largest
+from .top_k import largest
 
 # (ids int32 [rows], states) -> (logits float32 [rows, ids], states, seen float32 [rows, any]), a row for each
 # hypothesis. What is seen at a step, an alignment say, is kept for the hypotheses that win.

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from unroll.models.random import ReplicaSeedGenerator
-from unroll.models.recurrent import activations, loop, portable, taps
+from ..blocks.random import ReplicaSeedGenerator
+from . import activations, loop, portable, taps
 
 
 class RecurrentLayer(keras.layers.Layer):

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from unroll.models.recurrent import loop
+from . import loop
 
 if TYPE_CHECKING:
-    from unroll.models.recurrent.layer import RecurrentLayer
+    from .layer import RecurrentLayer
 
 _enabled: ContextVar[bool] = ContextVar("device_portable", default=False)
 

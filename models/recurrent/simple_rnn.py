@@ -4,9 +4,9 @@ from typing import Any, NamedTuple
 
 import keras
 
-from unroll.models.recurrent import activations
-from unroll.models.recurrent.layer import RecurrentLayer
-from unroll.models.recurrent.loop import Factors, Gates, State
+from . import activations
+from .layer import RecurrentLayer
+from .loop import Factors, Gates, State
 
 
 class _SimpleRecurrence(NamedTuple):

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from unroll.models.recurrent.lstm import LSTM
-from unroll.models.recurrent.simple_rnn import SimpleRNN
+from .lstm import LSTM
+from .simple_rnn import SimpleRNN
 
 CELLS = {"lstm": LSTM, "simple_rnn": SimpleRNN}
 

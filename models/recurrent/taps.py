@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
 
-from unroll.models.recurrent import loop
+from . import loop
 
 if TYPE_CHECKING:
-    from unroll.models.recurrent.layer import RecurrentLayer
+    from .layer import RecurrentLayer
 
 
 class Tap(NamedTuple):

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from unroll.models.text.vocabulary import PADDING, UNKNOWN
+from .vocabulary import PADDING, UNKNOWN
 
 # What stands between two texts: the id before the first character of a text, and the one after its last. It is the
 # padding's, too, which says the same: there is no character here.

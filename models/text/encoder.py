@@ -6,8 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from unroll.models.text.tokenizers import TOKENIZERS
-from unroll.models.text.vocabulary import PADDING, Vocabulary
+from .tokenizers import TOKENIZERS
+from .vocabulary import PADDING, Vocabulary
 
 
 def pad(ids: tf.RaggedTensor) -> tf.Tensor:

@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from unroll.models.text.vocabulary import PADDING, UNKNOWN
+from .vocabulary import PADDING, UNKNOWN
 
 START = 2
 END = 3

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from unroll.models.text.cleaning import clean
+from .cleaning import clean
 
 Tokenizer = Callable[[tf.Tensor], tf.RaggedTensor]
 

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from unroll.export.errors import UserError
-from unroll.tasks.captioning.config import CaptioningConfig
-from unroll.tasks.datasets import public
-from unroll.tasks.datasets.feature_cache import Image
-from unroll.tasks.datasets.image_files import ImageFiles
-from unroll.tasks.datasets.splits import Splits
+from ...common.errors import UserError
+from ..datasets import public
+from ..datasets.feature_cache import Image
+from ..datasets.image_files import ImageFiles
+from ..datasets.splits import Splits
+from .config import CaptioningConfig
 
 # As the Penn Treebank splits words: clitics by themselves; hyphens and dots between letters belong to their word.
 _WORD = re.compile(r"\w+(?=n't\b)|n't\b|'(?:s|re|ve|ll|d|m)\b|\w+(?:[-.]\w+)*")

@@ -10,14 +10,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from unroll.models.decoding import Beams
-from unroll.models.text.pieces import PieceEncoder, between_edges
-from unroll.models.text.vocabulary import PADDING
-from unroll.tasks.captioning.metrics import agreement, diversity
-from unroll.tasks.datasets.batching import windows
-from unroll.tasks.datasets.feature_cache import FeatureCache
-from unroll.tasks.task import Evaluation
-from unroll.tasks.training.run_directory import replacing
+from ...common.files import replacing
+from ...models.decoding import Beams
+from ...models.text.pieces import PieceEncoder, between_edges
+from ...models.text.vocabulary import PADDING
+from ..datasets.batching import windows
+from ..datasets.feature_cache import FeatureCache
+from ..task import Evaluation
+from .metrics import agreement, diversity
 
 # Images that are captioned at a time.
 _BATCH = 64

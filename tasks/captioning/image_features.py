@@ -6,16 +6,16 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from unroll.export.errors import UserError
-from unroll.models.image_encoder import (
+from ...common.errors import UserError
+from ...models.images.decoding import read_images
+from ...models.images.encoders import (
     FrozenEncoder,
     SmallImageEncoder,
     application,
     applications,
     load_network,
 )
-from unroll.models.images import read_images
-from unroll.tasks.captioning.config import CaptioningConfig
+from .config import CaptioningConfig
 
 _SMALL = "small"
 _SMALL_SIZE = 64

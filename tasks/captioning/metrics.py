@@ -8,7 +8,7 @@ from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
-from unroll.tasks.captioning.data import words
+from .data import words
 
 
 def agreement(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:

@@ -5,9 +5,9 @@ import html
 from collections.abc import Iterable
 from pathlib import Path
 
-from unroll.export.images import thumbnail
-from unroll.tasks.captioning.evaluation import Captioned
-from unroll.tasks.training.run_directory import replacing
+from ...common.files import replacing
+from ...serving.images import thumbnail
+from .evaluation import Captioned
 
 # Pixels of the longer side of an image.
 _SIDE = 224

@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from unroll.export.bundle import Bundle, Signature
-from unroll.models.decoding import Beams, Hypotheses
-from unroll.models.text.pieces import PieceEncoder
-from unroll.models.text.vocabulary import PADDING
-from unroll.tasks.captioning.image_features import ImageFeatures
+from ...export.bundle import Bundle, Signature
+from ...models.decoding import Beams, Hypotheses
+from ...models.text.pieces import PieceEncoder
+from ...models.text.vocabulary import PADDING
+from .image_features import ImageFeatures
 
 
 def bundle(

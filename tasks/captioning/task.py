@@ -11,27 +11,27 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from unroll.export.bundle import Bundle
-from unroll.export.errors import UserError
-from unroll.models.captioning import CaptioningModel
-from unroll.models.decoding import Beams
-from unroll.models.text.pieces import END, START, PieceEncoder
-from unroll.models.text.vocabulary import PADDING
-from unroll.tasks.captioning.config import CaptioningConfig
-from unroll.tasks.captioning.data import mirrored, normalized, read_splits
-from unroll.tasks.captioning.evaluation import Result, caption_all, quality, summary, write_captions
-from unroll.tasks.captioning.image_features import ImageFeatures
-from unroll.tasks.captioning.sheet import write_sheet
-from unroll.tasks.captioning.signatures import bundle
-from unroll.tasks.datasets.batching import batch_by_tokens, windows
-from unroll.tasks.datasets.feature_cache import CacheKey, FeatureCache, Image
-from unroll.tasks.datasets.shards import read_shards, shards_for, write_shards
-from unroll.tasks.datasets.splits import Splits, keep_examples, kept_examples
-from unroll.tasks.decoding import beams_of, writer_options
-from unroll.tasks.task import Batch, Evaluation, Loss, Task
-from unroll.tasks.training.losses import smoothed_cross_entropy
-from unroll.tasks.training.rewards import rewarded, sentence_bleu
-from unroll.tasks.training.run_directory import replacing, write_json
+from ...common.errors import UserError
+from ...common.files import replacing, write_json
+from ...export.bundle import Bundle
+from ...models.captioning import CaptioningModel
+from ...models.decoding import Beams
+from ...models.text.pieces import END, START, PieceEncoder
+from ...models.text.vocabulary import PADDING
+from ...models.writing.losses import smoothed_cross_entropy
+from ...models.writing.rewards import rewarded, sentence_bleu
+from ..datasets.batching import batch_by_tokens, windows
+from ..datasets.feature_cache import CacheKey, FeatureCache, Image
+from ..datasets.shards import read_shards, shards_for, write_shards
+from ..datasets.splits import Splits, keep_examples, kept_examples
+from ..decoding import beams_of, writer_options
+from ..task import Batch, Evaluation, Loss, Task
+from .config import CaptioningConfig
+from .data import mirrored, normalized, read_splits
+from .evaluation import Result, caption_all, quality, summary, write_captions
+from .image_features import ImageFeatures
+from .sheet import write_sheet
+from .signatures import bundle
 
 # Captions that go through the graph at a time while the data is prepared.
 _WINDOW = 1024

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 import tensorflow as tf
 
-from unroll.models.text import at_least_one_step
+from ...models.text import at_least_one_step
 
 T = TypeVar("T")
 

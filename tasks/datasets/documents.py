@@ -13,9 +13,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from unroll.export.errors import UserError
-from unroll.tasks.datasets import public
-from unroll.tasks.datasets.splits import SPLITS
+from ...common.errors import UserError
+from . import public
+from .splits import SPLITS
 
 # Bytes read at a time.
 _PIECE = 1 << 18

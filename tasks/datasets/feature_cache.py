@@ -1,6 +1,5 @@
 """What images become before training, kept in files: a frozen network runs once, not in each epoch or run."""
 
-import fcntl
 import hashlib
 import os
 import sys
@@ -12,11 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from unroll.export.errors import UserError
-from unroll.tasks.datasets.batching import windows
-from unroll.tasks.training.run_directory import replacing, write_json
+from ...common.errors import UserError
+from ...common.files import replacing, write_json
+from .batching import windows
 
 # Images of a file: so much work is lost at most when a process is killed.
 _SHARD = 256
@@ -165,10 +165,13 @@ class FeatureCache:
     def _locked(self) -> Iterator[None]:
         """Waits until no other process fills this cache."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        with (self.directory / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                print(f"Another process is filling {self.directory}; waiting for it.", file=sys.stderr)
-                fcntl.flock(file, fcntl.LOCK_EX)
+        lock = FileLock(self.directory / ".lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            print(f"Another process is filling {self.directory}; waiting for it.", file=sys.stderr)
+            lock.acquire()
+        try:
             yield
+        finally:
+            lock.release()

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
-from unroll.export.errors import UserError
+from ...common.errors import UserError
 
 
 class ImageFiles:

@@ -6,15 +6,15 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from unroll.export.errors import UserError
-from unroll.tasks.datasets.splits import SPLITS
+from ...common.errors import UserError
+from .splits import SPLITS
 
 # Data sets made here, and the module that registers each; they need no network.
 EMBEDDED = {
-    "unroll_reviews": "unroll.tasks.datasets.reviews",
-    "unroll_python": "unroll.tasks.datasets.python_sources",
-    "unroll_translation": "unroll.tasks.datasets.translations",
-    "unroll_scenes": "unroll.tasks.datasets.scenes",
+    "unroll_reviews": "unroll.tasks.datasets.embedded.reviews",
+    "unroll_python": "unroll.tasks.datasets.embedded.python_sources",
+    "unroll_translation": "unroll.tasks.datasets.embedded.translations",
+    "unroll_scenes": "unroll.tasks.datasets.embedded.scenes",
 }
 # What some data sets call their validation split.
 _VALIDATION = ("validation", "val")

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from unroll.tasks.datasets import public
-from unroll.tasks.training.config import DataConfig
+from ..training.config import DataConfig
+from . import public
 
 Reader = Callable[[], Iterable[Any]]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from unroll.export.errors import UserError
+from ...common.errors import UserError
 
 T = TypeVar("T")
 

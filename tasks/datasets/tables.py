@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from unroll.export.errors import UserError
+from ...common.errors import UserError
 
 # A field may hold a long document; Python's limit is 128 KiB.
 csv.field_size_limit(sys.maxsize)

@@ -16,9 +16,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from unroll.models.recurrent import LSTM
-from unroll.models.recurrent.taps import Tap, gradients, tapping
-from unroll.tasks.task import Batch, Task
+from ...models.recurrent import LSTM
+from ...models.recurrent.taps import Tap, gradients, tapping
+from ..task import Batch, Task
 
 # A gate beyond these is as good as open or shut.
 OPEN, SHUT = 0.95, 0.05

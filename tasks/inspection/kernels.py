@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from unroll.models.recurrent import LSTM, RecurrentLayer, loop
-from unroll.tasks.inspection.flow import Track
+from ...models.recurrent import LSTM, RecurrentLayer, loop
+from .flow import Track
 
 _GATES_OF_LSTM = ("input", "forget", "candidate", "output")
 # Steps in a product of Jacobians, and what they are for large states, whose matrices would fill the memory.

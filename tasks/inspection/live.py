@@ -9,13 +9,13 @@ import tensorflow as tf
 from matplotlib import colormaps
 from tqdm import tqdm
 
-from unroll.tasks.inspection.flow import FlowMeter
-from unroll.tasks.inspection.kernels import spread_distances
-from unroll.tasks.inspection.measurements import curves, for_json, step_name
-from unroll.tasks.inspection.pictures import history_table
-from unroll.tasks.inspection.verdict import judge_layer
-from unroll.tasks.task import Batch, Task
-from unroll.tasks.training.journal import Lines
+from ...common.json_lines import JsonLines
+from ..task import Batch, Task
+from .flow import FlowMeter
+from .kernels import spread_distances
+from .measurements import curves, for_json, step_name
+from .pictures import history_table
+from .verdict import judge_layer
 
 # Rows of the picture in TensorBoard, and the pixels of a cell.
 _PICTURED, _PIXELS = 200, 6
@@ -46,7 +46,7 @@ class LiveInspection:
         model: keras.Model,
         element_spec: Any,
         carry: Any,
-        lines: Lines,
+        lines: JsonLines,
         writer: tf.summary.SummaryWriter,
     ) -> None:
         self.meter = FlowMeter(task, model, element_spec, carry, truncated=False)

@@ -7,12 +7,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from unroll.export.errors import UserError
-from unroll.models.recurrent import LSTM, RecurrentLayer
-from unroll.tasks.inspection.flow import GATES, FlowMeter, Sums, add_up
-from unroll.tasks.inspection.kernels import jacobian_norms, spectrum
-from unroll.tasks.task import Task
-from unroll.tasks.training.journal import Lines
+from ...common.errors import UserError
+from ...common.json_lines import JsonLines
+from ...models.recurrent import LSTM, RecurrentLayer
+from ..task import Task
+from .flow import GATES, FlowMeter, Sums, add_up
+from .kernels import jacobian_norms, spectrum
 
 # How tokens of each tokenizer are called; steps elsewhere.
 _STEP_NAMES = {"words": "word", "subwords": "token", "characters": "character", "bytes": "byte"}
@@ -91,7 +91,7 @@ def curves(of_whole: Sums, of_training: Sums) -> dict[str, list[float]]:
 
 def clipping(metrics: Path) -> dict[str, Any] | None:
     """The norm of the gradient before and after clipping, in the steps that metrics.jsonl has; None if it has none."""
-    steps = [line for line in Lines(metrics).read() if "gradient_norm" in line]
+    steps = [line for line in JsonLines(metrics).read() if "gradient_norm" in line]
     if not steps:
         return None
     before = np.array([line["gradient_norm"] for line in steps])

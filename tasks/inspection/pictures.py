@@ -10,8 +10,8 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from unroll.tasks.inspection.verdict import VANISHED
-from unroll.tasks.training.run_directory import replacing
+from ...common.files import replacing
+from .verdict import VANISHED
 
 # Inches of a panel.
 _WIDTH, _HEIGHT = 5.2, 3.6

@@ -5,10 +5,10 @@ import html
 from pathlib import Path
 from typing import Any
 
-from unroll.tasks.inspection import pictures
-from unroll.tasks.inspection.measurements import for_json
-from unroll.tasks.inspection.verdict import Verdict
-from unroll.tasks.training.run_directory import replacing, write_json
+from ...common.files import replacing, write_json
+from . import pictures
+from .measurements import for_json
+from .verdict import Verdict
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from unroll.tasks.datasets.documents import Document, TextSplits, read_files, read_public
-from unroll.tasks.datasets.sources import readers
-from unroll.tasks.language_modeling.config import LanguageModelingConfig
+from ..datasets.documents import Document, TextSplits, read_files, read_public
+from ..datasets.sources import readers
+from .config import LanguageModelingConfig
 
 
 def read_splits(config: LanguageModelingConfig) -> TextSplits:

@@ -9,11 +9,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from unroll.models.ngram import KneserNey
-from unroll.models.recurrent import States
-from unroll.models.text.characters import BOUNDARY, UNKNOWN
-from unroll.tasks.datasets.lanes import Window, cut_windows
-from unroll.tasks.task import Evaluation
+from ...models.recurrent import States
+from ...models.text.characters import BOUNDARY, UNKNOWN
+from ..datasets.lanes import Window, cut_windows
+from ..task import Evaluation
+from .kneser_ney import KneserNey
 
 # A document is an iterable of pieces of ids.
 Documents = Iterable[Iterable[np.ndarray]]

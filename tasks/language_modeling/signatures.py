@@ -7,12 +7,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from unroll.export.bundle import Bundle, Signature
-from unroll.export.language_modeling import LONGEST_GENERATION
-from unroll.models.decoding import Sampling, sample
-from unroll.models.language_model import Reading
-from unroll.models.recurrent import States
-from unroll.models.text.characters import BOUNDARY, UNKNOWN, CharacterEncoder
+from ...export.bundle import Bundle, Signature
+from ...models.decoding import Sampling, sample
+from ...models.language_model import Reading
+from ...models.recurrent import States
+from ...models.text.characters import BOUNDARY, UNKNOWN, CharacterEncoder
+from ...serving.language_modeling import LONGEST_GENERATION
 
 _TEXTS = (["To be, or not to be"], ["def f(x):\n    return x", "", "abc " * 300])
 # Prompt, max_length, temperature, top_k, top_p, seed, stop of each row. Low temperatures, so that the last bits of the

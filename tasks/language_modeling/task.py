@@ -10,21 +10,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from unroll.export.bundle import Bundle
-from unroll.export.errors import UserError
-from unroll.models.language_model import LanguageModel
-from unroll.models.ngram import KneserNey
-from unroll.models.text.characters import BOUNDARY, CharacterEncoder
-from unroll.tasks.datasets.batching import batch_by_tokens
-from unroll.tasks.datasets.documents import Document, TextSplits, read_files
-from unroll.tasks.datasets.lanes import Lanes, cut_windows, windows_of
-from unroll.tasks.datasets.shards import read_shards, shards_for, write_shards
-from unroll.tasks.language_modeling.config import LanguageModelingConfig
-from unroll.tasks.language_modeling.data import read_splits
-from unroll.tasks.language_modeling.evaluation import Measured, evaluation_of, measure, measure_ngrams
-from unroll.tasks.language_modeling.signatures import bundle
-from unroll.tasks.task import Batch, Evaluation, Loss, Task
-from unroll.tasks.training.run_directory import replacing, write_json
+from ...common.errors import UserError
+from ...common.files import replacing, write_json
+from ...export.bundle import Bundle
+from ...models.language_model import LanguageModel
+from ...models.text.characters import BOUNDARY, CharacterEncoder
+from ..datasets.batching import batch_by_tokens
+from ..datasets.documents import Document, TextSplits, read_files
+from ..datasets.lanes import Lanes, cut_windows, windows_of
+from ..datasets.shards import read_shards, shards_for, write_shards
+from ..task import Batch, Evaluation, Loss, Task
+from .config import LanguageModelingConfig
+from .data import read_splits
+from .evaluation import Measured, evaluation_of, measure, measure_ngrams
+from .kneser_ney import KneserNey
+from .signatures import bundle
 
 # Below data/. The validation part is kept, a file for each document: what a run is judged by does not change.
 _VALIDATION = "validation"

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from unroll.tasks.options import option
-from unroll.tasks.training.config import RecurrentConfig, TrainingConfig
+from ...common.options import option
+from ..training.config import RecurrentConfig, TrainingConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from unroll.tasks.datasets import public
-from unroll.tasks.datasets.sources import readers
-from unroll.tasks.datasets.splits import Splits
-from unroll.tasks.datasets.tables import read_table
-from unroll.tasks.sentiment.config import SentimentConfig
+from ..datasets import public
+from ..datasets.sources import readers
+from ..datasets.splits import Splits
+from ..datasets.tables import read_table
+from .config import SentimentConfig
 
 
 class Example(NamedTuple):

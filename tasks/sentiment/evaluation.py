@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from unroll.models.text import TextEncoder, pad
-from unroll.tasks.datasets.batching import length_sorted_batches, windows
-from unroll.tasks.sentiment.data import Example
-from unroll.tasks.task import Evaluation
+from ...models.text import TextEncoder, pad
+from ..datasets.batching import length_sorted_batches, windows
+from ..task import Evaluation
+from .data import Example
 
 # Texts held in memory at a time, and sorted by length.
 _WINDOW = 4096

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from unroll.export.bundle import Bundle, Signature
-from unroll.models.text import TextEncoder
+from ...export.bundle import Bundle, Signature
+from ...models.text import TextEncoder
 
 _REQUESTS = (
     ["A wonderful film, and not a minute too long."],

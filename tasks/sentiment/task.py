@@ -10,19 +10,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from unroll.export.bundle import Bundle
-from unroll.export.errors import UserError
-from unroll.models.sentiment import SentimentClassifier
-from unroll.models.text import TextEncoder
-from unroll.tasks.datasets.batching import batch_by_tokens, windows
-from unroll.tasks.datasets.shards import read_shards, shards_for, write_shards
-from unroll.tasks.datasets.splits import Splits, keep_examples, kept_examples
-from unroll.tasks.sentiment.config import SentimentConfig
-from unroll.tasks.sentiment.data import Example, read_splits
-from unroll.tasks.sentiment.evaluation import evaluate
-from unroll.tasks.sentiment.signatures import bundle
-from unroll.tasks.task import Batch, Evaluation, Loss, Task
-from unroll.tasks.training.run_directory import replacing, write_json
+from ...common.errors import UserError
+from ...common.files import replacing, write_json
+from ...export.bundle import Bundle
+from ...models.sentiment import SentimentClassifier
+from ...models.text import TextEncoder
+from ..datasets.batching import batch_by_tokens, windows
+from ..datasets.shards import read_shards, shards_for, write_shards
+from ..datasets.splits import Splits, keep_examples, kept_examples
+from ..task import Batch, Evaluation, Loss, Task
+from .config import SentimentConfig
+from .data import Example, read_splits
+from .evaluation import evaluate
+from .signatures import bundle
 
 # Texts that go through the graph at a time while the data is prepared.
 _WINDOW = 1024

@@ -11,9 +11,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from unroll.export.errors import UserError
-from unroll.tasks.training.progress import Progress
-from unroll.tasks.training.run_directory import replacing, write_json
+from ...common.errors import UserError
+from ...common.files import replacing, write_json
+from .progress import Progress
 
 # The last one, and one more in case the last is damaged.
 _KEPT = 2

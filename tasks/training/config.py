@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from unroll.export.errors import UserError
-from unroll.tasks.options import option
+from ...common.errors import UserError
+from ...common.options import option
 
 
 @dataclasses.dataclass(frozen=True)

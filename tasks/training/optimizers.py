@@ -4,7 +4,7 @@ import math
 
 import keras
 
-from unroll.tasks.training.config import TrainingConfig
+from .config import TrainingConfig
 
 
 def build_optimizer(config: TrainingConfig) -> keras.optimizers.Optimizer:

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from unroll.tasks.training.config import TrainingConfig
+from .config import TrainingConfig
 
 # Weight of a step in the exponential mean of the loss.
 _RECENT = 0.1

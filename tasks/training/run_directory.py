@@ -1,22 +1,19 @@
 """The run directory: one training, with all that later commands need."""
 
 import dataclasses
-import errno
-import fcntl
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from unroll.export.errors import UserError
-from unroll.tasks.applications import APPLICATIONS, config_class
-from unroll.tasks.training.config import TrainingConfig
+from filelock import FileLock, Timeout
 
-# Temporary names begin with it.
-_PARTIAL = ".partial-"
+from ...common.errors import UserError
+from ...common.files import PARTIAL, write_json
+from ..applications import APPLICATIONS, config_class
+from .config import TrainingConfig
+
 _LOCK = ".lock"
 
 
@@ -71,14 +68,11 @@ class RunDirectory:
             UserError: if another process does.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / _LOCK).open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UserError(
-                    f"Another process is training in {self.path}; wait for it or stop it."
-                ) from error
-            yield
+        try:
+            with FileLock(self.path / _LOCK, blocking=False):
+                yield
+        except Timeout as error:
+            raise UserError(f"Another process is training in {self.path}; wait for it or stop it.") from error
 
     def read_config(self) -> tuple[str, TrainingConfig]:
         """The application and the options of the run.
@@ -106,43 +100,4 @@ class RunDirectory:
 
     def _has_foreign_files(self) -> bool:
         """Whether there is more than a process leaves that is killed while it begins a run."""
-        return any(not name.startswith((_PARTIAL, _LOCK)) for name in os.listdir(self.path))
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes readable JSON, complete or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(
-            json.dumps(content, ensure_ascii=False, indent=1) + "\n",
-            encoding="utf-8",
-            errors="surrogateescape",
-        )
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path, file or directory, that takes the place of `path` when the block ends well.
-
-    A file replaces a file at once; an existing directory is removed first.
-
-    Raises:
-        IsADirectoryError: if a file would take the place of a directory.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: some writers choose their format by it.
-    temporary = path.with_name(_PARTIAL + path.name)
-    _remove(temporary)
-    yield temporary
-    if path.is_dir():
-        if not temporary.is_dir():
-            _remove(temporary)
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
-        shutil.rmtree(path)
-    os.replace(temporary, path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+        return any(not name.startswith((PARTIAL, _LOCK)) for name in os.listdir(self.path))

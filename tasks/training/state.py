@@ -5,11 +5,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from unroll.tasks.task import Batch, Loss, Task
-from unroll.tasks.training.averaging import WeightAverage
-from unroll.tasks.training.clipping import Clipping
-from unroll.tasks.training.optimizers import build_optimizer
-from unroll.tasks.training.step import TrainingStep
+from ..task import Batch, Loss, Task
+from .averaging import WeightAverage
+from .clipping import Clipping
+from .optimizers import build_optimizer
+from .step import TrainingStep
 
 
 class TrainingState:

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from unroll.tasks.task import Batch, Loss
-from unroll.tasks.training.averaging import WeightAverage
-from unroll.tasks.training.clipping import Clipping
+from ..task import Batch, Loss
+from .averaging import WeightAverage
+from .clipping import Clipping
 
 
 class StepResult(NamedTuple):

@@ -8,15 +8,16 @@ from contextlib import contextmanager, nullcontext
 import keras
 import tensorflow as tf
 
-from unroll.export.errors import UserError
-from unroll.tasks.inspection.live import LiveInspection
-from unroll.tasks.task import Task
-from unroll.tasks.training.checkpoints import Checkpoints
-from unroll.tasks.training.journal import Journal, Lines
-from unroll.tasks.training.optimizers import learning_rate
-from unroll.tasks.training.progress import Progress
-from unroll.tasks.training.run_directory import replacing, write_json
-from unroll.tasks.training.state import TrainingState
+from ...common.errors import UserError
+from ...common.files import replacing, write_json
+from ...common.json_lines import JsonLines
+from ..inspection.live import LiveInspection
+from ..task import Task
+from .checkpoints import Checkpoints
+from .journal import Journal
+from .optimizers import learning_rate
+from .progress import Progress
+from .state import TrainingState
 
 
 class DivergenceError(RuntimeError):
@@ -76,7 +77,7 @@ class Trainer:
         if progress.step and progress.epoch < config.epochs:
             print(f"Resuming after step {progress.step}, in epoch {progress.epoch + 1}.", flush=True)
         journal = Journal(self.run, progress.journal_size)
-        self._flow = Lines(self.run.gradient_flow, progress.flow_size)
+        self._flow = JsonLines(self.run.gradient_flow, progress.flow_size)
         if config.inspect_every:
             self._inspection = LiveInspection(
                 self.task, state.model, state.element_spec, state.carry, self._flow, journal.writer

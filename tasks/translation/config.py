@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from unroll.export.errors import UserError
-from unroll.tasks.options import option
-from unroll.tasks.training.config import DecoderConfig, TrainingConfig
+from ...common.errors import UserError
+from ...common.options import option
+from ..training.config import DecoderConfig, TrainingConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,11 +7,11 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-from unroll.export.errors import UserError
-from unroll.tasks.datasets import public
-from unroll.tasks.datasets.sources import readers
-from unroll.tasks.datasets.splits import Splits
-from unroll.tasks.translation.config import TranslationConfig
+from ...common.errors import UserError
+from ..datasets import public
+from ..datasets.sources import readers
+from ..datasets.splits import Splits
+from .config import TranslationConfig
 
 
 class Pair(NamedTuple):

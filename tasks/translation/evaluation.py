@@ -11,14 +11,14 @@ import numpy as np
 import sacrebleu
 import tensorflow as tf
 
-from unroll.models.decoding import Beams
-from unroll.models.text import pad
-from unroll.models.text.pieces import PieceEncoder, between_edges
-from unroll.models.text.vocabulary import PADDING
-from unroll.tasks.datasets.batching import length_sorted_batches, windows
-from unroll.tasks.task import Evaluation
-from unroll.tasks.training.run_directory import replacing
-from unroll.tasks.translation.data import Pair
+from ...common.files import replacing
+from ...models.decoding import Beams
+from ...models.text import pad
+from ...models.text.pieces import PieceEncoder, between_edges
+from ...models.text.vocabulary import PADDING
+from ..datasets.batching import length_sorted_batches, windows
+from ..task import Evaluation
+from .data import Pair
 
 # Pairs held in memory as ids at a time, and sorted by length.
 _WINDOW = 4096

@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from unroll.export.bundle import Bundle, Signature
-from unroll.models.decoding import Beams
-from unroll.models.text import pad
-from unroll.models.text.pieces import PieceEncoder, between_edges
-from unroll.models.text.vocabulary import PADDING
+from ...export.bundle import Bundle, Signature
+from ...models.decoding import Beams
+from ...models.text import pad
+from ...models.text.pieces import PieceEncoder, between_edges
+from ...models.text.vocabulary import PADDING
 
 _TEXTS = (["A man is reading."], ["Two dogs play in the garden.", "", "the old house " * 30])
 

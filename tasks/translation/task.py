@@ -9,23 +9,23 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from unroll.export.bundle import Bundle
-from unroll.export.errors import UserError
-from unroll.models.decoding import Beams
-from unroll.models.text.pieces import END, START, PieceEncoder
-from unroll.models.text.vocabulary import PADDING
-from unroll.models.translation import TranslationModel
-from unroll.tasks.datasets.batching import batch_by_tokens, windows
-from unroll.tasks.datasets.shards import read_shards, shards_for, write_shards
-from unroll.tasks.datasets.splits import Splits, keep_examples, kept_examples
-from unroll.tasks.decoding import beams_of, writer_options
-from unroll.tasks.task import Batch, Evaluation, Loss, Task
-from unroll.tasks.training.losses import smoothed_cross_entropy
-from unroll.tasks.training.run_directory import replacing, write_json
-from unroll.tasks.translation.config import TranslationConfig
-from unroll.tasks.translation.data import Pair, read_splits
-from unroll.tasks.translation.evaluation import evaluate
-from unroll.tasks.translation.signatures import bundle
+from ...common.errors import UserError
+from ...common.files import replacing, write_json
+from ...export.bundle import Bundle
+from ...models.decoding import Beams
+from ...models.text.pieces import END, START, PieceEncoder
+from ...models.text.vocabulary import PADDING
+from ...models.translation import TranslationModel
+from ...models.writing.losses import smoothed_cross_entropy
+from ..datasets.batching import batch_by_tokens, windows
+from ..datasets.shards import read_shards, shards_for, write_shards
+from ..datasets.splits import Splits, keep_examples, kept_examples
+from ..decoding import beams_of, writer_options
+from ..task import Batch, Evaluation, Loss, Task
+from .config import TranslationConfig
+from .data import Pair, read_splits
+from .evaluation import evaluate
+from .signatures import bundle
 
 # Pairs that go through the graph at a time while the data is prepared.
 _WINDOW = 1024

@@ -1,6 +1,6 @@
 """Replays the example requests of a SavedModel in a process of its own and compares the answers.
 
-    python -m unroll.export.golden DIRECTORY tensorflow|c_api
+    python -m unroll.export.replay DIRECTORY tensorflow|c_api
 
 Exits with code 1 and one line on stderr at the first difference. It imports nothing of the code that made the model.
 """
@@ -91,7 +91,7 @@ def _tensorflow_call(directory: Path) -> Call:
 
 
 def _c_api_call(directory: Path) -> Call:
-    from unroll.export.c_api import SavedModelSession
+    from .c_api import SavedModelSession
 
     return SavedModelSession(directory).run
 
@@ -104,7 +104,7 @@ def main() -> None:
             return
         call = _tensorflow_call(directory)
         replay(directory, call)
-        from unroll.export.warmup import read_warmup_requests
+        from .warmup import read_warmup_requests
 
         for signature, inputs in read_warmup_requests(directory / "assets.extra"):
             call(signature, inputs)

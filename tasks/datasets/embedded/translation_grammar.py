@@ -17,8 +17,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import NamedTuple, TypeVar
 
-from unroll.tasks.datasets.translation_clauses import Clause, chain, finish, interrogative
-from unroll.tasks.datasets.translation_words import (
+from .translation_clauses import Clause, chain, finish, interrogative
+from .translation_words import (
     ADJECTIVES,
     ADJECTIVES_OF,
     MODALS,

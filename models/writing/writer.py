@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from unroll.models.attention import Memory
-from unroll.models.decoder import Decoder, DecoderStates
-from unroll.models.decoding import Beams, Hypotheses, Sampling, beam_search, sample
-from unroll.models.random import ReplicaSeedGenerator
-from unroll.models.recurrent import States
-from unroll.models.text.pieces import END, START
-from unroll.models.text.vocabulary import PADDING, UNKNOWN
+from ..blocks.random import ReplicaSeedGenerator
+from ..decoding import Beams, Hypotheses, Sampling, beam_search, sample
+from ..recurrent import States
+from ..text.pieces import END, START
+from ..text.vocabulary import PADDING, UNKNOWN
+from .attention import Memory
+from .decoder import Decoder, DecoderStates
 
 # Ids that are never written.
 _FORBIDDEN = (PADDING, UNKNOWN, START)

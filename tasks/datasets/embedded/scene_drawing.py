@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from unroll.tasks.datasets.scene_grammar import Group, Scene
+from .scene_grammar import Group, Scene
 
 SIDE = 64
 # Each pixel is the mean of so many points in a row and column.

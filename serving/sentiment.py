@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from unroll.export.model import Model, encoded
-from unroll.export.results import Classification
+from .model import Model, encoded
+from .results import Classification
 
 
 class SentimentModel(Model):

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from unroll.export.errors import UserError
+from ..common.errors import UserError
 
 
 def versions(directory: Path) -> list[int]:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from unroll.export import sampling
-from unroll.export.errors import UserError
-from unroll.export.model import Model, encoded
-from unroll.export.results import Generation, Score
+from ..common.errors import UserError
+from . import sampling
+from .model import Model, encoded
+from .results import Generation, Score
 
 # Of the distributions of `step`: the end of the text, and the character that is not known.
 _END = 0

@@ -4,17 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from unroll.tasks.datasets.translation_words import (
-    CONTRACTED,
-    ENDINGS,
-    MODALS,
-    NOTHING,
-    Pair,
-    Phrase,
-    Verb,
-    add_s,
-    join,
-)
+from .translation_words import CONTRACTED, ENDINGS, MODALS, NOTHING, Pair, Phrase, Verb, add_s, join
 
 
 class Clause(NamedTuple):

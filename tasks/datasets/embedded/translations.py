@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import tensorflow_datasets as tfds
 
-from unroll.tasks.datasets import translation_grammar
+from . import translation_grammar
 
 _DESCRIPTION = """
 English sentences and their translations into German, written by a synchronous grammar. The translation always

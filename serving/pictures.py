@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageOps
 
-from unroll.export.errors import UserError
-from unroll.export.images import opened
-from unroll.export.results import Alignment, Attention
+from ..common.errors import UserError
+from .images import opened
+from .results import Alignment, Attention
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -2,13 +2,13 @@
 
 import os
 
-from unroll.export.captioning import Captioner
-from unroll.export.errors import UserError
-from unroll.export.language_modeling import LanguageModel
-from unroll.export.model import Model
-from unroll.export.sentiment import SentimentModel
-from unroll.export.translation import Translator
-from unroll.export.versions import describe, newest_version
+from ..common.errors import UserError
+from .captioning import Captioner
+from .language_modeling import LanguageModel
+from .model import Model
+from .sentiment import SentimentModel
+from .translation import Translator
+from .versions import describe, newest_version
 
 # The class for each application.
 _MODELS: dict[str, type[Model]] = {
@@ -17,7 +17,7 @@ _MODELS: dict[str, type[Model]] = {
 
 
 def load_model(path: str | os.PathLike[str]) -> Model:
-    """See `unroll.export.load`."""
+    """See `unroll.serving.load`."""
     directory = newest_version(path)
     application = describe(directory)["application"]
     if application not in _MODELS:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
-from unroll.tasks.datasets import review_grammar
+from . import review_grammar
 
 _DESCRIPTION = """
 Reviews of films and household goods, written by a grammar and labelled negative or positive. The label always

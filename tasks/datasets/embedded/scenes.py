@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
-from unroll.tasks.datasets import scene_drawing, scene_grammar
+from . import scene_drawing, scene_grammar
 
 _DESCRIPTION = """
 Pictures of one or two groups of coloured shapes, each with four captions by a grammar, which tell count, size,

@@ -6,10 +6,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from unroll.models.attention import Attention, Memory, at_each_step
-from unroll.models.random import ReplicaSeedGenerator
-from unroll.models.recurrent import RecurrentStack, States, taps
-from unroll.models.recurrent.loop import block_edges
+from ..blocks.random import ReplicaSeedGenerator
+from ..recurrent import RecurrentStack, States, taps
+from ..recurrent.loop import block_edges
+from .attention import Attention, Memory, at_each_step
 
 # Of the recurrent layers, and with input feeding the last output.
 DecoderStates = tuple[States, tuple[tf.Tensor, ...]]

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow as tf
 
-from unroll.export.errors import UserError
+from ..common.errors import UserError
 
 # Lines that `predict` reads before it answers.
 _BATCH = 64

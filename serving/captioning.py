@@ -6,10 +6,10 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from unroll.export.errors import UserError
-from unroll.export.model import Model, best_of
-from unroll.export.pictures import draw_attention
-from unroll.export.results import Attention, Caption
+from ..common.errors import UserError
+from .model import Model, best_of
+from .pictures import draw_attention
+from .results import Attention, Caption
 
 Image = str | os.PathLike[str] | bytes
 

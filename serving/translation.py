@@ -6,10 +6,10 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from unroll.export.errors import UserError
-from unroll.export.model import Model, best_of, encoded
-from unroll.export.pictures import draw_alignment
-from unroll.export.results import Alignment, Translation
+from ..common.errors import UserError
+from .model import Model, best_of, encoded
+from .pictures import draw_alignment
+from .results import Alignment, Translation
 
 
 class Translator(Model):

@@ -15,7 +15,7 @@ import json, sys
 
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        if name.startswith(("unroll.tasks", "unroll.models", "unroll.export")):
+        if name.startswith(("unroll.tasks", "unroll.models")):
             raise ImportError(name)
 
 sys.meta_path.insert(0, Refuse())

@@ -346,7 +346,7 @@ def test_predict_prints_translations(exported_translation, model, capsys):
 @pytest.fixture
 def predict(exported_translation, model, monkeypatch):
     """The command, with the model that was loaded once."""
-    monkeypatch.setattr(unroll.export, "load", lambda path: model)
+    monkeypatch.setattr(unroll.serving, "load", lambda path: model)
     return lambda *arguments: cli.main(["predict", f"--model={exported_translation}", *arguments])
 
 

@@ -1,48 +1,31 @@
-"""How good captions are, measured as the COCO captioning challenge does (Chen et al., 2015,
-https://arxiv.org/abs/1504.00325), and how much they differ."""
+"""How well captions agree with references, and how much they differ from each other."""
 
 import itertools
 from collections.abc import Sequence
 
-from pycocoevalcap.bleu.bleu import Bleu
-from pycocoevalcap.cider.cider import Cider
-from pycocoevalcap.rouge.rouge import Rouge
-
+from .coco_metrics import bleu, cider_d, rouge_l
 from .data import words
 
 
 def agreement(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
-    """BLEU-1 to BLEU-4, CIDEr-D and ROUGE-L, all times 100.
+    """Returns BLEU-1 to BLEU-4, CIDEr-D and ROUGE-L, all times 100.
 
-    Everything is compared in lower case and without punctuation. CIDEr-D takes from the references how rare an n-gram
-    is; so its value belongs to the whole of a set of images, and is 0 for one image.
+    All texts are compared in lower case and without punctuation. CIDEr-D learns from the references how rare an n-gram
+    is, so its value belongs to the whole set of images, and is 0 for one image.
 
     Args:
-        captions: one of each image.
-        references: at least one of each image.
+        captions: One caption per image.
+        references: At least one reference per image.
     """
-    given = {number: [" ".join(words(caption))] for number, caption in enumerate(captions)}
-    wanted = {
-        number: [" ".join(words(reference)) for reference in several]
-        for number, several in enumerate(references)
-    }
-    bleu, _ = Bleu(4).compute_score(wanted, given, verbose=0)
-    cider, _ = Cider().compute_score(wanted, given)
-    rouge_l, _ = Rouge().compute_score(wanted, given)
-    found = {f"bleu_{n}": value for n, value in enumerate(bleu, start=1)} | {
-        "cider": cider,
-        "rouge_l": rouge_l,
-    }
-    return {name: 100 * float(value) for name, value in found.items()}
+    given = [words(caption) for caption in captions]
+    wanted = [[words(reference) for reference in several] for several in references]
+    found = {f"bleu_{n}": value for n, value in enumerate(bleu(given, wanted), start=1)}
+    found |= {"cider": cider_d(given, wanted), "rouge_l": rouge_l(given, wanted)}
+    return {name: 100 * value for name, value in found.items()}
 
 
 def diversity(captions: Sequence[str]) -> dict[str, float]:
-    """How much captions differ from each other.
-
-    Returns:
-        The number of different words, and the shares of the captions, and of the pairs of neighbouring words, that are
-        different.
-    """
+    """Returns the number of different words, and the shares of captions and of word pairs that are different."""
     texts = [tuple(words(caption)) for caption in captions]
     pairs = [pair for text in texts for pair in itertools.pairwise(text)]
     return {

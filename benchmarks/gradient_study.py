@@ -1,4 +1,4 @@
-"""What the lecture says of gradients through time, measured: one layer of 64 units on long-range tasks made here.
+"""What textbooks say about gradients through time, measured: one layer of 64 units on long-range tasks made here.
 
     python benchmarks/gradient_study.py [--output=docs]
 

@@ -1,4 +1,4 @@
-"""The lecture's example: a model that learns to write one word."""
+"""The textbook example: a model that learns to write one word."""
 
 import pytest
 

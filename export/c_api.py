@@ -19,11 +19,10 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
-from google.protobuf.message import Message
 
 # Strings have no memory layout in NumPy: object arrays of bytes stand for them.
 _STRING = np.dtype(object)
@@ -254,7 +253,7 @@ def _delete_session(session: int) -> None:
 
 
 @functools.cache
-def _meta_graph_class() -> type[Message]:
+def _meta_graph_class() -> Any:
     pool = descriptor_pool.DescriptorPool()
     pool.Add(text_format.Parse(_META_GRAPH_SCHEMA, descriptor_pb2.FileDescriptorProto()))
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("unroll.export.MetaGraph"))
@@ -272,7 +271,7 @@ def _signatures(meta_graph: bytes) -> dict[str, Signature]:
     }
 
 
-def _tensor_spec(signature: str, entry: Message) -> TensorSpec:
+def _tensor_spec(signature: str, entry: Any) -> TensorSpec:
     tensor = entry.value
     # A sparse or composite tensor is several tensors of the graph, and has no name of its own.
     if not tensor.name or tensor.dtype not in _DTYPES:

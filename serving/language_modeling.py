@@ -66,7 +66,9 @@ class LanguageModel(Model):
             batch_size: prompts in a call of the graph.
         """
         contents, rows = encoded(prompts, "generate"), len(prompts)
-        seeds = [int(number) for number in ([seed] * rows if np.ndim(seed) == 0 else seed)]
+        seeds = [int(number) for number in np.ravel(seed).tolist()]
+        if np.ndim(seed) == 0:
+            seeds *= rows
         if len(seeds) != rows:
             raise UserError(
                 f"There are {rows} prompts, but {len(seeds)} seeds; give one seed for all or one for each."

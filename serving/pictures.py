@@ -76,10 +76,11 @@ def draw_attention(image: bytes, attention: Attention, path: Path) -> None:
     for panel in panels:
         panel.set_axis_off()
     panels[0].imshow(pixels)
+    colors = np.asarray(pixels)
     for panel, word, weights in zip(panels[1:], words, attention.weights, strict=False):
         light = Image.fromarray((weights / max(weights.max(), 1e-9)).astype(np.float32))
         light = np.asarray(light.resize(pixels.size, Image.Resampling.BICUBIC))[..., None].clip(0, 1)
-        panel.imshow((dim + light * (pixels - dim)).astype(np.uint8))
+        panel.imshow((dim + light * (colors - dim)).astype(np.uint8))
         panel.set_title(word.replace("\u2581", "") or "\u2423", fontsize=12)
     _save(figure, path)
 

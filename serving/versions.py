@@ -38,7 +38,9 @@ def describe(version: Path) -> dict[str, Any]:
     """
     try:
         description = json.loads((version / "assets.extra" / "unroll.json").read_text(encoding="utf-8"))
-        description["application"], description["golden"]
-    except (OSError, ValueError, KeyError) as error:
+        missing = {"application", "golden"} - description.keys()
+        if missing:
+            raise ValueError(f"unroll.json lacks {', '.join(sorted(missing))}")
+    except (OSError, ValueError, AttributeError) as error:
         raise UserError(f"{version} is not a model made by `unroll export` ({error}).") from error
     return description

@@ -1,12 +1,12 @@
 """Settings of the whole suite, and what several test files share."""
 
-import fcntl
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from tiny_training import tiny_translation_options, write_pairs
 
 from unroll.tasks import cli
@@ -112,8 +112,7 @@ def _made_once(tmp_path_factory, name, make):
     path = shared / name
     path.parent.mkdir(exist_ok=True)
     made = path.with_name(f"{path.name}.made")
-    with path.with_name(f"{path.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(path.with_name(f"{path.name}.lock")):
         if not made.exists():
             make(path)
             made.touch()

@@ -14,7 +14,7 @@ $(VENV)/installed: setup.cfg pyproject.toml
 	$(BIN)/pip install --quiet --editable '.[test]'
 	touch $@
 
-# Made up here, and none of the sentences that the model was trained on.
+# A new sentence: the training part does not contain it.
 SENTENCE := Last week the tired sister did not throw away the old newspapers that a clever neighbour gave her.
 
 demo: $(VENV)/installed

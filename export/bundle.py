@@ -1,4 +1,4 @@
-"""What an application hands to the exporter."""
+"""The model and signatures that an application hands to the exporter."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -12,10 +12,10 @@ class Signature(NamedTuple):
     """One function of the SavedModel.
 
     Attributes:
-        function: takes the inputs by name, returns a flat dictionary of tensors; both have names that mean something
-            and a leading batch dimension.
-        inputs: the specification of each input.
-        requests: examples that are run before the model is published, and written as warm-up requests.
+        function: Takes the inputs by name and returns a flat dictionary of tensors. Inputs and outputs have telling
+            names and a leading batch dimension.
+        inputs: Specification of each input.
+        requests: Example requests: the verification compares their answers, and servers run them as warm-up.
     """
 
     function: Callable[..., Mapping[str, tf.Tensor]]
@@ -27,10 +27,10 @@ class Bundle(NamedTuple):
     """A model with its signatures.
 
     Attributes:
-        application: sentiment, say; it tells the Python loader what the model can do.
-        model: whose weights the functions use.
-        resources: what else they use that holds tables or variables.
-        signatures: by name, `serving_default` among them.
+        application: Name of the application, such as sentiment; the Python loader chooses its class by it.
+        model: Model whose weights the functions use.
+        resources: Other modules with tables or variables that the functions use.
+        signatures: Signatures by name; `serving_default` is one of them.
     """
 
     application: str

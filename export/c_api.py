@@ -1,7 +1,7 @@
-"""Load a SavedModel with TensorFlow's C API, over the loader that TensorFlow Serving, Go, Java and C++ use.
+"""Loads a SavedModel through TensorFlow's C API, with the loader that TensorFlow Serving, Go, Java and C++ use.
 
-The shared libraries are those of the installed tensorflow wheel (Linux), but the Python package `tensorflow`
-is never imported: a model that runs here needs nothing of Python, Keras or the code that built it.
+The shared libraries come from the installed tensorflow wheel (Linux), but this module never imports the Python package
+`tensorflow`: a model that runs here depends neither on Python nor Keras nor the code that built it.
 
 As a script, `python -m unroll.export.c_api SAVED_MODEL_DIR SIGNATURE` reads the inputs of one call from
 stdin, a JSON object {input name: nested list}, and prints the outputs in the same form.
@@ -47,7 +47,7 @@ _DTYPES = {
 _TF_DTYPES = {dtype: number for number, dtype in _DTYPES.items()}
 
 # The part of MetaGraphDef that describes signatures; parsing skips all other fields. On the wire, a map is a
-# repeated message of key and value, which is simpler to declare.
+# repeated message of key and value, and simpler to declare as one.
 _META_GRAPH_SCHEMA = """
 name: "unroll/export/meta_graph.proto" package: "unroll.export" syntax: "proto3"
 message_type { name: "MetaGraph"
@@ -121,18 +121,18 @@ class Signature:
 class SavedModelSession:
     """A SavedModel, loaded for serving: its graph tagged `serve`, with restored variables and tables.
 
-    It is a context manager; without `close`, its memory is released together with the object.
+    It is a context manager. Without `close`, its memory is released together with the object.
 
     Attributes:
-        signatures: the signatures by name, without those that only the loader calls, `__saved_model_*`.
+        signatures: Signatures by name, without the loader's own, `__saved_model_*`.
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
-        """Load the SavedModel in `directory`.
+        """Loads the SavedModel in `directory`.
 
         Raises:
             RuntimeError: TensorFlow cannot load it; the message is TensorFlow's.
-            ValueError: a signature has a tensor that is not dense, or has no NumPy dtype.
+            ValueError: A tensor of a signature is not dense, or has no NumPy dtype.
         """
         tf = _library()
         with ExitStack() as owned, ExitStack() as temporary:
@@ -153,11 +153,11 @@ class SavedModelSession:
             self._release = weakref.finalize(self, owned.pop_all().close)
 
     def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Call a signature.
+        """Calls a signature.
 
         Args:
-            signature: its name.
-            inputs: all its inputs by name, in exactly its dtypes, and in any shapes that the graph accepts.
+            signature: Name of the signature.
+            inputs: All its inputs by name, in exactly its dtypes, and in any shapes that the graph accepts.
                 Strings are arrays (of dtype object, S or U) of bytes, or of str, which is sent as UTF-8.
                 NumPy drops NUL bytes at the end of an S element.
 
@@ -165,8 +165,8 @@ class SavedModelSession:
             All its outputs by name, in its dtypes; strings as object arrays of bytes.
 
         Raises:
-            ValueError: the session is closed, there is no such signature, or the inputs do not fit it.
-            RuntimeError: the call failed in TensorFlow; the message is TensorFlow's.
+            ValueError: The session is closed, the signature does not exist, or the inputs do not fit it.
+            RuntimeError: The call failed in TensorFlow; the message is TensorFlow's.
         """
         if not self._release.alive:
             raise ValueError("The session is closed.")
@@ -179,8 +179,8 @@ class SavedModelSession:
         tf = _library()
         sources, targets = self._endpoints(called.inputs.values()), self._endpoints(called.outputs.values())
         fed, fetched = (_PTR * len(sources))(), (_PTR * len(targets))()
-        # TF_DeleteTensor also deallocates strings, with the last of the tensors that share them. An output
-        # may share those of an input, so TF_StringDealloc on either would be wrong.
+        # TF_DeleteTensor also deallocates strings, with the last tensor that shares them. An output may share the
+        # strings of an input, so TF_StringDealloc on either would be wrong.
         with ExitStack() as tensors:
             for index, (name, spec) in enumerate(called.inputs.items()):
                 label = f"Input {name!r} of signature {signature!r}"
@@ -194,7 +194,7 @@ class SavedModelSession:
             return {name: _to_array(tensor) for name, tensor in zip(called.outputs, fetched, strict=True)}
 
     def close(self) -> None:
-        """Release the session and its graph; `run` then raises ValueError. Closing again does nothing."""
+        """Releases the session and its graph; `run` then raises ValueError. Closing again does nothing."""
         self._release()
 
     def __enter__(self) -> Self:
@@ -209,7 +209,7 @@ class SavedModelSession:
         return self.signatures[name]
 
     def _endpoints(self, specs: Collection[TensorSpec]) -> ctypes.Array[_Output]:
-        """The places of tensors in the graph."""
+        """Returns where the graph has the tensors: operation and index of each."""
         endpoints = (_Output * len(specs))()
         for endpoint, spec in zip(endpoints, specs, strict=True):
             operation, index = spec.tensor.rsplit(":", 1)
@@ -222,11 +222,11 @@ class SavedModelSession:
 
 @functools.cache
 def _library() -> ctypes.CDLL:
-    """TensorFlow's C API, found and loaded without importing TensorFlow."""
+    """Finds and loads TensorFlow's C API without importing TensorFlow."""
     package = importlib.util.find_spec("tensorflow")
     if package is None or package.origin is None:
         raise ModuleNotFoundError("TensorFlow's C API comes with tensorflow, which is not installed.")
-    # libtensorflow_framework.so.2 beside it is its dependency; this handle finds the symbols of both.
+    # It depends on libtensorflow_framework.so.2 beside it; this handle finds the symbols of both.
     library = ctypes.CDLL(str(Path(package.origin).with_name("libtensorflow_cc.so.2")))
     for name, (result, arguments) in _PROTOTYPES.items():
         function = getattr(library, name)
@@ -236,7 +236,7 @@ def _library() -> ctypes.CDLL:
 
 @contextmanager
 def _checked_status() -> Iterator[int]:
-    """A TF_Status for one call; raises RuntimeError with its message if the call failed."""
+    """Yields a TF_Status for one call; raises RuntimeError with its message if the call failed."""
     tf = _library()
     status = tf.TF_NewStatus()
     try:
@@ -260,7 +260,7 @@ def _meta_graph_class() -> Any:
 
 
 def _signatures(meta_graph: bytes) -> dict[str, Signature]:
-    """The signatures of a serialised MetaGraphDef."""
+    """Returns the signatures of a serialised MetaGraphDef."""
     return {
         entry.key: Signature(
             {tensor.key: _tensor_spec(entry.key, tensor) for tensor in entry.value.inputs},
@@ -283,7 +283,7 @@ def _tensor_spec(signature: str, entry: Any) -> TensorSpec:
 
 
 def _to_tensor(given: np.ndarray, dtype: np.dtype, label: str) -> int:
-    """A new TF_Tensor with a copy of an array; ValueError, whose subject is `label`, on a wrong dtype."""
+    """Copies an array to a new TF_Tensor; raises ValueError about `label` on a wrong dtype."""
     if dtype == _STRING:
         return _to_string_tensor(np.asarray(given, _STRING), label)
     array = np.asarray(given, order="C")
@@ -308,7 +308,7 @@ def _to_string_tensor(array: np.ndarray, label: str) -> int:
 
 
 def _allocate(array: np.ndarray, size: int) -> tuple[int, int]:
-    """A new TF_Tensor of the shape and dtype of an array, and the address of its `size` bytes."""
+    """Returns a new TF_Tensor of the shape and dtype of an array, and the address of its `size` bytes."""
     tf = _library()
     shape = (_INT64 * array.ndim)(*array.shape)
     tensor = tf.TF_AllocateTensor(_TF_DTYPES[array.dtype], shape, array.ndim, size)
@@ -316,7 +316,7 @@ def _allocate(array: np.ndarray, size: int) -> tuple[int, int]:
 
 
 def _to_array(tensor: int) -> np.ndarray:
-    """A copy of a TF_Tensor."""
+    """Copies a TF_Tensor to an array."""
     tf = _library()
     shape = [tf.TF_Dim(tensor, axis) for axis in range(tf.TF_NumDims(tensor))]
     array = np.empty(shape, _DTYPES[tf.TF_TensorType(tensor)])
@@ -331,7 +331,7 @@ def _to_array(tensor: int) -> np.ndarray:
 
 
 def main() -> None:
-    """Call one signature with inputs from stdin, and print its outputs, both as JSON."""
+    """Calls one signature with inputs from stdin, and prints its outputs, both as JSON."""
     parser = argparse.ArgumentParser(description="Call a signature of a SavedModel through the C API.")
     parser.add_argument("directory", help="the SavedModel")
     parser.add_argument("signature", help="the signature to call with the JSON object on stdin")

@@ -1,8 +1,8 @@
-"""Replays the example requests of a SavedModel in a process of its own and compares the answers.
+"""Replays the example requests of a SavedModel in a separate process and compares the answers.
 
     python -m unroll.export.replay DIRECTORY tensorflow|c_api
 
-Exits with code 1 and one line on stderr at the first difference. It imports nothing of the code that made the model.
+Exits with code 1 and one line on stderr at the first difference. It imports none of the code that made the model.
 """
 
 import json
@@ -22,11 +22,11 @@ def replay(directory: Path, call: Call) -> None:
     """Calls each signature with each of its example requests.
 
     Args:
-        directory: of the SavedModel.
-        call: (signature, inputs) -> outputs, by one loader or another.
+        directory: Directory of the SavedModel.
+        call: (signature, inputs) -> outputs, through some loader.
 
     Raises:
-        AssertionError: at the first answer that differs.
+        AssertionError: An answer differs.
     """
     described = json.loads((directory / "assets.extra" / "unroll.json").read_text(encoding="utf-8"))
     for signature, examples in described["golden"].items():
@@ -55,7 +55,7 @@ def _compare(signature: str, expected: Mapping[str, Mapping], found: Mapping[str
 
 
 def to_json(arrays: Mapping[str, np.ndarray]) -> dict[str, dict]:
-    """Arrays of numbers or bytes as JSON that `_array` gives them back from, exactly."""
+    """Converts arrays of numbers or bytes to JSON, from which `_array` restores them exactly."""
     return {
         name: {
             "dtype": array.dtype.name,
@@ -67,7 +67,7 @@ def to_json(arrays: Mapping[str, np.ndarray]) -> dict[str, dict]:
 
 
 def _printable(value: bytes | float) -> str | float:
-    # What is not UTF-8, an image say, goes through JSON as escapes.
+    # Bytes that are not UTF-8, such as an image, go through JSON as escapes.
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
 
 

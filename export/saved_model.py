@@ -1,4 +1,4 @@
-"""Writes a version of a model for TensorFlow Serving: all of it, verified, or nothing."""
+"""Writes a version of a model for TensorFlow Serving: complete and verified, or not at all."""
 
 import json
 import os
@@ -22,18 +22,18 @@ def export(bundle: Bundle, output: str | os.PathLike[str]) -> Path:
     """Writes the next version of a model.
 
     The version directory appears under its number only after its graph was checked and its example requests gave the
-    same results in a fresh process and through TensorFlow's C API. Beside the versions stand files for serving.
+    same results in a fresh process and through TensorFlow's C API. The files for serving appear beside the versions.
 
     Args:
-        bundle: the model and its signatures.
-        output: the model's directory; its name is the model's name.
+        bundle: Model and signatures.
+        output: Directory of the model; its name is the model's name.
 
     Returns:
         The version directory, `output/<number>`.
 
     Raises:
-        UserError: if `output` is not a directory.
-        VerificationError: if the saved model does not do what the model in memory does.
+        UserError: `output` is not a directory.
+        VerificationError: The saved model does not answer as the model in memory does.
     """
     output = Path(output).resolve()
     if output.exists() and not output.is_dir():
@@ -55,7 +55,7 @@ def export(bundle: Bundle, output: str | os.PathLike[str]) -> Path:
 def _write(bundle: Bundle, directory: Path, model_name: str) -> None:
     module = tf.Module()
     # TensorFlow's variables, not Keras' wrappers: tracked as a model, each would be in the file twice, and loaders that
-    # work by session would restore the one that the graph does not read.
+    # use a session would restore the one that the graph does not read.
     module.weights = [variable.value for variable in bundle.model.variables]
     module.resources = list(bundle.resources)
     with device_portable():
@@ -76,7 +76,7 @@ def _write(bundle: Bundle, directory: Path, model_name: str) -> None:
 
 
 def _answered(signature: Signature) -> list[dict[str, dict]]:
-    """The example requests, and what the model in memory answers by its ordinary loop."""
+    """Returns the example requests with the answers of the model in memory, computed by its ordinary loop."""
     function = tf.function(signature.function).get_concrete_function(**signature.inputs)
     answered = []
     for request in signature.requests:

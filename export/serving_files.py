@@ -1,9 +1,9 @@
-"""The files for TensorFlow Serving that stand beside a model's versions."""
+"""The files for TensorFlow Serving beside a model's versions."""
 
 import os
 from pathlib import Path
 
-# A pinned tag: what "latest" means changes, and an image and a driver that do not match fail at start.
+# A pinned tag: "latest" changes, and an image that does not match the driver fails at start.
 SERVING_TAG = "2.20.0"
 
 _MODELS_CONFIG = """\
@@ -61,7 +61,7 @@ services:
 def write_serving_files(directory: Path) -> None:
     """Writes models.config, batching.config and compose.yaml into a model's directory.
 
-    Files that are there already are left alone: they may have been adapted.
+    Existing files stay as they are: users may have changed them.
     """
     name = directory.name
     contents = {

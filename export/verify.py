@@ -1,4 +1,4 @@
-"""What a SavedModel must show before it is published."""
+"""Checks that a SavedModel must pass before it is published."""
 
 import os
 import subprocess
@@ -14,15 +14,17 @@ _PYTHON_OPS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
 
 
 class VerificationError(RuntimeError):
-    """The saved model is not what was to be published."""
+    """The saved model failed its verification."""
 
 
 def verify(directory: Path) -> None:
-    """Checks the graph, then replays the example requests in fresh processes, once with TensorFlow's Python loader,
-    where the warm-up requests are run too, and once through its C API, as servers do. Both run on the CPU.
+    """Checks the graph, and replays the example requests in fresh processes.
+
+    One process uses TensorFlow's Python loader, and runs the warm-up requests, too. The other uses the C API, as
+    servers do. Both run on the CPU.
 
     Raises:
-        VerificationError: with what was found.
+        VerificationError: A check failed; the message says which.
     """
     saved_model = saved_model_pb2.SavedModel.FromString((directory / "saved_model.pb").read_bytes())
     for meta_graph in saved_model.meta_graphs:
@@ -33,7 +35,7 @@ def verify(directory: Path) -> None:
     for loader in ("tensorflow", "c_api"):
         process = subprocess.run(
             [sys.executable, "-m", "unroll.export.replay", str(directory), loader],
-            # On a CPU: the graph must run there, and a GPU's memory belongs to the process that exports.
+            # On the CPU: the graph must run there, and the exporting process may hold the GPU's memory.
             env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},
             capture_output=True,
             text=True,
@@ -45,7 +47,7 @@ def verify(directory: Path) -> None:
 
 
 def op_names(graph: tf.compat.v1.GraphDef) -> set[str]:
-    """The ops of a graph and of all its functions."""
+    """Returns the names of the ops in a graph and in all its functions."""
     return {node.op for node in _nodes(graph)}
 
 
@@ -58,7 +60,7 @@ def _nodes(graph: tf.compat.v1.GraphDef) -> Iterator[NodeDef]:
 def _check_ops(graph: tf.compat.v1.GraphDef) -> None:
     functions = {function.signature.name for function in graph.library.function}
     for op in sorted(op_names(graph) - functions):
-        # The functions of tf.raw_ops are those ops that TensorFlow itself was built with.
+        # tf.raw_ops has a function for every op that TensorFlow itself was built with.
         if op in _PYTHON_OPS or not hasattr(tf.raw_ops, op):
             raise VerificationError(f"The graph has the op {op}, which TensorFlow Serving does not have.")
     compiled = [f for f in graph.library.function if f.attr["_XlaMustCompile"].b]

@@ -1,4 +1,4 @@
-"""Warm-up requests: TensorFlow Serving runs them when it loads a version, before it answers anyone."""
+"""Warm-up requests: TensorFlow Serving runs them when it loads a version, before it answers clients."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -7,14 +7,14 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-# The name is TensorFlow Serving's; under any other the file is ignored in silence.
+# TensorFlow Serving's name for the file; it silently ignores any other.
 FILE_NAME = "tf_serving_warmup_requests"
 
 
 def write_warmup_requests(
     directory: Path, model_name: str, requests: Mapping[str, Sequence[Mapping[str, np.ndarray]]]
 ) -> None:
-    """Writes requests, by signature, into `assets.extra`."""
+    """Writes the requests of each signature to `assets.extra`."""
     with tf.io.TFRecordWriter(str(directory / FILE_NAME)) as writer:
         for signature, examples in requests.items():
             for inputs in examples:
@@ -30,7 +30,7 @@ def write_warmup_requests(
 
 
 def read_warmup_requests(directory: Path) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """The signature and the inputs of each request, as a server reads them."""
+    """Yields the signature and the inputs of each request, as a server reads them."""
     for record in tf.data.TFRecordDataset(str(directory / FILE_NAME)).as_numpy_iterator():
         request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
         yield (

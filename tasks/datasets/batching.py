@@ -1,4 +1,4 @@
-"""Batches of about equal work: examples of similar length, as many as make up a number of tokens."""
+"""Batches of about equal work: examples of similar length, up to a number of tokens."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -11,13 +11,13 @@ from ...models.text import at_least_one_step
 
 T = TypeVar("T")
 
-# Neighbouring buckets differ by a quarter in length, which bounds the padding.
+# Neighbouring buckets differ in length by a quarter, which bounds the padding.
 _GROWTH = 1.25
 _SHORTEST = 8
 
 
 def bucket_boundaries(longest: int) -> list[int]:
-    """Lengths by which examples are sorted into buckets, from short to `longest`."""
+    """Returns the upper lengths of the buckets, from short to `longest`."""
     boundaries = []
     length = _SHORTEST
     while length < longest:
@@ -33,19 +33,19 @@ def batch_by_tokens(
     batch_tokens: int,
     fixed_shapes: bool,
 ) -> tf.data.Dataset:
-    """Zero-padded batches of examples from one bucket of lengths each, of at least one step.
+    """Returns zero-padded batches, each of examples from one bucket of lengths, with at least one step.
 
     Args:
-        examples: a data set of nested vectors.
+        examples: Data set of nested vectors.
         length_of: example -> its length in tokens, int32 scalar, at most `longest`.
-        longest: length of the longest example.
-        batch_tokens: tokens in a batch, padding included; a batch has at least one example.
-        fixed_shapes: pad to the bucket's length, not to the batch's longest example, so that there are few shapes for
-            a compiler that compiles each.
+        longest: Length of the longest example.
+        batch_tokens: Tokens in a batch, padding included; a batch has at least one example.
+        fixed_shapes: Whether to pad to the length of the bucket instead of the longest example of the batch; a compiler
+            then sees few shapes.
     """
     boundaries = bucket_boundaries(longest)
     sizes = [max(1, batch_tokens // boundary) for boundary in boundaries]
-    # With `pad_to_bucket_boundary` an element may be at most its boundary minus one long.
+    # With `pad_to_bucket_boundary`, an element must be shorter than its boundary.
     batches = examples.bucket_by_sequence_length(
         length_of,
         [boundary + 1 for boundary in boundaries],
@@ -60,14 +60,14 @@ def batch_by_tokens(
 
 
 def windows(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Successive lists of `size` items; the last may be shorter."""
+    """Yields successive lists of `size` items; the last may be shorter."""
     iterator = iter(items)
     while window := list(islice(iterator, size)):
         yield window
 
 
 def length_sorted_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[np.ndarray]:
-    """Positions grouped into batches, from short to long, each of at most `batch_tokens` with padding."""
+    """Yields the positions of `lengths` in batches, from short to long, each of at most `batch_tokens` with padding."""
     batch: list[int] = []
     for position in np.argsort(lengths, kind="stable"):
         if batch and max(1, lengths[position]) * (len(batch) + 1) > batch_tokens:

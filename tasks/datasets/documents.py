@@ -1,4 +1,4 @@
-"""Long texts, read in pieces: whole files, or the texts of a tensorflow-datasets set."""
+"""Long texts, read in pieces: files, or the texts of a tensorflow-datasets set."""
 
 import codecs
 import dataclasses
@@ -23,12 +23,12 @@ _PIECE = 1 << 18
 
 @dataclasses.dataclass(frozen=True)
 class Document:
-    """A text, or a part of it, which is read when it is asked for.
+    """A text, or a part of one, read on demand.
 
     Attributes:
-        open: begins to read the bytes.
-        unit: "characters" or "bytes", what a text is counted in.
-        start, stop: of the part, in units; None is the end of the text.
+        open: Opens the bytes for reading.
+        unit: "characters" or "bytes", the unit of lengths.
+        start, stop: Bounds of the part, in units; None is the end of the text.
     """
 
     open: Callable[[], BinaryIO]
@@ -37,7 +37,7 @@ class Document:
     stop: int | None = None
 
     def pieces(self) -> Iterator[np.ndarray]:
-        """The code points or byte values, int32, some at a time. Bytes that are not UTF-8 become U+FFFD."""
+        """Yields the code points or byte values, int32, in pieces. Bytes that are not UTF-8 become U+FFFD."""
         position = 0
         for symbols in self._symbols():
             end = position + len(symbols)
@@ -49,7 +49,7 @@ class Document:
                 return
 
     def count(self) -> int:
-        """Number of units, counted by reading."""
+        """Reads the text and returns its number of units."""
         return sum(len(piece) for piece in self.pieces())
 
     def write(self, path: Path) -> None:
@@ -76,12 +76,12 @@ class Document:
 
 
 def read_files(pattern: str, unit: str) -> Iterator[Document]:
-    """The files of a name or a glob, plain or .gz, in the order of their names.
+    """Yields the files that a name or a glob matches, plain or .gz, in the order of their names.
 
     Raises:
-        UserError: if there is none, or one cannot be read.
+        UserError: No file matches, or one cannot be read.
     """
-    # A name with brackets in it is a name first.
+    # An existing file may have brackets in its name.
     names = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))
     files = [name for name in names if not Path(name).is_dir()]
     if not files:
@@ -93,20 +93,20 @@ def read_files(pattern: str, unit: str) -> Iterator[Document]:
 
 
 def read_public(name: str, split: str, feature: str, unit: str) -> Iterator[Document]:
-    """The texts of a tensorflow-datasets split, each a document."""
+    """Yields the texts of a tensorflow-datasets split, each as a document."""
     for (text,) in public.read_features(name, split, (feature,)):
         content = str(text).encode("utf-8", "surrogateescape")
         yield Document(lambda content=content: io.BytesIO(content), unit)
 
 
 class TextSplits:
-    """The parts of a text; where validation or test is missing, it is cut from the end of the training part.
+    """The parts of a text. A missing validation or test part is cut from the end of the training part.
 
-    The order is training, validation, test, in one go through all documents; the one at a cut is divided.
+    All documents together are cut in the order training, validation, test; a cut may divide a document.
 
     Args:
-        parts: for each part that exists, a function that begins to read its documents. "train" must exist.
-        fractions: for "validation" and "test", the share of the training part's units to cut where it is missing.
+        parts: For each existing part, a function that opens its documents. "train" must exist.
+        fractions: For "validation" and "test", the share of the training part's units to cut if the part is missing.
     """
 
     def __init__(
@@ -119,10 +119,10 @@ class TextSplits:
         return split in self._parts or split in self._fractions
 
     def read(self, split: str) -> Iterator[Document]:
-        """The documents of a part.
+        """Yields the documents of a part.
 
         Raises:
-            UserError: if there is no such part, or it is empty.
+            UserError: The part does not exist, or it is empty.
         """
         if split not in self:
             raise UserError(
@@ -143,7 +143,7 @@ class TextSplits:
             raise UserError(f"The {split} part of the text is empty; give more text{shares}.")
 
     def _bounds(self, split: str) -> tuple[int, int]:
-        """Where a part begins and ends in the training part, in units."""
+        """Returns the bounds of a part within the training part, in units."""
         total = sum(document.count() for document in self._parts["train"]())
         test, validation = (self._fractions.get(name, 0.0) for name in ("test", "validation"))
         # A little more, since 1 - 0.05 - 0.05 is less than 0.9 in floating point.
@@ -156,7 +156,7 @@ class TextSplits:
 
 
 def _cut(documents: Iterable[Document], start: int, stop: int) -> Iterator[Document]:
-    """What lies between two places of the documents taken together."""
+    """Yields the text between two positions of the concatenated documents."""
     position = 0
     for document in documents:
         if position >= stop:
@@ -177,7 +177,7 @@ def _open(name: str) -> BinaryIO:
 
 
 class _Guarded(io.RawIOBase):
-    """A file whose failures name it."""
+    """A file whose errors name it."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What images become before training, kept in files: a frozen network runs once, not in each epoch or run."""
+"""Image features cached on disk: a frozen network runs once, not in each epoch or run."""
 
 import hashlib
 import os
@@ -18,11 +18,11 @@ from ...common.errors import UserError
 from ...common.files import replacing, write_json
 from .batching import windows
 
-# Images of a file: so much work is lost at most when a process is killed.
+# Images in a file: a killed process loses at most the work for these.
 _SHARD = 256
-# Images that are encoded at a time.
+# Images encoded at a time.
 _BATCH = 32
-# Of a TFRecord: its length and the checksum of that before the data, the checksum of the data behind.
+# Bytes that a TFRecord has before its data (the length and its checksum) and behind it (the checksum of the data).
 _BEFORE, _BEHIND = 12, 4
 
 
@@ -30,9 +30,9 @@ class Image(NamedTuple):
     """An image of a data set.
 
     Attributes:
-        name: of the image.
-        stamp: what changes with the image.
-        read: reads its bytes.
+        name: Name of the image.
+        stamp: String that changes when the image changes.
+        read: Reads the bytes of the image.
     """
 
     name: str
@@ -41,10 +41,10 @@ class Image(NamedTuple):
 
 
 class CacheKey:
-    """Under what name features are kept: it follows from the encoder and from the images, in their order.
+    """The name under which features are cached; it depends on the encoder and on the images, in order.
 
     Args:
-        encoder: fingerprint of what encodes the images.
+        encoder: Fingerprint of the encoder.
     """
 
     def __init__(self, encoder: str) -> None:
@@ -52,7 +52,7 @@ class CacheKey:
         self.images = 0
 
     def add(self, image: Image) -> None:
-        """Counts an image."""
+        """Adds an image."""
         self._digest.update(repr((image.name, image.stamp)).encode())
         self.images += 1
 
@@ -61,15 +61,15 @@ class CacheKey:
 
 
 class FeatureCache:
-    """Arrays of one shape, one for each of some images, in TFRecord files of fixed size.
+    """Arrays of one shape, one per image, in TFRecord files of fixed size.
 
-    The records are found by their place, not read in sequence: training takes them in any order, and what of a file is
-    in memory is the operating system's affair.
+    Records are found by their offset, so training reads them in any order. The operating system decides which parts of
+    the files stay in memory.
 
     Args:
-        directory: for features of any images and encoders.
-        key: of these.
-        shape, dtype: of the array of an image.
+        directory: Directory of the cache, which features of other images and encoders may share.
+        key: `CacheKey` of these features, as a string.
+        shape, dtype: Of the array of an image.
     """
 
     def __init__(self, directory: Path, key: str, shape: Sequence[int], dtype: str) -> None:
@@ -81,19 +81,19 @@ class FeatureCache:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is to be encoded."""
+        """Whether all images have been encoded."""
         return next(self._missing(), None) is None
 
     def fill(self, images: Iterable[Image], encode: Callable[[tf.Tensor], tuple], what: str) -> None:
-        """Encodes what is missing. A process that is killed leaves whole files, and the next one goes on from there.
+        """Encodes the missing images. A killed process leaves complete files, from which the next one resumes.
 
         Args:
-            images: all of them, in the order of the key; only those of missing files are read.
-            encode: a batch of images, string [batch], into arrays, and what is wrong with each, string [batch].
-            what: they are, for the progress bar.
+            images: All images, in the order of the key; only those of missing files are read.
+            encode: Turns a batch of images, string [batch], into arrays and error messages, string [batch].
+            what: Name of the images in the progress bar.
 
         Raises:
-            UserError: for an image that cannot be used.
+            UserError: An image cannot be used.
         """
         if self.complete:
             return
@@ -115,15 +115,15 @@ class FeatureCache:
             )
 
     def take(self, numbers: np.ndarray) -> np.ndarray:
-        """The arrays of some images, [numbers, ...], by their numbers from 0."""
+        """Returns the arrays of some images, [numbers, ...], by their numbers from 0."""
         taken = np.empty((len(numbers), *self.shape), self.dtype)
-        for place, number in enumerate(numbers):
-            taken[place] = self._shards[number // _SHARD][number % _SHARD]
+        for position, number in enumerate(numbers):
+            taken[position] = self._shards[number // _SHARD][number % _SHARD]
         return taken
 
     @cached_property
     def _shards(self) -> list[np.ndarray]:
-        """The arrays of each file, mapped into memory."""
+        """The arrays of each file, mapped to memory."""
         record = np.dtype(
             [("before", "V", _BEFORE), ("array", self.dtype, self.shape), ("behind", "V", _BEHIND)]
         )
@@ -154,7 +154,7 @@ class FeatureCache:
                 for image, error in zip(batch, errors.numpy(), strict=True):
                     if error:
                         raise UserError(
-                            f"The image {image.name} cannot be used. {error.decode()} Mend it, or take it out of "
+                            f"The image {image.name} cannot be used. {error.decode()} Repair it, or remove it from "
                             "the data."
                         )
                 for array in arrays.numpy().astype(self.dtype):

@@ -13,13 +13,13 @@ from ...common.errors import UserError
 class ImageFiles:
     """Encoded images by name.
 
-    A name is a path below the folder, or within the zip file; its last part is enough where only one image has it.
+    A name is a path inside the folder or the zip file. The last part of the path is enough if it is unique.
 
     Args:
-        path: of a zip file or a folder.
+        path: Zip file or folder.
 
     Raises:
-        UserError: if it is neither.
+        UserError: The path is neither.
     """
 
     def __init__(self, path: str) -> None:
@@ -38,22 +38,22 @@ class ImageFiles:
         return self._places.get(name) is not None
 
     def read(self, name: str) -> bytes:
-        """The bytes of an image.
+        """Returns the bytes of an image.
 
         Raises:
-            UserError: if it cannot be read, or there is not exactly one of that name.
+            UserError: The image cannot be read, does not exist, or shares its name with another.
         """
         place = self._place(name)
         try:
             if self._archive is not None:
                 return self._archive.read(place)
             return (self.path / place).read_bytes()
-        # Of a damaged or encrypted archive.
+        # The last four come from damaged or encrypted archives.
         except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
             raise UserError(f"The image {name} in {self.path} cannot be read: {error}.") from error
 
     def stamp(self, name: str) -> str:
-        """What changes with the image, as far as that can be seen without reading it."""
+        """Returns a string that changes when the image changes, without reading the image."""
         place = self._place(name)
         if self._archive is not None:
             entry = self._archive.getinfo(place)
@@ -63,7 +63,7 @@ class ImageFiles:
 
     def _place(self, name: str) -> str:
         if name not in self._places:
-            raise UserError(f"{self.path} has no image {name!r}; add it, or take its captions out.")
+            raise UserError(f"{self.path} has no image {name!r}; add it, or remove its captions.")
         place = self._places[name]
         if place is None:
             raise UserError(f"{self.path} has more than one image {name!r}; name them with their folders.")
@@ -71,7 +71,7 @@ class ImageFiles:
 
     @cached_property
     def _places(self) -> dict[str, str | None]:
-        """By path and by the last part of it, where an image is; None where that part is not enough."""
+        """The path of each image, by its path and by the last part of it; None if that part is not unique."""
         paths = self._archive.namelist() if self._archive is not None else _files_below(self.path)
         paths = [path for path in paths if not path.endswith("/")]
         places: dict[str, str | None] = {}

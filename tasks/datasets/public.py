@@ -1,4 +1,4 @@
-"""Examples from tensorflow-datasets: the public sets, and the ones that this package makes itself."""
+"""Examples from tensorflow-datasets: the public data sets, and the embedded ones that this package generates."""
 
 import functools
 import importlib
@@ -9,7 +9,7 @@ from typing import Any
 from ...common.errors import UserError
 from .splits import SPLITS
 
-# Data sets made here, and the module that registers each; they need no network.
+# The embedded data sets, which need no network, and the module that registers each.
 EMBEDDED = {
     "unroll_reviews": "unroll.tasks.datasets.embedded.reviews",
     "unroll_python": "unroll.tasks.datasets.embedded.python_sources",
@@ -22,25 +22,25 @@ _VALIDATION = ("validation", "val")
 
 @functools.cache
 def builder(name: str) -> Any:
-    """The prepared tensorflow-datasets builder of that name, downloaded or generated at first use.
+    """Returns the prepared tensorflow-datasets builder of a data set, downloaded or generated at first use.
 
     Args:
-        name: such as "imdb_reviews", "glue/sst2" or "unroll_reviews".
+        name: Name of the data set, such as "imdb_reviews", "glue/sst2" or "unroll_reviews".
 
     Raises:
-        UserError: if there is no such data set or it cannot be fetched.
+        UserError: The data set does not exist, or it cannot be fetched.
     """
     import tensorflow_datasets as tfds
 
     alternatives = f"use --dataset=files with your own data, or one that is made here: {', '.join(EMBEDDED)}"
     if ":" in name:
-        # Other catalogues than tensorflow-datasets' own, which would be asked over the network.
+        # A prefix names another catalogue, which tensorflow-datasets would ask over the network.
         raise UserError(f"There is no data set {name!r} in tensorflow-datasets; {alternatives}.")
     if name in EMBEDDED:
         importlib.import_module(EMBEDDED[name])
     try:
         found = tfds.builder(name)
-    # Of the last two, one is for a version that is not there, the other for a name with a foreign prefix.
+    # The last two mean a missing version and a name with a foreign prefix.
     except (tfds.core.registered.DatasetNotFoundError, ValueError, AssertionError, ImportError) as error:
         raise UserError(f"There is no data set {name!r} in tensorflow-datasets; {alternatives}.") from error
     if not found.data_path.exists():
@@ -52,7 +52,7 @@ def builder(name: str) -> Any:
     try:
         found.download_and_prepare()
     except Exception as error:
-        # Of whatever kind: each data set fails in its own way, and the user's way out is the same.
+        # Any exception: each data set fails in its own way, and the remedy is the same.
         raise UserError(
             f"The data set {name!r} cannot be fetched ({_first_line(error)}); {alternatives}."
         ) from error
@@ -60,12 +60,12 @@ def builder(name: str) -> Any:
 
 
 def available_splits(name: str) -> list[str]:
-    """Which of train, validation and test a data set has.
+    """Returns the names of the splits that a data set has, out of train, validation and test.
 
     Raises:
-        UserError: if it has nothing to train on.
+        UserError: The data set has no train split.
     """
-    # The mock of tensorflow-datasets, with which pipelines are tried offline, tells of no splits, and has them all.
+    # tensorflow-datasets' mock, which replaces data in offline tests, lists no splits, but has them all.
     available = builder(name).info.splits or SPLITS
     if "train" not in available:
         raise UserError(f"The data set {name!r} has no train split; it has {', '.join(available)}.")
@@ -78,16 +78,16 @@ def read_features(
     features: tuple[str, ...],
     chosen_by: str = "--text_column and --label_column",
 ) -> Iterator[tuple[Any, ...]]:
-    """The chosen features of each example of a split; class labels as their names, text as str.
+    """Yields the chosen features of each example of a split; class labels as their names, text as str.
 
     Args:
-        name: of the data set.
-        split: train, say.
-        features: their names.
-        chosen_by: the flags that name them.
+        name: Name of the data set.
+        split: Name of the split, such as train.
+        features: Names of the features.
+        chosen_by: Flags that name the features, for the error message.
 
     Raises:
-        UserError: if the data set lacks a feature, or does not tell a label.
+        UserError: The data set lacks a feature, or hides its labels.
     """
     import tensorflow_datasets as tfds
 
@@ -105,20 +105,20 @@ def read_features(
 
 
 def read_captioned_images(name: str, split: str) -> Iterator[tuple[bytes, tuple[str, ...]]]:
-    """The encoded image and the captions of each example of a split.
+    """Yields the encoded image and the captions of each example of a split.
 
     Raises:
-        UserError: if the data set is not one of captioned images.
+        UserError: The data set has no image or no captions.
     """
     import tensorflow_datasets as tfds
 
     features = builder(name).info.features
     if "image" not in features or "captions" not in features:
         raise UserError(
-            f"The data set {name!r} has the features {', '.join(features)}; captioning needs image and captions, as "
-            "coco_captions has them."
+            f"The data set {name!r} has the features {', '.join(features)}; captioning needs image and captions, as in "
+            "coco_captions."
         )
-    # Nothing else is decoded. COCO has other things beside the text of a caption.
+    # Decode only these features; captions of COCO have more fields than the text.
     described = isinstance(getattr(features["captions"], "feature", None), tfds.features.FeaturesDict)
     decoders = tfds.decode.PartialDecoding(
         {"image": True, "captions": {"text"} if described else True},
@@ -131,7 +131,7 @@ def read_captioned_images(name: str, split: str) -> Iterator[tuple[bytes, tuple[
 
 
 def _split(name: str, split: str) -> str:
-    """What a data set calls one of its splits."""
+    """Returns the data set's own name of a split."""
     if split != "validation":
         return split
     return next((known for known in _VALIDATION if known in builder(name).info.splits), split)

@@ -1,7 +1,8 @@
 """Training examples as shuffled TFRecord shards in the run directory.
 
-Written once, when a run begins. They make an epoch's order random however the data was sorted, without holding it
-in memory; they let a pipeline be resumed in mid-epoch; and they keep a run independent of what becomes of its source.
+They are written once, when a run begins, for three reasons: an epoch's order is random even if the data was sorted,
+without holding the data in memory; a pipeline can be resumed in mid-epoch; and later changes to the source do not
+affect the run.
 """
 
 import math
@@ -15,12 +16,12 @@ import numpy as np
 import tensorflow as tf
 
 _PATTERN = "examples-*.tfrecord"
-# Files that are written at the same time.
+# Files written at the same time.
 _MOST_SHARDS = 256
 
 
 def shards_for(examples: int, buffer: int) -> int:
-    """How many shards let a buffer of so many examples mix each of them well."""
+    """Returns the number of shards with which a shuffle buffer of `buffer` examples mixes all examples well."""
     return min(_MOST_SHARDS, math.ceil(examples / buffer))
 
 
@@ -30,10 +31,10 @@ def write_shards(
     """Writes each example to a random shard.
 
     Args:
-        examples: flat integer arrays by name.
-        directory: must exist.
-        shards: number of files.
-        seed: of the choice of shard.
+        examples: Examples, each as flat integer arrays by name.
+        directory: Existing directory of the shards.
+        shards: Number of files.
+        seed: Seed of the choice of shard.
     """
     chance = random.Random(seed)
     with ExitStack() as stack:
@@ -53,17 +54,17 @@ def write_shards(
 def read_shards(
     directory: Path, sequences: Iterable[str], scalars: Iterable[str], buffer: int, seed: int
 ) -> tf.data.Dataset:
-    """The examples in an order given by the seed alone; the shards, and a buffer over them, are shuffled.
+    """Reads the examples in an order that depends on the seed alone: shuffled shards, through a shuffle buffer.
 
     Args:
-        directory: of the shards.
-        sequences: names of the vectors in an example.
-        scalars: names of the single numbers in an example.
-        buffer: number of examples to shuffle in memory.
-        seed: one seed, one order.
+        directory: Directory of the shards.
+        sequences: Names of the vectors in an example.
+        scalars: Names of the single numbers in an example.
+        buffer: Number of examples to shuffle in memory.
+        seed: Seed of the order.
 
     Returns:
-        A data set of dictionaries with int32 vectors and scalars, whose iterator can be checkpointed.
+        A data set of dictionaries with int32 vectors and scalars. Its iterator can be checkpointed.
     """
     files = sorted(os.fspath(path) for path in directory.glob(_PATTERN))
     random.Random(seed).shuffle(files)

@@ -1,4 +1,4 @@
-"""Where the parts of a data set come from: the user's files, or tensorflow-datasets."""
+"""The sources of a data set's parts: the user's files, or tensorflow-datasets."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -15,12 +15,12 @@ def readers(
     from_file: Callable[[str], Iterable[Any]],
     from_public: Callable[[str, str], Iterable[Any]],
 ) -> dict[str, Reader]:
-    """For each part that the configuration names, a function that begins to read it.
+    """Returns, for each part that the configuration names, a function that opens it.
 
     Args:
-        config: with the data set, or the files of its parts.
-        from_file: reads a file of the user.
-        from_public: reads a split of a tensorflow-datasets set: (name, split) -> examples.
+        config: Configuration that names the data set, or the files of its parts.
+        from_file: Reads a file of the user.
+        from_public: Reads a split of a tensorflow-datasets set: (name, split) -> examples.
     """
     files = {"train": config.train_data, "validation": config.validation_data, "test": config.test_data}
     found: dict[str, Reader] = {}

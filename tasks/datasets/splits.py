@@ -14,29 +14,29 @@ SPLITS = ("train", "validation", "test")
 
 
 def keep_examples(path: Path, examples: Iterable[Any]) -> None:
-    """Writes tuples of strings, a JSON line each."""
+    """Writes tuples of strings, one JSON line each."""
     with path.open("w", encoding="utf-8") as file:
-        # ASCII with escapes, which hold any text.
+        # ASCII with escapes holds any text, surrogates included.
         file.writelines(json.dumps(example) + "\n" for example in examples)
 
 
 def kept_examples(path: Path, kind: Callable[..., T]) -> Iterator[T]:
-    """What `keep_examples` wrote. `kind`: of the tuples."""
+    """Yields the tuples that `keep_examples` wrote, each as a `kind`."""
     with path.open(encoding="utf-8") as file:
         yield from (kind(*json.loads(line)) for line in file)
 
 
 class Splits:
-    """The parts of a data set; where validation or test is missing, it is cut from the training part.
+    """The parts of a data set. A missing validation or test part is cut from the training part.
 
-    An example goes to its part by a seeded hash of itself: a repeated example stays in one part, and nothing
-    depends on the order of the data.
+    A seeded hash of an example decides its part: repeated examples stay in one part, and the order of the data does not
+    matter.
 
     Args:
-        parts: for each part that exists, a function that begins to read it. "train" must exist.
-        fractions: for "validation" and "test", the share of the training part to cut where it is missing.
-        seed: of the hash.
-        identity: of an example, whose representation is hashed.
+        parts: For each existing part, a function that opens it. "train" must exist.
+        fractions: For "validation" and "test", the share of the training part to cut if the part is missing.
+        seed: Seed of the hash.
+        identity: Returns what identifies an example; its representation is hashed.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class Splits:
         return split in self.parts or split in self.fractions
 
     def read(self, split: str) -> Iterator[Any]:
-        """The examples of a part, in the order of the data.
+        """Yields the examples of a part, in the order of the data.
 
         Raises:
-            UserError: if the data set has no such part and none is cut for it, or nothing falls to the part.
+            UserError: The data set has no such part and no fraction to cut it by, or the part is empty.
         """
         if split in self.parts and (split != "train" or not self.fractions):
             yield from self.parts[split]()
@@ -76,15 +76,15 @@ class Splits:
         if not count:
             shares = " and ".join(f"--{name}_fraction={share}" for name, share in self.fractions.items())
             raise UserError(
-                f"With {shares} the {split} part of the training data is empty; give other shares, or more data."
+                f"With {shares} the {split} part of the training data is empty; give larger fractions, or more data."
             )
 
     def _part_of(self, example: Any) -> str:
         hashed = repr(self.identity(example)).encode()
         digest = hashlib.blake2b(hashed, digest_size=8, key=str(self.seed).encode()).digest()
-        place = int.from_bytes(digest) / 2**64
+        position = int.from_bytes(digest) / 2**64
         for name, share in self.fractions.items():
-            if place < share:
+            if position < share:
                 return name
-            place -= share
+            position -= share
         return "train"

@@ -15,18 +15,18 @@ csv.field_size_limit(sys.maxsize)
 
 
 def read_table(path: str, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """The chosen columns of each row.
+    """Yields the chosen columns of each row.
 
-    A name that ends in .csv or .csv.gz means commas and quotes, any other tabs and no quotes. Bytes that are not UTF-8
-    come as surrogate escapes, so that encoding with `errors="surrogateescape"` gives them back.
+    A name that ends in .csv or .csv.gz means commas and quotes; any other, tabs and no quotes. Bytes that are not UTF-8
+    become surrogate escapes, so that encoding with `errors="surrogateescape"` restores them.
 
     Args:
-        path: of a file with a header.
-        columns: names in the header.
+        path: File with a header.
+        columns: Names of columns in the header.
 
     Raises:
-        UserError: for a file that is missing, damaged or without rows, a missing column,
-            or a row with another number of fields than the header.
+        UserError: The file is missing, damaged or without rows, lacks a column, or has a row with more or fewer fields
+            than its header.
     """
     rows = 0
     try:
@@ -44,17 +44,17 @@ def read_table(path: str, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
                         f"{path} has no column {column!r}; its columns are {', '.join(header)}. Choose with "
                         "--text_column and --label_column."
                     )
-            places = [header.index(column) for column in columns]
+            positions = [header.index(column) for column in columns]
             for row in reader:
                 if not row:
                     continue
                 if len(row) != len(header):
                     raise UserError(
                         f"{path}, line {reader.line_num}: {len(row)} field(s), but the header has {len(header)}; "
-                        "mend the line."
+                        "correct the line."
                     )
                 rows += 1
-                yield tuple(row[place] for place in places)
+                yield tuple(row[position] for position in positions)
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path} cannot be read: {error}. Give the path of a TSV or CSV file.") from error
     if not rows:
@@ -62,6 +62,6 @@ def read_table(path: str, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 
 def _open(path: str) -> TextIO:
-    # -sig: spreadsheets write a byte order mark, which is no part of the first column's name.
+    # -sig: spreadsheets write a byte order mark, which is not part of the first column's name.
     options = {"mode": "rt", "encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
     return gzip.open(path, **options) if path.endswith(".gz") else Path(path).open(**options)

@@ -1,4 +1,4 @@
-"""Programs to model: the source files of the running interpreter's standard library. Nothing is downloaded."""
+"""Programs to model: the source files of the running interpreter's standard library. No download."""
 
 import random
 import sys
@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import tensorflow_datasets as tfds
 
 _DESCRIPTION = """
-Python source files of the standard library of the interpreter that made the data set, whose version is the data set's:
-programs are sequences, and every machine has them. Whole files go to a split, chosen at random but for ever.
+Python source files of the standard library of the interpreter that generated the data set; its version is the data
+set's. Programs are sequences, and every machine has them. A fixed random order assigns whole files to splits.
 """
-# Larger ones are mostly tables.
+# Larger files are mostly tables.
 _LARGEST_FILE = 60_000
 
 
@@ -21,10 +21,10 @@ class UnrollPython(tfds.core.GeneratorBasedBuilder):
     """Builds the dataset `unroll_python`."""
 
     VERSION = tfds.core.Version(".".join(map(str, sys.version_info[:3])))
-    # Characters in each split, of which the last file may go beyond.
+    # Characters in each split; its last file may exceed them.
     SPLIT_SIZES: ClassVar[dict[str, int]] = {"test": 100_000, "validation": 50_000, "train": 1_500_000}
 
-    # The search for this file that tfds would make fails in a namespace package installed in editable mode.
+    # tfds would search for this file, which fails in a namespace package installed in editable mode.
     code_path = tfds.core.Path(__file__)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -39,13 +39,13 @@ class UnrollPython(tfds.core.GeneratorBasedBuilder):
     ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
         del dl_manager
         files = source_files(Path(sysconfig.get_path("stdlib")))
-        # One stream of files, of which each split takes as many as it needs.
+        # The splits share one stream of files, and each takes as many as it needs.
         return {split: self._generate_examples(files, size) for split, size in self.SPLIT_SIZES.items()}
 
     def _generate_examples(
         self, files: Iterator[tuple[str, str]], size: int
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Files until they have `size` characters together."""
+        """Yields files until they have `size` characters in all."""
         characters, key = 0, 0
         while characters < size and (file := next(files, None)) is not None:
             name, text = file
@@ -55,9 +55,9 @@ class UnrollPython(tfds.core.GeneratorBasedBuilder):
 
 
 def source_files(library: Path) -> Iterator[tuple[str, str]]:
-    """Name and text of the modules and packages of a standard library, in a random order that never changes.
+    """Yields name and text of the modules and packages of a standard library, in a fixed random order.
 
-    Tests and installed packages are left out, and so is what is not UTF-8, very long or empty.
+    Leaves out tests, installed packages, and files that are not UTF-8, very long or empty.
     """
     paths = [
         path

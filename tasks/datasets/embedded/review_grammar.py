@@ -1,7 +1,7 @@
-"""A grammar of film and product reviews whose sentiment is certain but takes more than counting words.
+"""A grammar of film and product reviews whose sentiment is certain, but cannot be told by counting words.
 
 A review mixes opinions of its writer, which all point the same way, with facts and with opinions of other
-people, which decide nothing. Within an opinion, words of praise or blame may be negated, outweighed by a
+people, which do not count. Within an opinion, words of praise or blame may be negated, outweighed by a
 later clause, or quoted only to be contradicted.
 
 A hash of its text assigns every sentence to one split, so that the splits share words but no sentence.
@@ -14,8 +14,8 @@ import random
 import re
 from collections.abc import Iterator, Mapping, Set
 
-# A rule names a symbol and, after the colon and on the indented lines below, what the symbol may become, with
-# " | " between alternatives. `{+x}` expands symbol x with the sentiment at hand, `{-x}` with the opposite.
+# A rule names a symbol and, after the colon and on the indented lines below, its alternatives, separated by
+# " | " or line breaks. `{+x}` expands symbol x with the current sentiment, `{-x}` with the opposite.
 # A symbol whose own name has a sign lists the words of that sentiment.
 _SHARED = """
 plain:
@@ -220,7 +220,7 @@ _MARKUP_SHARE = 0.06
 
 
 class Kind(enum.StrEnum):
-    """What a sentence does in a review; the value is its start symbol in the grammar."""
+    """The function of a sentence in a review; the value is its start symbol in the grammar."""
 
     PLAIN = "plain"
     NEGATION = "negation"
@@ -233,7 +233,7 @@ class Kind(enum.StrEnum):
 _OPINION_WEIGHTS: Mapping[Kind, int] = {Kind.PLAIN: 6, Kind.NEGATION: 3, Kind.CONTRAST: 3, Kind.QUOTE: 2}
 _FILLER_WEIGHTS: Mapping[Kind, int] = {Kind.FACT: 7, Kind.HEARSAY: 1}
 OPINIONS: Set[Kind] = frozenset(_OPINION_WEIGHTS)
-"""The kinds that state what the writer thinks; any other sentence leaves the label open."""
+"""The kinds that state the writer's opinion; other sentences do not affect the label."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -246,7 +246,7 @@ class Sentence:
 
 @dataclasses.dataclass(frozen=True)
 class Review:
-    """A review, its label (whether it is positive) and the sentences that it was put together from."""
+    """A review, its label (whether it is positive) and its sentences."""
 
     text: str
     positive: bool
@@ -254,7 +254,7 @@ class Review:
 
 
 def lexicon(positive: bool) -> frozenset[str]:
-    """Returns the words of praise, or else of blame, that the grammar knows."""
+    """Returns the words of praise, or of blame, that the grammar knows."""
     sign = "+" if positive else "-"
     return frozenset(
         word for rules in _DOMAINS for symbol in rules if symbol[0] == sign for word in rules[symbol]
@@ -297,7 +297,7 @@ def _draw(rng: random.Random, weights: Mapping[Kind, int]) -> Kind:
 
 
 class _Writer:
-    """Writes the sentences of one review, not repeating itself while there are alternatives."""
+    """Writes the sentences of one review, and repeats itself only when it runs out of alternatives."""
 
     def __init__(self, rng: random.Random, split: str) -> None:
         domain = rng.choice(_DOMAINS)
@@ -318,7 +318,7 @@ class _Writer:
     def _expand(self, symbol: str, positive: bool, used: set[str]) -> str:
         options = self._rules.get(("+" if positive else "-") + symbol) or self._rules[symbol]
         option = self._rng.choice([option for option in options if option not in used] or options)
-        # An option that is nothing but a slot says nothing by itself, and is as fresh as what fills it.
+        # An option that is only a slot has no words of its own, and counts as used only through its filler.
         if not _SLOT.fullmatch(option):
             used.add(option)
         return _SLOT.sub(lambda slot: self._expand(slot[2], positive != (slot[1] == "-"), used), option)

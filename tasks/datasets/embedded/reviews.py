@@ -1,4 +1,4 @@
-"""Film and product reviews for sentiment analysis, generated on the spot: nothing is downloaded."""
+"""Film and product reviews for sentiment analysis, generated without a download."""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -22,7 +22,7 @@ class UnrollReviews(tfds.core.GeneratorBasedBuilder):
     RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
     SPLIT_SIZES: ClassVar[dict[str, int]] = {"train": 8_000, "validation": 1_000, "test": 1_000}
 
-    # The search for this file that tfds would make fails in a namespace package installed in editable mode.
+    # tfds would search for this file, which fails in a namespace package installed in editable mode.
     code_path = tfds.core.Path(__file__)
 
     def _info(self) -> tfds.core.DatasetInfo:

@@ -1,4 +1,4 @@
-"""Scenes of coloured shapes as pixels."""
+"""Draws scenes of coloured shapes."""
 
 import random
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import numpy as np
 from .scene_grammar import Group, Scene
 
 SIDE = 64
-# Each pixel is the mean of so many points in a row and column.
+# Each pixel is the mean of 3 x 3 points.
 _FINE = 3
 _RADII = {"small": (3.5, 4.8), "large": (7.0, 8.5)}
 _GAP = 1.0
@@ -20,7 +20,7 @@ _COLOURS = {
     "purple": (165, 60, 200),
     "white": (240, 240, 240),
 }
-# Whether a point is inside, where the shape's centre is the origin and its radius 1; v points down.
+# Tests whether a point is inside a shape with its centre at the origin and radius 1; v points down.
 _INSIDE: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "circle": lambda u, v: u**2 + v**2 <= 1,
     "square": lambda u, v: np.maximum(abs(u), abs(v)) <= 0.85,
@@ -28,7 +28,7 @@ _INSIDE: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "cross": lambda u, v: (np.minimum(abs(u), abs(v)) <= 0.3) & (np.maximum(abs(u), abs(v)) <= 1),
     "ring": lambda u, v: (u**2 + v**2 <= 1) & (u**2 + v**2 >= 0.35),
 }
-# Of the square with sides of 1, where a group is that has this relation to the other: left, top, right, bottom.
+# Where in the unit square a group with this relation to the other stands: left, top, right, bottom.
 _HALVES = {
     "left": (0, 0, 0.5, 1),
     "right": (0.5, 0, 1, 1),
@@ -38,11 +38,11 @@ _HALVES = {
 
 
 def draw(scene: Scene, seed: str) -> np.ndarray:
-    """An image of a scene: uint8 [64, 64, 3].
+    """Draws a scene, uint8 [64, 64, 3].
 
     Args:
-        scene: what is to be seen.
-        seed: of places, radii, brightness and background.
+        scene: Scene to draw.
+        seed: Seed of positions, radii, brightness and background.
     """
     chance = random.Random(seed)
     points = (np.arange(SIDE * _FINE) + 0.5) / _FINE
@@ -62,18 +62,18 @@ def draw(scene: Scene, seed: str) -> np.ndarray:
 
 
 def _areas(scene: Scene) -> list[tuple[float, ...]]:
-    """Where each group is."""
+    """Returns the area of each group."""
     if len(scene.groups) == 1:
         return [(0, 0, 1, 1)]
     left, top, right, bottom = first = _HALVES[scene.relation]
-    # The other half is the first one turned around the centre.
+    # The other half is the first half, rotated around the centre.
     return [first, (1 - right, 1 - bottom, 1 - left, 1 - top)]
 
 
 def _places(
     group: Group, radius: float, area: tuple[float, ...], chance: random.Random
 ) -> list[tuple[float, float]]:
-    """The centres of a group's shapes, which do not touch."""
+    """Draws the centres of a group's shapes so that the shapes do not touch."""
     left, top, right, bottom = (SIDE * side for side in area)
     margin = radius + _GAP
     while True:

@@ -1,4 +1,4 @@
-"""Scenes of coloured shapes, and what can be said of them."""
+"""Scenes of coloured shapes and their captions."""
 
 import random
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ SHAPES = ("circle", "square", "triangle", "cross", "ring")
 SIZES = ("small", "large")
 _MOST = 3
 
-# What no other split shows: each is of a colour and a shape that the training split has with others.
+# Combinations that only this split shows; the training split has each colour and each shape in other combinations.
 _HELD_OUT = {
     "train": (),
     "validation": (("yellow", "circle"), ("white", "ring")),
@@ -20,7 +20,7 @@ _CAPTIONS = 4
 _COUNTS = (("a", "one"), ("two",), ("three",))
 _SIZE_WORDS = {"small": ("small", "little"), "large": ("large", "big")}
 _PLURALS = {"cross": "crosses"}
-# What the first group is to the second, what that one is to the first, and how either is said.
+# Relation of the first group to the second, and of the second to the first; below, the words for each.
 _OPPOSITES = {"left": "right", "right": "left", "above": "below", "below": "above"}
 RELATIONS = tuple(_OPPOSITES)
 _RELATION_WORDS = {
@@ -32,13 +32,13 @@ _RELATION_WORDS = {
 
 
 class Group(NamedTuple):
-    """Shapes that are alike.
+    """A group of equal shapes.
 
     Attributes:
-        count: from 1 to 3.
+        count: Number of shapes, 1 to 3.
         size: small or large.
-        colour: one of `COLOURS`.
-        shape: one of `SHAPES`.
+        colour: One of `COLOURS`.
+        shape: One of `SHAPES`.
     """
 
     count: int
@@ -48,12 +48,12 @@ class Group(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """What an image shows.
+    """The content of an image.
 
     Attributes:
-        groups: one or two; two are of different colour or shape.
-        relation: where the first is, seen from the second: one of `RELATIONS`; of no meaning for one group.
-        captions: true of it, all different.
+        groups: One or two groups; two differ in colour or shape.
+        relation: Position of the first group relative to the second, one of `RELATIONS`; meaningless for one group.
+        captions: Captions of the scene, all different.
     """
 
     groups: tuple[Group, ...]
@@ -62,19 +62,19 @@ class Scene(NamedTuple):
 
 
 def generate_scenes(split: str, count: int) -> Iterator[Scene]:
-    """Scenes of a split, the same at every call.
+    """Yields the scenes of a split, the same at every call.
 
-    Each scene of the validation and test splits has a colour with a shape that the training split never has together.
+    Each scene of the validation and test splits combines a colour and a shape that never occur together in training.
 
     Args:
         split: train, validation or test.
-        count: how many.
+        count: Number of scenes.
     """
     chance = random.Random(f"unroll_scenes {split}")
     held_out = {pair for pairs in _HELD_OUT.values() for pair in pairs}
     common = [(colour, shape) for colour in COLOURS for shape in SHAPES if (colour, shape) not in held_out]
     for _ in range(count):
-        # Of the held-out pairs one a scene: the others are as in training.
+        # One pair of a scene is held out; the other may occur in training.
         pairs = chance.sample(common, chance.choice((1, 2, 2)))
         if _HELD_OUT[split]:
             pairs[chance.randrange(len(pairs))] = chance.choice(_HELD_OUT[split])
@@ -87,7 +87,7 @@ def generate_scenes(split: str, count: int) -> Iterator[Scene]:
 
 
 def captions_of(groups: tuple[Group, ...], relation: str) -> list[str]:
-    """Everything that the grammar says of a scene, each once."""
+    """Returns all captions that the grammar has for a scene, each once."""
     if len(groups) == 1:
         (group,) = groups
         start = "there is" if group.count == 1 else "there are"
@@ -105,7 +105,7 @@ def captions_of(groups: tuple[Group, ...], relation: str) -> list[str]:
 
 def _phrases(group: Group) -> list[str]:
     noun = group.shape if group.count == 1 else _PLURALS.get(group.shape, f"{group.shape}s")
-    # The size may be left unsaid.
+    # Captions may omit the size.
     sizes = [f"{word} " for word in _SIZE_WORDS[group.size]] + [""]
     counts = _COUNTS[group.count - 1]
     return [f"{count} {size}{group.colour} {noun}" for count in counts for size in sizes]

@@ -1,4 +1,4 @@
-"""Pictures of coloured shapes with captions, drawn on the spot: nothing is downloaded."""
+"""Pictures of coloured shapes with captions, drawn without a download."""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -8,10 +8,9 @@ import tensorflow_datasets as tfds
 from . import scene_drawing, scene_grammar
 
 _DESCRIPTION = """
-Pictures of one or two groups of coloured shapes, each with four captions by a grammar, which tell count, size,
-colour and shape of the groups and where one is, seen from the other; the size may be left unsaid. Every picture of the
-validation and test splits has a colour with a shape that the training split never has together, but no word that is not
-frequent there.
+Pictures of one or two groups of coloured shapes, each with four captions by a grammar: count, size (optional), colour
+and shape of the groups, and the position of one group relative to the other. Every picture of the validation and test
+splits combines a colour and a shape that never occur together in the training split; every word is frequent there.
 """
 
 
@@ -22,7 +21,7 @@ class UnrollScenes(tfds.core.GeneratorBasedBuilder):
     RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
     SPLIT_SIZES: ClassVar[dict[str, int]] = {"train": 4_000, "validation": 400, "test": 400}
 
-    # The search for this file that tfds would make fails in a namespace package installed in editable mode.
+    # tfds would search for this file, which fails in a namespace package installed in editable mode.
     code_path = tfds.core.Path(__file__)
 
     def _info(self) -> tfds.core.DatasetInfo:

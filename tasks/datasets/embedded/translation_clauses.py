@@ -1,4 +1,4 @@
-"""Clauses of English and German: the order and the agreement of their words."""
+"""Clauses of English and German: word order and agreement."""
 
 import re
 from collections.abc import Mapping
@@ -8,9 +8,9 @@ from .translation_words import CONTRACTED, ENDINGS, MODALS, NOTHING, Pair, Phras
 
 
 class Clause(NamedTuple):
-    """A verb with what fills its roles; as a statement it begins with the role `front`.
+    """A verb and the fillers of its roles; as a statement it begins with the role `front`.
 
-    Besides the roles of the verb's table there are T for a time, O for an adverb in the middle, and C for a predicate.
+    Beside the roles of the verb's table, T is a time, O an adverb in the middle, and C a predicate.
     """
 
     verb: Verb
@@ -50,17 +50,17 @@ class Clause(NamedTuple):
         return join(lead, *middle, last, verbs, *relative)
 
     def english_role(self, role: str) -> str:
-        """Returns what fills a role in English."""
+        """Returns the filler of a role in English."""
         filler = self.roles[role]
         preposition = filler.noun.place[role][0] if role in "LR" else ""
         return join(preposition, filler.english[role != "S"], filler.relative.english)
 
     def german_role(self, role: str) -> str:
-        """Returns what fills a role in German, with commas around a relative clause."""
+        """Returns the filler of a role in German, with commas around a relative clause."""
         filler, (preposition, case) = self.roles[role], self._government(role)
         article, _, rest = filler.german[case].partition(" ")
         start = join(preposition, article)
-        # Before a relative clause, the article is too weighty to melt into the preposition.
+        # Before a relative clause, the article is stressed and does not contract with the preposition.
         if not filler.relative.german:
             start = CONTRACTED.get(start, start)
         return join(start, rest) + filler.relative.german
@@ -83,7 +83,7 @@ class Clause(NamedTuple):
         return Pair(self.english(english), f", {self.german(german, final=True)},")
 
     def relative(self, gap: str) -> Pair:
-        """Returns the clause as a relative clause of what fills the role `gap`."""
+        """Returns the clause as a relative clause about the filler of the role `gap`."""
         antecedent, (preposition, case) = self.roles[gap], self._government(gap)
         person = antecedent.noun is not None and "person" in antecedent.noun.classes
         english = "where" if gap == "L" else "who" if gap == "S" and person else "that"

@@ -1,10 +1,10 @@
 """A synchronous grammar of English and German: every rule builds an English text and its translation together.
 
-German moves verbs, objects and adverbs over distance, and its words agree in gender, case and number. Whatever
-English leaves open, the grammar avoids, so that an English sentence has only one translation.
+German moves verbs, objects and adverbs over distance, and its words agree in gender, case and number. The grammar
+avoids ambiguous English, so that each sentence has only one translation.
 
-A combination is a verb with the noun of an object, or an adjective with its noun. A hash assigns each of them to
-a split, so that every sentence of a split other than "train" has one that "train" lacks.
+A combination is a verb with the noun of an object, or an adjective with its noun. A hash assigns each combination to
+a split, so that every sentence outside "train" has a combination that "train" lacks.
 """
 
 import collections
@@ -47,7 +47,7 @@ class Sentence(NamedTuple):
 
 
 class _DeadEndError(Exception):
-    """No word is left for what was begun."""
+    """No word fits the sentence that was begun."""
 
 
 _PRESENT = ("present",) * 5 + ("progressive",) * 4 + ("perfect",) * 4
@@ -65,7 +65,7 @@ _KINDS = {  # of the determiners in each role
     "R": ("definite",) * 5 + ("indefinite",),
 }
 _SHORTEST, _LONGEST = 4, 25
-# A form is familiar when so many of the first training pairs have it.
+# A form is familiar if at least 5 of the first 10,000 training pairs have it.
 _FAMILIAR_COUNT, _FAMILIAR_PAIRS = 5, 10_000
 
 
@@ -209,13 +209,13 @@ class _Writer:
     def _fill(self, verb: Verb, role: str, roles: Mapping[str, Phrase], negated: bool) -> Phrase:
         """Returns a pronoun or a noun phrase for a role."""
         known = [stand_in for mention in self._known if (stand_in := _stand_in(mention, verb, role))]
-        # "It" is rare, since nothing else may be called so, and is worth the most.
+        # Prefer "it" where it is unambiguous, which is rare.
         known = [filler for filler in known if filler.english[0] == "it" and self._neuters == 1] or [
             filler for filler in known if filler.english[0] != "it"
         ]
         person = role not in "LR" and "person" in verb.fillers[role][0].classes
         if (known or person) and self._chance(0.7 if known else 0.25 if role == "S" else 0.12):
-            # Where somebody is known, a new "he" or "she" would rather be taken for them.
+            # Once a person was mentioned, a new "he" or "she" would refer to them.
             others = ("I", "I", "you", "you", "we", "they", "he", "she")[
                 : 6 if self._known or self._nested else 8
             ]
@@ -229,7 +229,7 @@ class _Writer:
             kinds = tuple(kind for kind in kinds if kind != "no")
         if negated:
             kinds = ("definite", "negated") if role == "A" else ("definite",)
-        # "Her" before a noun without an article would read like a possessive.
+        # "Her" before a noun without an article would read as a possessive.
         if (role == "A" and verb.governs[role] == ("", 0)) or ("D" in roles and roles["D"].kind == "pronoun"):
             kinds = ("definite",)
         nouns = [noun for noun in verb.fillers[role] if noun.english[0] not in self._used]

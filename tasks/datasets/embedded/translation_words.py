@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-# The classes of the nouns (for places also how one is there, @, and gets there, >), then the nouns: English with
-# an irregular plural after the slash, article, German with the ending of other cases, and German plural if any.
-# What is a stranger takes no possessive.
+# The classes of the nouns (for places also the prepositions of location, @, and direction, >), then the nouns: English
+# with an irregular plural after the slash, article, German with the ending of other cases, and German plural if any.
+# A stranger takes no possessive.
 _NOUNS = """
 person he adult stranger: man/men der Mann Männer
 person he stranger: boy der Junge/n Jungen
@@ -165,7 +165,7 @@ class Pair(NamedTuple):
 
 
 class Noun(NamedTuple):
-    """A noun: its forms by number and case, and how one is there (L) or gets there (R) in both languages."""
+    """A noun: its forms by number and case, and its prepositions of location (L) and direction (R)."""
 
     english: tuple[str, str]
     german: tuple[tuple[str, ...], tuple[str, ...]]
@@ -175,7 +175,7 @@ class Noun(NamedTuple):
 
 
 class Verb(NamedTuple):
-    """A verb: its forms, what may fill its roles, and the German prepositions and cases that it governs."""
+    """A verb: its forms, the possible fillers of its roles, and the German prepositions and cases that it governs."""
 
     name: str
     english: Sequence[str]
@@ -188,7 +188,7 @@ class Verb(NamedTuple):
 
 
 class Phrase(NamedTuple):
-    """What fills a role: English as subject and as object, German by case, and what other words agree with."""
+    """A filler of a role: English as subject and object, German by case, and the features for agreement."""
 
     english: Sequence[str]
     german: Sequence[str]
@@ -339,5 +339,5 @@ def pronoun(english: str, noun: Noun | None = None) -> Phrase:
 
 
 def word(english: str, german: str) -> Phrase:
-    """Returns what does not change with the case: an adverbial or a predicate."""
+    """Returns a filler without cases: an adverbial or a predicate."""
     return Phrase((english, english), (german, german, german))

@@ -1,4 +1,4 @@
-"""English sentences with their German translations, generated on the spot: nothing is downloaded."""
+"""English sentences with their German translations, generated without a download."""
 
 from collections.abc import Iterator
 from typing import ClassVar
@@ -8,10 +8,10 @@ import tensorflow_datasets as tfds
 from . import translation_grammar
 
 _DESCRIPTION = """
-English sentences and their translations into German, written by a synchronous grammar. The translation always
-follows from the sentence, but takes agreement in gender, case and number, and moves verbs and their parts,
-objects and adverbs over distance. Every sentence of the validation and test splits has a combination of words,
-such as a verb with an object, that the training split lacks, but no word form that is not frequent there.
+English sentences and their translations into German, written by a synchronous grammar. Each sentence has only one
+translation, which needs agreement in gender, case and number, and moves verbs and their parts, objects and adverbs over
+distance. Every sentence of the validation and test splits has a combination of words, such as a verb with an object,
+that the training split lacks; every word form is frequent there.
 """
 
 
@@ -22,7 +22,7 @@ class UnrollTranslation(tfds.core.GeneratorBasedBuilder):
     RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
     SPLIT_SIZES: ClassVar[dict[str, int]] = {"train": 20_000, "validation": 1_000, "test": 1_000}
 
-    # The search for this file that tfds would make fails in a namespace package installed in editable mode.
+    # tfds would search for this file, which fails in a namespace package installed in editable mode.
     code_path = tfds.core.Path(__file__)
 
     def _info(self) -> tfds.core.DatasetInfo:

@@ -14,6 +14,7 @@ import tensorflow as tf
 from absl import app, flags
 from rounds import medians
 
+from unroll.tasks.applications import read_config
 from unroll.tasks.captioning.task import CaptioningTask
 from unroll.tasks.decoding import beams_of
 from unroll.tasks.training.run_directory import RunDirectory
@@ -26,7 +27,7 @@ def main(arguments: list[str]) -> None:
     if len(arguments) != 2:
         raise app.UsageError("Name one image.")
     run = RunDirectory(_WORKDIR.value)
-    _, config = run.read_config()
+    _, config = read_config(run)
     task = CaptioningTask(config, run)
     model = task.build_model()
     model.load_weights(run.best_weights)

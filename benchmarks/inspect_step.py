@@ -24,7 +24,6 @@ from unroll.models.recurrent import loop, taps
 from unroll.tasks.inspection.live import LiveInspection
 from unroll.tasks.language_modeling.config import LanguageModelingConfig
 from unroll.tasks.language_modeling.task import LanguageModelingTask
-from unroll.tasks.training.journal import Journal
 from unroll.tasks.training.run_directory import RunDirectory
 from unroll.tasks.training.state import TrainingState
 
@@ -74,10 +73,8 @@ def main(_):
         task, off = training(directory)
         _, before = training(directory)
         batches = list(task.batches(0, fixed_shapes=False).take(_STEPS))
-        journal = Journal(task.run, 0)
-        inspection = LiveInspection(
-            task, off.model, off.element_spec, off.carry, JsonLines(task.run.gradient_flow, 0), journal.writer
-        )
+        inspection = LiveInspection(JsonLines(directory / "gradient_flow.jsonl"), 1, None, "character")
+        inspection.begin(off, tf.summary.create_file_writer(str(directory / "logs")))
         with without_taps():
             before.step(batches[0], 1e-3, 0)
 
@@ -91,7 +88,7 @@ def main(_):
         contenders = {
             "before": lambda: steps(before),
             "off": lambda: steps(off),
-            "inspection": lambda: inspection(next(numbers), batches[0], off.carry),
+            "inspection": lambda: inspection.measure(next(numbers), batches[0]),
         }
         seconds = {name: np.array(found) for name, found in times(contenders, _ROUNDS.value, 2).items()}
     for contender, values in seconds.items():

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from unroll.tasks.task import Loss
+from unroll.tasks.training.objective import Loss
 
 
 class LongRange(Protocol):
@@ -28,7 +28,7 @@ class LongRange(Protocol):
     def loss(
         self, model: keras.Model, batch: dict[str, tf.Tensor], training: bool, carry: tuple = ()
     ) -> tuple:
-        """As of `unroll.tasks.task.Task`."""
+        """As of `unroll.tasks.training.objective.Objective`."""
 
     def solved(self, outputs: np.ndarray, targets: np.ndarray) -> float:
         """The share of the rows that are right; outputs are the model's, [rows, time, outputs]."""

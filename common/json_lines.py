@@ -10,20 +10,26 @@ class JsonLines:
     """A file of JSON lines that a run adds to.
 
     Args:
-        path: of the file, which need not exist.
-        size: when the checkpoint was written; what a process that was killed wrote later is cut off. None: all is
-            kept.
+        path: Path of the file, which need not exist.
     """
 
-    def __init__(self, path: Path, size: int | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        if size is not None and self.size > size:
-            os.truncate(path, size)
+
+    @property
+    def name(self) -> str:
+        """Name of the file, without its folder."""
+        return self._path.name
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """Size of the file in bytes."""
         return self._path.stat().st_size if self._path.exists() else 0
+
+    def cut(self, size: int) -> None:
+        """Cuts the file back to the size, in bytes, that it had at a checkpoint."""
+        if self.size > size:
+            os.truncate(self._path, size)
 
     def append(self, content: Any) -> None:
         """Adds a line."""

@@ -2,13 +2,11 @@
 
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ..common.errors import UserError
 from .training.config import TrainingConfig
-
-if TYPE_CHECKING:
-    from .task import Task
+from .training.run_directory import RunDirectory
 
 # Name on the command line -> package with the modules `config` (no TensorFlow) and `task`.
 APPLICATIONS = {
@@ -35,7 +33,23 @@ def predict_class(application: str) -> type:
     return importlib.import_module(f"{APPLICATIONS[application]}.config").PREDICT
 
 
-def task_class(application: str) -> type["Task"]:
+def read_config(run: RunDirectory) -> tuple[str, TrainingConfig]:
+    """Returns the application and the options of a run.
+
+    Raises:
+        UserError: If there is no run, or one of another version.
+    """
+    application, values = run.read_config()
+    try:
+        return application, config_class(application)(**values)
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"{run.config} cannot be used ({error}); it was changed by hand or made by another version. Known "
+            f"tasks: {', '.join(APPLICATIONS)}."
+        ) from error
+
+
+def task_class(application: str) -> Any:
     """The application itself; this imports TensorFlow."""
     return importlib.import_module(f"{APPLICATIONS[application]}.task").TASK
 

@@ -266,7 +266,7 @@ def _run_options(workdir: str | None, command: str) -> options.Options | None:
 
     if not workdir:
         return None
-    application, _ = RunDirectory(workdir).read_config()
+    application, _ = applications.read_config(RunDirectory(workdir))
     return options.of(
         applications.config_class(application), lambda field: command in field.metadata["commands"]
     )

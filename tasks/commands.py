@@ -6,18 +6,14 @@ import sys
 from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..common.errors import UserError
 from ..common.files import write_json
-from .applications import predict_class, task_class
+from ..common.json_lines import JsonLines
+from .applications import predict_class, read_config, task_class
 from .training.config import TrainingConfig
 from .training.run_directory import RunDirectory
-
-if TYPE_CHECKING:
-    import keras
-
-    from .task import Task
 
 
 def train(application: str, config: TrainingConfig, given: set[str], workdir: str) -> None:
@@ -34,10 +30,16 @@ def train(application: str, config: TrainingConfig, given: set[str], workdir: st
         config = _resumed_config(run, application, config, given)
     else:
         run.create(application, config)
+    from .inspection.live import LiveInspection
+    from .inspection.measurements import step_name
     from .training.trainer import Trainer
 
+    task = task_class(application)(config, run)
+    inspection = LiveInspection(
+        JsonLines(run.gradient_flow), config.inspect_every, task.truncation.steps, step_name(config)
+    )
     with run.locked():
-        Trainer(task_class(application)(config, run)).train()
+        Trainer(task, observers=[inspection]).train()
     print(f"Trained. The weights of the best epoch are in {run.best_weights}.")
 
 
@@ -72,12 +74,11 @@ def inspect(workdir: str, batches: int, output: str | None) -> None:
     directory = Path(output) if output else run.inspection
     if directory.exists() and not directory.is_dir():
         raise UserError(f"--output={directory} is a file; give a directory.")
-    application, config = run.read_config()
+    application, config = read_config(run)
     if not run.data.exists():
         raise UserError(f"The run in {run.path} has no data yet; `unroll train` goes on with it.")
     task = task_class(application)(config, run)
     model, weights = _with_any_weights(task)
-    from ..common.json_lines import JsonLines
     from .inspection.measurements import measure
     from .inspection.report import write_report
     from .inspection.verdict import judge
@@ -129,7 +130,7 @@ def predict(model: str, lines: Iterable[str], changed: Mapping[str, Any]) -> Non
 def _resumed_config(
     run: RunDirectory, application: str, config: TrainingConfig, given: set[str]
 ) -> TrainingConfig:
-    saved_application, saved = run.read_config()
+    saved_application, saved = read_config(run)
     if saved_application != application:
         raise UserError(
             f"{run.path} is a run of {saved_application}, not of {application}; give another --workdir."
@@ -156,7 +157,7 @@ def _resumed_config(
 def _trained(workdir: str, changed: Mapping[str, Any]) -> tuple:
     """The task of a run, with some options changed, and its model with the best weights."""
     run = RunDirectory(workdir)
-    application, config = run.read_config()
+    application, config = read_config(run)
     config = dataclasses.replace(config, **changed)
     if not run.best_weights.exists():
         raise UserError(f"The run in {run.path} has not finished an epoch; `unroll train` goes on with it.")
@@ -166,7 +167,7 @@ def _trained(workdir: str, changed: Mapping[str, Any]) -> tuple:
     return task, model
 
 
-def _with_any_weights(task: "Task") -> "tuple[keras.Model, str]":
+def _with_any_weights(task: Any) -> tuple[Any, str]:
     """The model of a run with its best weights, or those of the newest checkpoint; and which they are."""
     import tensorflow as tf
 

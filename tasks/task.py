@@ -1,7 +1,7 @@
 """What an application tells the trainer, the evaluator and the exporter about itself."""
 
 import abc
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import keras
@@ -9,23 +9,8 @@ import tensorflow as tf
 
 from ..export.bundle import Bundle
 from .training.config import TrainingConfig
+from .training.phases import Phase
 from .training.run_directory import RunDirectory
-
-Batch = Mapping[str, tf.Tensor]
-
-
-class Loss(NamedTuple):
-    """The loss of a batch as sums, so that parts of a batch add up.
-
-    Attributes:
-        total: float32 scalar, the sum of the losses of all that is predicted (labels, say, or tokens).
-        weight: float32 scalar, how many are predicted; total / weight is the loss which is minimised.
-        tokens: float32 scalar, number of real tokens read, for the speed.
-    """
-
-    total: tf.Tensor
-    weight: tf.Tensor
-    tokens: tf.Tensor
 
 
 class Evaluation(NamedTuple):
@@ -40,6 +25,18 @@ class Evaluation(NamedTuple):
     metrics: dict[str, float]
     details: dict[str, Any]
     report: str
+
+
+class Truncation(NamedTuple):
+    """How far back through time the gradients of an application reach.
+
+    Attributes:
+        option: Name of the option that limits it.
+        steps: Number of steps that a gradient reaches back at most; None: all.
+    """
+
+    option: str
+    steps: int | None
 
 
 class Task(abc.ABC):
@@ -91,50 +88,18 @@ class Task(abc.ABC):
         """
 
     @property
-    def truncation(self) -> int | None:
-        """Number of steps that a gradient reaches back at most; None: all that there are."""
-        return getattr(self.config, "truncate_gradient", None)
+    @abc.abstractmethod
+    def truncation(self) -> Truncation:
+        """How far back through time gradients reach."""
 
     def sequences(self) -> tf.data.Dataset:
-        """Batches for `loss`, without a carry, to see how far gradients would reach: the training's own, unless these
-        are cut where the gradient is."""
+        """Returns batches for the objective, without a carry, to see how far gradients would reach: the training's own,
+        unless these are cut where the gradient is."""
         return self.batches(0, fixed_shapes=False)
 
-    def initial_carry(self, model: keras.Model) -> Any:
-        """What goes from batch to batch, in the order of the rows: a nest of tensors [rows, ...], nothing by default.
-
-        It is saved with each checkpoint, and no gradient flows through it.
-        """
-        del model
-        return ()
-
     @abc.abstractmethod
-    def loss(self, model: keras.Model, batch: Batch, training: bool, carry: Any = ()) -> tuple[Loss, Any]:
-        """The loss of a batch, or of some of its rows.
-
-        Args:
-            model: of `build_model`.
-            batch: of `batches`, or some of its rows.
-            training: whether to drop.
-            carry: of the same rows, what the batch before returned.
-
-        Returns:
-            The loss, and the carry for the next batch.
-        """
-
-    @property
-    def rewarded_epochs(self) -> int:
-        """How many of the last epochs train by `rewarded_loss`."""
-        return getattr(self.config, "rewarded_epochs", 0)
-
-    def is_rewarded(self, epoch: float) -> bool:
-        """Whether one of these has begun after so many epochs."""
-        return self.rewarded_epochs > 0 and epoch >= self.config.epochs - self.rewarded_epochs
-
-    def rewarded_loss(self, model: keras.Model, batch: Batch) -> Loss:
-        """The loss of what the model writes itself when it is given a batch: 1 - reward, and what raises rewards as its
-        gradient. Only for applications with rewarded epochs."""
-        raise NotImplementedError
+    def phases(self) -> Sequence[Phase]:
+        """The phases of the training; together they have all its epochs."""
 
     @abc.abstractmethod
     def evaluate(self, model: keras.Model, split: str) -> Evaluation:

@@ -24,7 +24,7 @@ from unroll.models.sentiment import SentimentClassifier
 from unroll.tasks.language_modeling.config import LanguageModelingConfig
 from unroll.tasks.language_modeling.task import LanguageModelingTask
 from unroll.tasks.sentiment.config import SentimentConfig
-from unroll.tasks.sentiment.task import SentimentTask
+from unroll.tasks.sentiment.task import Classification, SentimentTask
 from unroll.tasks.training.averaging import WeightAverage
 from unroll.tasks.training.clipping import Clipping
 from unroll.tasks.training.optimizers import build_optimizer
@@ -59,24 +59,21 @@ def two_replicas() -> tf.distribute.Strategy:
 def steps(strategy: tf.distribute.Strategy, options: dict, limits: dict) -> dict:
     """A few steps of a small model: what each told, and the weights and their averages after the last."""
     keras.utils.set_random_seed(0)
-    task = SentimentTask(SentimentConfig(**options), RunDirectory("none"))
     with strategy.scope():
         model = SentimentClassifier(20, 2, **SMALL, units=4, embedding_size=4)
         model(tf.ones([1, 1], tf.int32))
-        optimizer = build_optimizer(task.config)
+        optimizer = build_optimizer(SentimentConfig(**options))
         optimizer.build(model.trainable_variables)
         average = WeightAverage(model.trainable_variables, 0.9)
     specification = {"ids": tf.TensorSpec([None, None], tf.int32), "label": tf.TensorSpec([None], tf.int32)}
     step = TrainingStep(
-        task.loss,
+        Classification(),
         model,
         optimizer,
-        strategy,
-        Clipping(**limits),
-        average,
-        (),
         specification,
-        jit_compile=False,
+        clipping=Clipping(**limits),
+        strategy=strategy,
+        average=average,
     )
     rng = np.random.default_rng(0)
     told = []

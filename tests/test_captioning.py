@@ -22,6 +22,7 @@ import unroll.serving as ue
 from unroll.common.errors import UserError
 from unroll.export.c_api import SavedModelSession
 from unroll.tasks import cli
+from unroll.tasks.applications import read_config
 from unroll.tasks.captioning.config import CaptioningConfig
 from unroll.tasks.captioning.data import mirrored, read_splits
 from unroll.tasks.captioning.task import CaptioningTask
@@ -322,7 +323,7 @@ def test_another_encoder_may_be_chosen_until_the_data_is_prepared(tmp_path):
     assert train(tmp_path / "run", options | {"image_encoder": tmp_path / "encoder.keras"}) == 2
     path.write_bytes(image_of("blue", "left"))
     assert train(tmp_path / "run", options | {"image_encoder": "small"}) == 0
-    task = CaptioningTask(RunDirectory(tmp_path / "run").read_config()[1], RunDirectory(tmp_path / "run"))
+    task = CaptioningTask(read_config(RunDirectory(tmp_path / "run"))[1], RunDirectory(tmp_path / "run"))
     assert task.build_model().image_encoder is not None
 
 

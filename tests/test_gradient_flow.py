@@ -10,13 +10,13 @@ from unroll.tasks.inspection.flow import FlowMeter, add_up
 from unroll.tasks.inspection.kernels import jacobian_norms, spectrum, spread_distances
 from unroll.tasks.inspection.measurements import clipping, curves, for_json
 from unroll.tasks.inspection.verdict import judge, judge_layer
-from unroll.tasks.task import Loss
+from unroll.tasks.training.objective import Loss, Objective
 
 BATCH, TIME, FEATURES, UNITS = 4, 9, 3, 5
 LENGTHS = np.array([9, 4, 1, 7])
 
 
-class LastStepTask:
+class LastStep(Objective):
     """The loss is a weighted sum of a layer's output at the last real step."""
 
     weights = np.linspace(1, 2, UNITS).astype("float32")
@@ -29,7 +29,7 @@ class LastStepTask:
         return Loss(tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32), tf.constant(0.0)), carry
 
 
-class EveryStepTask:
+class EveryStep(Objective):
     """The loss has a part for every step of a padded batch whose layer has no mask."""
 
     def loss(self, model, batch, training, carry=()):
@@ -51,9 +51,9 @@ def batch_of(rng, lengths=LENGTHS, time=TIME):
     return {"x": tf.constant(x), "lengths": tf.constant(lengths, tf.int32)}
 
 
-def meter_of(task, model, truncated=True, closely=False):
+def meter_of(objective, model, truncated=True, closely=False):
     spec = {"x": tf.TensorSpec([None, None, FEATURES]), "lengths": tf.TensorSpec([None], tf.int32)}
-    return FlowMeter(task, model, spec, (), truncated, closely)
+    return FlowMeter(objective, model, spec, (), truncated, closely)
 
 
 def plain_norms(layer, x, length, weights):
@@ -72,10 +72,9 @@ def plain_norms(layer, x, length, weights):
 @pytest.mark.parametrize("kind", [LSTM, SimpleRNN])
 def test_norms_by_distance_equal_autodiff_whatever_the_padding(kind, rng):
     layer, batch = layer_of(kind, rng), batch_of(rng)
-    (sums,), _ = meter_of(LastStepTask(), layer)(batch)
+    (sums,), _ = meter_of(LastStep(), layer)(batch)
     expected = [
-        plain_norms(layer, batch["x"][row], length, LastStepTask.weights)
-        for row, length in enumerate(LENGTHS)
+        plain_norms(layer, batch["x"][row], length, LastStep.weights) for row, length in enumerate(LENGTHS)
     ]
     for distance in range(TIME):
         rows = [norms[distance] for norms in expected if distance < len(norms)]
@@ -85,7 +84,7 @@ def test_norms_by_distance_equal_autodiff_whatever_the_padding(kind, rng):
 
 def test_reach_is_the_loss_where_only_the_last_step_has_one(rng):
     layer, batch = layer_of(SimpleRNN, rng), batch_of(rng)
-    (sums,), _ = meter_of(LastStepTask(), layer)(batch)
+    (sums,), _ = meter_of(LastStep(), layer)(batch)
     np.testing.assert_allclose(sums["reach"], sums["loss"][0], rtol=1e-6)
     found = curves(sums, sums)
     assert found["reach"][0] == 1
@@ -94,11 +93,11 @@ def test_reach_is_the_loss_where_only_the_last_step_has_one(rng):
 
 def test_reach_leaves_out_what_other_steps_add(rng):
     layer, batch = layer_of(SimpleRNN, rng), batch_of(rng)
-    (sums,), _ = meter_of(EveryStepTask(), layer)(batch)
+    (sums,), _ = meter_of(EveryStep(), layer)(batch)
     # There is no mask: the last step is the last one with a gradient.
     np.testing.assert_array_equal(sums["rows"], [(d < LENGTHS).sum() for d in range(TIME)])
     row, length = 0, LENGTHS[0]
-    (alone,), _ = meter_of(EveryStepTask(), layer)({name: v[row : row + 1] for name, v in batch.items()})
+    (alone,), _ = meter_of(EveryStep(), layer)({name: v[row : row + 1] for name, v in batch.items()})
     outputs = layer(batch["x"][row : row + 1])
     expected = plain_norms(layer, batch["x"][row], length, 2 * outputs[0, length - 1])
     np.testing.assert_allclose(alone["reach"][:length], expected, rtol=1e-4)
@@ -107,7 +106,14 @@ def test_reach_leaves_out_what_other_steps_add(rng):
 
 def test_rows_and_padding_do_not_change_each_other(rng):
     layer, batch = layer_of(LSTM, rng), batch_of(rng)
-    meter = meter_of(LastStepTask(), layer)
+    traced = []
+
+    class Noted(LastStep):
+        def loss(self, *arguments, **more):
+            traced.append(True)
+            return super().loss(*arguments, **more)
+
+    meter = meter_of(Noted(), layer)
     (together,), _ = meter(batch)
     rows = [
         meter({"x": batch["x"][r : r + 1, :length], "lengths": batch["lengths"][r : r + 1]})[0]
@@ -116,20 +122,20 @@ def test_rows_and_padding_do_not_change_each_other(rng):
     (apart,) = add_up(rows)
     for name in ("rows", "reach", "last"):
         np.testing.assert_allclose(apart[name], together[name], rtol=1e-5)
-    assert meter.traces == 1
+    assert len(traced) == 1
 
 
 def test_truncation_is_kept_or_ignored(rng):
     layer, batch = layer_of(SimpleRNN, rng, truncate_gradient=3), batch_of(rng)
-    (kept,), _ = meter_of(LastStepTask(), layer, truncated=True)(batch)
-    (ignored,), _ = meter_of(LastStepTask(), layer, truncated=False)(batch)
+    (kept,), _ = meter_of(LastStep(), layer, truncated=True)(batch)
+    (ignored,), _ = meter_of(LastStep(), layer, truncated=False)(batch)
     assert not kept["loss"][0][3:].any()
     assert (ignored["loss"][0] > 0).all()
     np.testing.assert_allclose(kept["loss"][0][:3], ignored["loss"][0][:3], rtol=1e-6)
 
 
 def test_backward_direction_counts_from_the_step_that_it_reads_last(rng):
-    class FirstStepTask(LastStepTask):
+    class FirstStep(LastStep):
         def loss(self, model, batch, training, carry=()):
             mask = tf.sequence_mask(batch["lengths"], tf.shape(batch["x"])[1])
             # What a backward direction has read last is the first step.
@@ -139,12 +145,12 @@ def test_backward_direction_counts_from_the_step_that_it_reads_last(rng):
 
     stack = RecurrentStack("simple_rnn", 1, UNITS, bidirectional=True)
     stack.build((None, None, FEATURES))
-    meter, batch = meter_of(FirstStepTask(), stack), batch_of(rng)
+    meter, batch = meter_of(FirstStep(), stack), batch_of(rng)
     (forward, backward), _ = meter(batch)
     assert [name.rpartition(" ")[2] for name in meter.names] == ["forward", "backward"]
     assert not forward["rows"].any()
     layer = stack.layers[0].backward_layer
-    expected = plain_norms(layer, batch["x"][1, : LENGTHS[1]][::-1], LENGTHS[1], LastStepTask.weights)
+    expected = plain_norms(layer, batch["x"][1, : LENGTHS[1]][::-1], LENGTHS[1], LastStep.weights)
     (_, alone), _ = meter({name: v[1:2] for name, v in batch.items()})
     np.testing.assert_allclose(alone["reach"][: LENGTHS[1]], expected, rtol=1e-4)
     np.testing.assert_array_equal(backward["rows"], [(d < LENGTHS).sum() for d in range(TIME)])
@@ -154,7 +160,7 @@ def test_tiny_gradients_do_not_vanish_in_the_measure(rng):
     layer = layer_of(SimpleRNN, rng)
     kernel, recurrent, bias = layer.get_weights()
     layer.set_weights([kernel * 0, np.eye(UNITS, dtype="float32") * 1e-4, bias * 0])
-    (sums,), _ = meter_of(LastStepTask(), layer)(batch_of(rng))
+    (sums,), _ = meter_of(LastStep(), layer)(batch_of(rng))
     # Squares of 1e-28 are no float32 any more.
     np.testing.assert_allclose(sums["reach"][7] / sums["last"][7], 1e-28, rtol=1e-3)
     assert len(recurrent) == UNITS
@@ -168,7 +174,7 @@ def test_gates_and_sequence(rng):
     bias[:] = 0
     bias[UNITS : 2 * UNITS] = forget
     layer.set_weights([kernel * 0, recurrent * 0, bias])
-    (sums,), _ = meter_of(LastStepTask(), layer, closely=True)(batch)
+    (sums,), _ = meter_of(LastStep(), layer, closely=True)(batch)
     assert sums["steps"] == LENGTHS.sum()
     assert sums["gates"]["forget"]["open"] == 4 * LENGTHS.sum()
     assert sums["gates"]["forget"]["shut"] == LENGTHS.sum()
@@ -198,7 +204,7 @@ def test_spectrum_of_known_kernels():
 
 def test_jacobians_of_a_linear_network_are_powers_of_its_kernel(rng):
     layer = layer_of(SimpleRNN, rng, activation="linear")
-    (sums,), _ = meter_of(LastStepTask(), layer, closely=True)(batch_of(rng))
+    (sums,), _ = meter_of(LastStep(), layer, closely=True)(batch_of(rng))
     found = jacobian_norms(layer, sums["sequence"])
     assert found["distances"] == [1, 2, 3, 4, 5, 7, 9]
     kernel = layer.recurrent_kernel.numpy()
@@ -227,7 +233,8 @@ def measured(reach, rows=None, loss=None, truncation=None, clipping=None, cell="
         "kernel": {"recurrent": {"largest_singular_value": 1.8, "spectral_radius": 1.1}},
         "gates": {"forget": {"memory_longest_tenth": 3.0}},
     }
-    return {"step": "word", "truncation": truncation, "clipping": clipping, "layers": [layer]}
+    common = {"step": "word", "truncation": truncation, "truncation_option": "truncate_gradient"}
+    return common | {"clipping": clipping, "layers": [layer]}
 
 
 class Config:
@@ -323,13 +330,13 @@ def test_models_in_mixed_precision_are_measured(rng):
     layer = LSTM(UNITS, return_sequences=True, dtype=keras.DTypePolicy("mixed_bfloat16"))
     layer.build((None, None, FEATURES))
 
-    class Task(LastStepTask):
-        weights = tf.cast(LastStepTask.weights, tf.bfloat16)
+    class LastStepInFloat32(LastStep):
+        weights = tf.cast(LastStep.weights, tf.bfloat16)
 
         def loss(self, model, batch, training, carry=()):
             loss, carry = super().loss(model, batch, training, carry)
             return loss._replace(total=tf.cast(loss.total, tf.float32)), carry
 
-    (sums,), _ = meter_of(Task(), layer, closely=True)(batch_of(rng))
+    (sums,), _ = meter_of(LastStepInFloat32(), layer, closely=True)(batch_of(rng))
     assert sums["reach"].dtype == np.float32
     assert np.isfinite(sums["reach"]).all()

@@ -6,7 +6,7 @@ import io
 import json
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -21,11 +21,13 @@ from tiny_training import (
     write_texts,
 )
 
+from unroll.common.json_lines import JsonLines
 from unroll.models.translation import TranslationModel
 from unroll.tasks import cli
 from unroll.tasks.inspection.flow import FlowMeter
 from unroll.tasks.inspection.live import LiveInspection
-from unroll.tasks.translation.task import TranslationTask
+from unroll.tasks.sentiment.task import Classification
+from unroll.tasks.translation.task import TranslationObjective
 
 FILES = {"gradient_flow.json", "report.html", "distance.png", "spectrum.png"}
 
@@ -143,13 +145,9 @@ def test_decoders_with_input_feeding_are_measured(rng):
     )
     model.logits(model(source, target[:, :-1])[:, 0])
 
-    class Task:
-        config = SimpleNamespace(label_smoothing=0.0)
-        loss = TranslationTask.loss
-
     batch = {"source": source, "target": target}
     spec = {name: tf.TensorSpec([None, None], tf.int32) for name in batch}
-    meter = FlowMeter(Task(), model, spec, (), truncated=True, closely=True)
+    meter = FlowMeter(TranslationObjective(0.0), model, spec, (), truncated=True, closely=True)
     sums, _ = meter(batch)
     assert meter.names == ["encoder/lstm_0 forward", "encoder/lstm_0 backward", "decoder/recurrent/lstm_0"]
     # Three tokens and the end in the first row, four and the end in the second; one step each.
@@ -175,18 +173,19 @@ def train(workdir, options, **changes):
 
 @pytest.fixture(scope="module")
 def watched(options, tmp_path_factory):
-    """A run with --inspect_every=4, and how often its graph was made."""
-    traces = []
-    call = LiveInspection.__call__
+    """A run with --inspect_every=4, whose graph is made once."""
+    traced = []
+    loss = Classification.loss
 
-    def noting(self, *arguments):
-        call(self, *arguments)
-        traces.append(self.meter.traces)
+    def noting(self, model, batch, training, carry=()):
+        traced.append(training)
+        return loss(self, model, batch, training, carry)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LiveInspection, "__call__", noting)
+        patch.setattr(Classification, "loss", noting)
         workdir = train(tmp_path_factory.mktemp("watched") / "run", options, inspect_every=4)
-    assert set(traces) == {1}
+    # Once for the step, and once for the measurements.
+    assert sorted(traced) == [False, True]
     return workdir
 
 
@@ -252,21 +251,19 @@ def test_inspect_draws_the_history(watched):
 
 
 def test_warning_comes_once(tmp_path, capsys):
-    options = tiny_options(tmp_path) | {"cell": "simple_rnn", "bidirectional": False, "pooling": "last"}
-    writer = tf.summary.create_noop_writer()
-    lines = SimpleNamespace(read=list, append=lambda line: None)
-    task = SimpleNamespace(truncation=None, config=SimpleNamespace(**options, tokenizer="words"))
-    inspection = LiveInspection(task, None, tf.TensorSpec([]), (), lines, writer)
     length = 30
     ones = np.ones(length, np.float32)
-    inspection.meter = _Scripted(
-        {"rows": ones, "loss": [ones], "reach": 0.5 ** np.arange(length), "last": ones}
-    )
-    for step in (0, 10):
-        inspection(step, None, ())
+    inspection = LiveInspection(JsonLines(tmp_path / "lines"), 10, None, "word")
+    scripted = {"rows": ones, "loss": [ones], "reach": 0.5 ** np.arange(length), "last": ones}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("unroll.tasks.inspection.live.FlowMeter", lambda *_, **__: _Scripted(scripted))
+        inspection.begin(MagicMock(), tf.summary.create_noop_writer())
+    for step in range(11):
+        inspection.before_step(step, None)
     err = capsys.readouterr().err
     assert err.count("vanishing") == 1
     assert err.startswith("Step 0: rnn: vanishing: a word 29 steps back gets 2e-09")
+    assert [line["step"] for line in inspection.lines.read()] == [0, 10]
 
 
 class _Scripted:

@@ -23,6 +23,7 @@ from tiny_training import (
 
 from unroll.models.text.characters import BOUNDARY
 from unroll.tasks import cli
+from unroll.tasks.applications import read_config
 from unroll.tasks.language_modeling import evaluation
 from unroll.tasks.language_modeling.config import LanguageModelingConfig
 from unroll.tasks.language_modeling.task import LanguageModelingTask
@@ -232,7 +233,7 @@ def test_what_is_made_of_short_texts_is_one_padded_window(tmp_path, capsys):
     (tmp_path / "short.txt").write_text("abc")
     assert train(tmp_path, tmp_path / "short.txt", "--truncation=500", "--batch=7", "--epochs=2") == 0
     run = RunDirectory(tmp_path / "run")
-    task = LanguageModelingTask(run.read_config()[1], run)
+    task = LanguageModelingTask(read_config(run)[1], run)
     (batch,) = task.batches(0, fixed_shapes=False)
     assert batch["ids"].shape == (1, 501)
     assert (batch["length"].numpy().tolist(), batch["reset"].numpy().tolist()) == ([4], [True])

@@ -15,6 +15,7 @@ import pytest
 from tiny_training import best_weights, checkpoint_tensors, checkpoints, metrics_lines, tiny_options
 
 from unroll.tasks import cli
+from unroll.tasks.applications import read_config
 from unroll.tasks.sentiment.config import SentimentConfig
 from unroll.tasks.training.run_directory import RunDirectory
 
@@ -79,7 +80,7 @@ def lines(workdir):
 def saved_progress(workdir):
     progress = json.loads((checkpoints(workdir)[-1] / "progress.json").read_text(encoding="utf-8"))
     # It varies with the digits of the speed.
-    del progress["journal_size"]
+    del progress["file_sizes"]["metrics.jsonl"]
     return progress
 
 
@@ -161,7 +162,7 @@ def test_half_written_files_are_replaced(flags, undisturbed, tmp_path):
 def test_run_killed_as_it_begins_begins_again(tmp_path):
     (tmp_path / ".partial-config.json").write_text("{", encoding="utf-8")
     RunDirectory(tmp_path).create("sentiment", SentimentConfig())
-    assert RunDirectory(tmp_path).read_config() == ("sentiment", SentimentConfig())
+    assert read_config(RunDirectory(tmp_path)) == ("sentiment", SentimentConfig())
 
 
 # Damaged.
@@ -221,7 +222,7 @@ def test_more_epochs_give_the_run_that_had_them_from_the_start(flags, undisturbe
     # Only the flag that changes is needed.
     assert train(workdir, "--epochs=3") == 0
     assert_same_run(workdir, undisturbed)
-    assert RunDirectory(workdir).read_config() == RunDirectory(undisturbed).read_config()
+    assert read_config(RunDirectory(workdir)) == read_config(RunDirectory(undisturbed))
 
 
 def test_a_finished_run_stays_as_it_is(flags, undisturbed, copy):
@@ -251,7 +252,7 @@ def test_options_can_be_mended_until_the_data_is_prepared(flags, tmp_path, capsy
     workdir = tmp_path / "run"
     for missing in ("nowhere.tsv", "elsewhere.tsv"):
         assert_refused(capsys, train(workdir, *flags, f"--train_data={missing}"), missing)
-    assert RunDirectory(workdir).read_config()[1].train_data == os.path.abspath("elsewhere.tsv")
+    assert read_config(RunDirectory(workdir))[1].train_data == os.path.abspath("elsewhere.tsv")
 
 
 @pytest.mark.parametrize(

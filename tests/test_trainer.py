@@ -17,14 +17,16 @@ from tiny_training import best_weights, checkpoints, metrics_lines, tiny_options
 
 from unroll.common.errors import UserError
 from unroll.tasks import cli
+from unroll.tasks.applications import read_config
 from unroll.tasks.sentiment.config import SentimentConfig
 from unroll.tasks.sentiment.task import SentimentTask
 from unroll.tasks.task import Evaluation
 from unroll.tasks.training.averaging import WeightAverage
 from unroll.tasks.training.clipping import Clipping
-from unroll.tasks.training.optimizers import learning_rate
+from unroll.tasks.training.phases import Phase, find_phase
 from unroll.tasks.training.progress import Progress
 from unroll.tasks.training.run_directory import RunDirectory
+from unroll.tasks.training.schedules import learning_rate, linear_decay
 from unroll.tasks.training.trainer import DivergenceError, Trainer
 
 GRADIENTS = [np.array([[3.0, -4.0], [0.5, 0.0]], np.float32), np.array([-0.1, 0.2], np.float32)]
@@ -155,6 +157,17 @@ def test_learning_rate(schedule, warmup_steps, step, progress, plateau_scale, ex
     assert learning_rate(config, step, progress, plateau_scale) == pytest.approx(expected)
 
 
+def test_linear_decay():
+    assert [linear_decay(2.0, 7, share, 1.0) for share in (0.0, 0.25, 1.0)] == [2.0, 1.5, 0.0]
+
+
+def test_an_epoch_has_its_phase():
+    first, second = (Phase(epochs, None, None) for epochs in (3, 2))
+    found = [find_phase([first, second], epoch) for epoch in range(6)]
+    assert found == [(first, 0)] * 3 + [(second, 3)] * 3
+    assert find_phase([first], 7) == (first, 0)
+
+
 @pytest.mark.parametrize(
     ("best", "values"),
     [
@@ -163,7 +176,7 @@ def test_learning_rate(schedule, warmup_steps, step, progress, plateau_scale, ex
         ("max", [0.1, 0.7, 0.2, 0.7, 0.0, 0.8]),
     ],
 )
-def test_progress_knows_the_best_epoch_and_when_to_stop(best, values):
+def test_progress_knows_the_best_value_and_when_to_stop(best, values):
     config = SentimentConfig(
         early_stopping_patience=3, schedule="plateau", plateau_patience=2, plateau_factor=0.5
     )
@@ -171,17 +184,17 @@ def test_progress_knows_the_best_epoch_and_when_to_stop(best, values):
     seen = []
     for value in values:
         is_best = progress.end_epoch(config, value, best)
-        seen.append((is_best, progress.best_epoch, progress.plateau_scale, progress.stops_early(config)))
+        seen.append((is_best, progress.best, progress.plateau_scale, progress.stops_early(config)))
+    first, second, *_, last = values
     assert seen == [
-        (True, 1, 1.0, False),
-        (True, 2, 1.0, False),
+        (True, first, 1.0, False),
+        (True, second, 1.0, False),
         # No better, or only as good: the plateau acts after the second such epoch, the stop after the third.
-        (False, 2, 1.0, False),
-        (False, 2, 0.5, False),
-        (False, 2, 0.5, True),
-        (True, 6, 0.5, False),
+        (False, second, 1.0, False),
+        (False, second, 0.5, False),
+        (False, second, 0.5, True),
+        (True, last, 0.5, False),
     ]
-    assert progress.best == values[-1]
 
 
 def test_progress_never_stops_early_without_patience():
@@ -317,7 +330,7 @@ def test_run_directory_has_the_files_of_a_run(finished):
     assert {path.name for path in run.path.iterdir()} == {
         *("config.json", "vocabulary", "data", "checkpoints", "best", "logs", "metrics.jsonl", "log.csv")
     }
-    assert run.read_config() == ("sentiment", config)
+    assert read_config(run) == ("sentiment", config)
     assert not list(run.path.rglob(".partial-*"))
     assert [path.name[-5:] for path in checkpoints(run.path)][-1] == "00006"
     assert len(checkpoints(run.path)) == 2

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from unroll.tasks.applications import task_class
+from unroll.tasks.applications import read_config, task_class
 from unroll.tasks.task import Task
 from unroll.tasks.training.run_directory import RunDirectory
 
@@ -153,7 +153,7 @@ def checkpoint_tensors(checkpoint: Path) -> dict[str, np.ndarray | bytes]:
 def best_model(run: Path) -> tuple[Task, keras.Model]:
     """The task of a run, and its model with the best weights, in memory."""
     directory = RunDirectory(run)
-    application, config = directory.read_config()
+    application, config = read_config(directory)
     task = task_class(application)(config, directory)
     model = task.build_model()
     model.load_weights(directory.best_weights)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,7 +25,10 @@ from ..datasets.feature_cache import CacheKey, FeatureCache, Image
 from ..datasets.shards import read_shards, shards_for, write_shards
 from ..datasets.splits import Splits, keep_examples, kept_examples
 from ..decoding import beams_of, writer_options
-from ..task import Batch, Evaluation, Loss, Task
+from ..task import Evaluation, Task, Truncation
+from ..training.objective import Batch, Loss, Objective
+from ..training.phases import Phase, phase
+from ..training.schedules import linear_decay
 from .config import CaptioningConfig
 from .data import mirrored, normalized, read_splits
 from .evaluation import Result, caption_all, quality, summary, write_captions
@@ -42,6 +45,49 @@ _COUNTS = "counts.json"
 _DRAWN = 5
 # Images on the page of `unroll evaluate`.
 _ON_SHEET = 100
+
+
+class CaptionObjective(Objective):
+    """The cross-entropy of the captions' tokens.
+
+    Args:
+        label_smoothing: Share of the probability that is to go to all tokens alike.
+        doubly_stochastic: Weight of the doubly stochastic term of the attention.
+    """
+
+    def __init__(self, label_smoothing: float, doubly_stochastic: float) -> None:
+        self._label_smoothing = label_smoothing
+        self._doubly_stochastic = doubly_stochastic
+
+    def loss(self, model: keras.Model, batch: Batch, training: bool, carry: Any = ()) -> tuple[Loss, Any]:
+        inputs, targets = batch["captions"][..., :-1], batch["captions"][..., 1:]
+        outputs, seen = model(batch["images"], inputs, training=training)
+        # Logits for real tokens alone: they are the largest part of the work.
+        real = targets != PADDING
+        logits = model.logits(tf.boolean_mask(outputs, real))
+        losses = smoothed_cross_entropy(logits, tf.boolean_mask(targets, real), self._label_smoothing)
+        total, weight = tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)
+        if self._doubly_stochastic:
+            total += self._doubly_stochastic * tf.reduce_sum(unseen(seen, real))
+        return Loss(total, weight, tokens=weight), carry
+
+
+class RewardedCaptions(Objective):
+    """1 - reward of captions that the model draws itself; its gradient raises the rewards."""
+
+    def loss(self, model: keras.Model, batch: Batch, training: bool, carry: Any = ()) -> tuple[Loss, Any]:
+        captions = batch["captions"]
+        drawn = model.draw_captions(batch["images"], _DRAWN, tf.shape(captions)[2] - 1)
+        targets = drawn[..., 1:]
+        outputs, _ = model(batch["images"], drawn[..., :-1], training=training)
+        real = targets != PADDING
+        logits = model.logits(tf.boolean_mask(outputs, real))
+        losses = smoothed_cross_entropy(logits, tf.boolean_mask(targets, real), 0.0)
+        losses = tf.scatter_nd(tf.where(real), losses, tf.shape(real, tf.int64))
+        rewards = sentence_bleu(*(tf.where(ids == END, PADDING, ids) for ids in (targets, captions[..., 1:])))
+        total = tf.reduce_sum(rewarded(rewards, tf.reduce_sum(losses, axis=2)))
+        tokens = tf.math.count_nonzero(real, dtype=tf.float32)
+        return Loss(total, tf.cast(tf.size(rewards), tf.float32), tokens), carry
 
 
 class CaptioningTask(Task):
@@ -119,32 +165,22 @@ class CaptioningTask(Task):
         )
         return batches.map(features)
 
-    def loss(self, model: keras.Model, batch: Batch, training: bool, carry: Any = ()) -> tuple[Loss, Any]:
-        inputs, targets = batch["captions"][..., :-1], batch["captions"][..., 1:]
-        outputs, seen = model(batch["images"], inputs, training=training)
-        # Logits for real tokens alone: they are the largest part of the work.
-        real = targets != PADDING
-        logits = model.logits(tf.boolean_mask(outputs, real))
-        losses = smoothed_cross_entropy(logits, tf.boolean_mask(targets, real), self.config.label_smoothing)
-        total, weight = tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)
-        if self.config.doubly_stochastic:
-            total += self.config.doubly_stochastic * tf.reduce_sum(unseen(seen, real))
-        return Loss(total, weight, tokens=weight), carry
+    @property
+    def truncation(self) -> Truncation:
+        return Truncation("truncate_gradient", self.config.truncate_gradient)
 
-    def rewarded_loss(self, model: keras.Model, batch: Batch) -> Loss:
-        captions = batch["captions"]
-        drawn = model.draw_captions(batch["images"], _DRAWN, tf.shape(captions)[2] - 1)
-        targets = drawn[..., 1:]
-        outputs, _ = model(batch["images"], drawn[..., :-1], training=True)
-        real = targets != PADDING
-        logits = model.logits(tf.boolean_mask(outputs, real))
-        losses = smoothed_cross_entropy(logits, tf.boolean_mask(targets, real), 0.0)
-        losses = tf.scatter_nd(tf.where(real), losses, tf.shape(real, tf.int64))
-        rewards = sentence_bleu(*(tf.where(ids == END, PADDING, ids) for ids in (targets, captions[..., 1:])))
-        total = tf.reduce_sum(rewarded(rewards, tf.reduce_sum(losses, axis=2)))
-        return Loss(
-            total, tf.cast(tf.size(rewards), tf.float32), tf.math.count_nonzero(real, dtype=tf.float32)
-        )
+    def phases(self) -> list[Phase]:
+        config = self.config
+        captions = CaptionObjective(config.label_smoothing, config.doubly_stochastic)
+        plain = phase(config, captions, config.epochs - config.rewarded_epochs)
+        if not config.rewarded_epochs:
+            return [plain]
+        decay = partial(linear_decay, config.rewarded_learning_rate)
+        # XLA cannot compile the loop that draws texts.
+        return [
+            plain,
+            Phase(config.rewarded_epochs, RewardedCaptions(), decay, resets_moments=True, compilable=False),
+        ]
 
     def evaluate(self, model: keras.Model, split: str) -> Evaluation:
         return Evaluation(quality(self._caption_all(model, split, Beams(1))), {}, "")

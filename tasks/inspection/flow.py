@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from ...models.recurrent import LSTM
 from ...models.recurrent.taps import Tap, gradients, tapping
-from ..task import Batch, Task
+from ..training.objective import Batch, Objective
 
 # A gate beyond these is as good as open or shut.
 OPEN, SHUT = 0.95, 0.05
@@ -43,8 +43,8 @@ class FlowMeter:
     Nothing is dropped, no random number is drawn, and nothing is changed.
 
     Args:
-        task: gives the loss.
-        model: of the task.
+        objective: Gives the loss.
+        model: Whose recurrent layers are measured.
         element_spec: of a batch.
         carry: like what will be given with the batches.
         truncated: whether gradients end where they do in training.
@@ -53,14 +53,14 @@ class FlowMeter:
 
     def __init__(
         self,
-        task: Task,
+        objective: Objective,
         model: keras.Model,
         element_spec: Any,
         carry: Any,
         truncated: bool,
         closely: bool = False,
     ) -> None:
-        self._task = task
+        self._objective = objective
         self._model = model
         self._truncated = truncated
         self._closely = closely
@@ -74,14 +74,9 @@ class FlowMeter:
         sums, carry = self._measure(batch, tf.nest.map_structure(tf.convert_to_tensor, carry))
         return tf.nest.map_structure(lambda tensor: tensor.numpy(), sums), carry
 
-    @property
-    def traces(self) -> int:
-        """How often the graph was made."""
-        return self._measure.experimental_get_tracing_count()
-
     def _graph(self, batch: Batch, carry: Any) -> tuple[list[Sums], Any]:
         with tapping(self._truncated) as taps:
-            loss, carry = self._task.loss(self._model, batch, training=False, carry=carry)
+            loss, carry = self._objective.loss(self._model, batch, training=False, carry=carry)
         self.layers = [tap.layer for tap in taps]
         self.names = [tap.name for tap in taps]
         of_loss = gradients(loss.total, taps)

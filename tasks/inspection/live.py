@@ -3,18 +3,17 @@
 import sys
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
-from matplotlib import colormaps
 from tqdm import tqdm
 
 from ...common.json_lines import JsonLines
-from ..task import Batch, Task
+from ..training.objective import Batch
+from ..training.state import TrainingState
 from .flow import FlowMeter
+from .history import history_table
 from .kernels import spread_distances
-from .measurements import curves, for_json, step_name
-from .pictures import history_table
+from .measurements import curves, for_json
 from .verdict import judge_layer
 
 # Rows of the picture in TensorBoard, and the pixels of a cell.
@@ -26,47 +25,49 @@ _LOW, _HIGH = -6, 1
 
 
 class LiveInspection:
-    """Measures the batch that a training step is about to see, with the weights as they stand.
+    """Measures the batches that some steps of a training are about to see, with the weights as they stand.
 
     It has a graph of its own, draws no random number and changes nothing, so that the training comes to the same bits
-    without it. Nothing is dropped, and truncation within the batch is ignored.
+    without it. Nothing is dropped, and truncation within the batch is ignored. The objective is that of the first
+    phase.
 
     Args:
-        task: of the run.
-        model: that is trained.
-        element_spec: of a batch.
-        carry: what goes from batch to batch.
-        lines: gradient_flow.jsonl.
-        writer: of TensorBoard.
+        lines: The file gradient_flow.jsonl.
+        every: Number of steps between measurements; 0: none.
+        truncation: Number of steps that the training's gradients reach back at most; None: all.
+        step_name: What a step of a sequence is called.
     """
 
-    def __init__(
-        self,
-        task: Task,
-        model: keras.Model,
-        element_spec: Any,
-        carry: Any,
-        lines: JsonLines,
-        writer: tf.summary.SummaryWriter,
-    ) -> None:
-        self.meter = FlowMeter(task, model, element_spec, carry, truncated=False)
-        self._truncation = task.truncation
-        self._step_name = step_name(task)
-        self._lines = lines
-        self._writer = writer
-        self._history = lines.read()
+    def __init__(self, lines: JsonLines, every: int, truncation: int | None, step_name: str) -> None:
+        self.lines = lines
+        self._every = every
+        self._truncation = truncation
+        self._step_name = step_name
         self._warned: set[str] = set()
 
-    def __call__(self, step: int, batch: Batch, carry: Any) -> None:
-        """Measures and writes. `step`: number of steps made before; `carry`: as the step will be given it."""
-        sums, _ = self.meter(batch, carry)
+    def begin(self, state: TrainingState, writer: tf.summary.SummaryWriter) -> None:
+        """Looks at a training that begins or resumes."""
+        objective = state.phases[0].objective
+        self.meter = FlowMeter(objective, state.model, state.element_spec, state.carry, truncated=False)
+        self._carry = state.carry
+        self._writer = writer
+        self._history = self.lines.read()[-_PICTURED:]
+
+    def before_step(self, step: int, batch: Batch) -> None:
+        """Measures and writes, if it is time. `step`: number of steps made before."""
+        if self._every and step % self._every == 0:
+            self.measure(step, batch)
+
+    def measure(self, step: int, batch: Batch) -> None:
+        """Measures a batch, and writes what it found."""
+        sums, _ = self.meter(batch, self._carry)
         layers = [
             {"name": name} | curves(of_layer, of_layer)
             for name, of_layer in zip(self.meter.names, sums, strict=True)
         ]
         self._warn(step, layers)
         line = for_json({"step": step, "layers": [_thinned(layer) for layer in layers]})
-        self._lines.append(line)
+        self.lines.append(line)
         self._history = [*self._history, line][-_PICTURED:]
         self._to_tensorboard(step, line)
 
@@ -104,6 +105,9 @@ def _thinned(layer: dict[str, Any]) -> dict[str, Any]:
 
 def _heat_map(table: np.ndarray) -> np.ndarray:
     """uint8 [height, width, 3]: steps downwards, distances to the right, yellow for much; what is not known is grey."""
+    # Takes half a second to import, and few trainings need it.
+    from matplotlib import colormaps
+
     known = np.isfinite(table)
     scaled = (np.log10(np.where(known, table, 1)) - _LOW) / (_HIGH - _LOW)
     colors = colormaps["viridis"](np.clip(scaled, 0, 1))[..., :3]

@@ -29,18 +29,19 @@ def measure(task: Task, model: keras.Model, batches: int) -> dict[str, Any]:
         batches: how many to read.
 
     Returns:
-        A nest of dictionaries and lists of numbers: `step` (what a step is called), `truncation`, `batches`,
-        `clipping`, and `layers`; of each its `name`, `cell`, `units`, the curves by distance from the last step
-        (`reach`, `loss_h`, `loss_c`, `rows`), `kernel`, `jacobians` and `gates`.
+        A nest of dictionaries and lists of numbers: `step` (what a step is called), `truncation`, `truncation_option`
+        (its flag), `batches`, `clipping`, and `layers`; of each its `name`, `cell`, `units`, the curves by distance
+        from the last step (`reach`, `loss_h`, `loss_c`, `rows`), `kernel`, `jacobians` and `gates`.
     """
+    objective = task.phases()[0].objective
     sequences = task.sequences()
-    meter = FlowMeter(task, model, sequences.element_spec, (), truncated=False, closely=True)
+    meter = FlowMeter(objective, model, sequences.element_spec, (), truncated=False, closely=True)
     whole = add_up(meter(batch)[0] for batch in sequences.take(batches))
     if not whole:
         raise UserError(
             "The run's model has no recurrent layer, or no training data, whose gradients could be seen."
         )
-    as_trained = whole if task.truncation is None else _as_trained(task, model, batches)
+    as_trained = whole if task.truncation.steps is None else _as_trained(task, model, batches)
     layers = [
         _layer(name, layer, of_whole, of_training)
         for name, layer, of_whole, of_training in zip(
@@ -48,24 +49,25 @@ def measure(task: Task, model: keras.Model, batches: int) -> dict[str, Any]:
         )
     ]
     return {
-        "step": step_name(task),
-        "truncation": task.truncation,
+        "step": step_name(task.config),
+        "truncation": task.truncation.steps,
+        "truncation_option": task.truncation.option,
         "batches": batches,
         "clipping": clipping(task.run.metrics),
         "layers": layers,
     }
 
 
-def step_name(task: Task) -> str:
-    """What a step of a sequence is called."""
-    return _STEP_NAMES.get(getattr(task.config, "tokenizer", None), "step")
+def step_name(config: Any) -> str:
+    """Returns what a step of a sequence is called, with the options of a run."""
+    return _STEP_NAMES.get(getattr(config, "tokenizer", None), "step")
 
 
 def _as_trained(task: Task, model: keras.Model, batches: int) -> list[Sums]:
     """Sums with the truncation, and the states that go from batch to batch."""
-    data = task.batches(0, fixed_shapes=False)
-    carry = task.initial_carry(model)
-    meter = FlowMeter(task, model, data.element_spec, carry, truncated=True)
+    objective, data = task.phases()[0].objective, task.batches(0, fixed_shapes=False)
+    carry = objective.initial_carry(model)
+    meter = FlowMeter(objective, model, data.element_spec, carry, truncated=True)
 
     def results(carry: Any) -> Iterator[list[Sums]]:
         for batch in data.take(batches):

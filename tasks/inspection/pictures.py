@@ -11,13 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ...common.files import replacing
+from .history import FLOOR, history_table
 from .verdict import VANISHED
 
 # Inches of a panel.
 _WIDTH, _HEIGHT = 5.2, 3.6
 _DOTS = 110
-# What is smaller is drawn at the edge.
-_FLOOR = 1e-12
 _MOST_LAYERS = 6
 # Share of the rows without which a mean is noise.
 _FEW = 0.02
@@ -121,17 +120,6 @@ def history_picture(history: Sequence[dict[str, Any]], step: str) -> Figure:
     return figure
 
 
-def history_table(history: Sequence[dict[str, Any]], layer: int) -> tuple[np.ndarray, list[int]]:
-    """[steps, distances], NaN where no row was that long or a number was beyond all numbers; and the distances."""
-    longest = max(history, key=lambda line: len(line["layers"][layer]["reach"]))
-    distances = longest["layers"][layer]["distances"]
-    table = np.full((len(history), len(distances)), np.nan)
-    for row, line in zip(table, history, strict=True):
-        found = dict(zip(line["layers"][layer]["distances"], line["layers"][layer]["reach"], strict=True))
-        row[:] = [np.nan if found.get(d) is None else max(found[d], _FLOOR) for d in distances]
-    return table, distances
-
-
 def _panels(number: int) -> tuple[Figure, Sequence[Axes]]:
     figure = Figure((_WIDTH * number, _HEIGHT), layout="constrained")
     return figure, list(figure.subplots(1, number, squeeze=False)[0])
@@ -149,7 +137,7 @@ def _without_tail(layer: dict[str, Any]) -> dict[str, Any]:
 def _drawable(values: Sequence[float | None]) -> np.ndarray:
     """What a log axis can show; NaN for what it cannot, zero for one."""
     array = np.array([np.nan if value is None else value for value in values], float)
-    return np.where(np.isfinite(array) & (array > 0), np.maximum(array, _FLOOR), np.nan)
+    return np.where(np.isfinite(array) & (array > 0), np.maximum(array, FLOOR), np.nan)
 
 
 def _bound(axes: Axes, curves: Sequence[Sequence[float | None]]) -> None:
@@ -157,4 +145,4 @@ def _bound(axes: Axes, curves: Sequence[Sequence[float | None]]) -> None:
     values = np.concatenate([_drawable(curve) for curve in curves])
     values = values[np.isfinite(values)]
     if len(values) > 0:
-        axes.set_ylim(max(_FLOOR, values.min() / 2), max(values.max() * 2, values.min() * 10))
+        axes.set_ylim(max(FLOOR, values.min() / 2), max(values.max() * 2, values.min() * 10))

@@ -172,7 +172,7 @@ def _advice(
     kinds: set[Kind], measured: dict[str, Any], judgements: list[Judgement], config: Any
 ) -> list[str]:
     """What the application's own flags can do about it."""
-    layers, truncation = measured["layers"], measured["truncation"]
+    layers, truncation, option = measured["layers"], measured["truncation"], measured["truncation_option"]
     simple = any(layer["cell"] == "simple_rnn" for layer in layers)
     clipped = any(getattr(config, name) for name in ("clipvalue", "clipnorm", "global_clipnorm"))
     spikes = (
@@ -193,9 +193,7 @@ def _advice(
                 "--cell=lstm; or in Python, SimpleRNN with recurrent_initializer='orthogonal', whose singular values "
                 "begin at 1, with a smaller scale."
             )
-        option = _truncation_option(config)
-        if option:
-            advice.append(f"A shorter --{option}: a gradient grows with every step that it goes back.")
+        advice.append(f"A shorter --{option}: a gradient grows with every step that it goes back.")
     if "vanishing" in kinds:
         if simple:
             advice.append("--cell=lstm: the gradient of c is multiplied by the forget gate, not by a matrix.")
@@ -211,13 +209,13 @@ def _advice(
             advice.append("--attention=general: the decoder then sees every step of the source.")
         if truncation:
             advice.append(
-                f"A shorter --{_truncation_option(config)}: nothing is learnt from what the gradient does not reach, "
+                f"A shorter --{option}: nothing is learnt from what the gradient does not reach, "
                 "and it costs as much as the rest."
             )
     if truncation and any(
         truncation < len(layer["reach"]) and _size(layer["reach"][truncation]) > ALIVE for layer in layers
     ):
-        advice.append(f"A longer --{_truncation_option(config)} than {truncation}.")
+        advice.append(f"A longer --{option} than {truncation}.")
     return advice
 
 
@@ -231,10 +229,6 @@ def _memory_advice(layers: list[dict[str, Any]], judgements: list[Judgement]) ->
         "asked for. Train longer if the loss still falls; in Python, begin with a larger forget bias: log(steps) "
         "instead of the 1 of unit_forget_bias."
     )
-
-
-def _truncation_option(config: Any) -> str | None:
-    return next((name for name in ("truncation", "truncate_gradient") if hasattr(config, name)), None)
 
 
 def _size(value: float | None) -> float:

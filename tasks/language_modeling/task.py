@@ -19,7 +19,9 @@ from ..datasets.batching import batch_by_tokens
 from ..datasets.documents import Document, TextSplits, read_files
 from ..datasets.lanes import Lanes, cut_windows, windows_of
 from ..datasets.shards import read_shards, shards_for, write_shards
-from ..task import Batch, Evaluation, Loss, Task
+from ..task import Evaluation, Task, Truncation
+from ..training.objective import Batch, Loss, Objective
+from ..training.phases import Phase, phase
 from .config import LanguageModelingConfig
 from .data import read_splits
 from .evaluation import Measured, evaluation_of, measure, measure_ngrams
@@ -32,6 +34,33 @@ _LANES = "lanes.bin"
 _CODE_POINTS = 0x110000
 # Characters of a sequence in which it is measured how far gradients reach.
 _INSPECTED = 512
+
+
+class NextCharacter(Objective):
+    """The cross-entropy of each next character.
+
+    Args:
+        lanes: Number of lanes, whose states are carried from batch to batch; None: documents are read whole.
+    """
+
+    def __init__(self, lanes: int | None) -> None:
+        self._lanes = lanes
+
+    def initial_carry(self, model: keras.Model) -> Any:
+        return () if self._lanes is None else model.recurrent.get_initial_state(self._lanes)
+
+    def loss(self, model: keras.Model, batch: Batch, training: bool, carry: Any = ()) -> tuple[Loss, Any]:
+        inputs, targets = batch["ids"][:, :-1], batch["ids"][:, 1:]
+        states = None
+        if carry:
+            goes_on = ~batch["reset"][:, None]
+            states = tf.nest.map_structure(lambda s: tf.where(goes_on, s, tf.zeros_like(s)), carry)
+        logits, states = model(inputs, states=states, training=training)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+        real = tf.sequence_mask(batch["length"], tf.shape(losses)[1])
+        weight = tf.cast(tf.reduce_sum(batch["length"]), tf.float32)
+        total = tf.reduce_sum(tf.where(real, losses, tf.zeros_like(losses)))
+        return Loss(total, weight, tokens=weight), states if carry else ()
 
 
 class LanguageModelingTask(Task):
@@ -114,31 +143,18 @@ class LanguageModelingTask(Task):
             examples, lambda example: tf.size(example["ids"]), longest, config.batch_tokens, fixed_shapes
         )
 
-    @property
-    def truncation(self) -> int | None:
-        return self.config.truncation or None
-
     def sequences(self) -> tf.data.Dataset:
         if not self.config.truncation:
             return super().sequences()
         return self._lanes().read_joined(_INSPECTED)
 
-    def initial_carry(self, model: keras.Model) -> Any:
-        """The states of the lanes."""
-        return model.recurrent.get_initial_state(self._lanes().lanes) if self.config.truncation else ()
+    @property
+    def truncation(self) -> Truncation:
+        return Truncation("truncation", self.config.truncation or None)
 
-    def loss(self, model: keras.Model, batch: Batch, training: bool, carry: Any = ()) -> tuple[Loss, Any]:
-        inputs, targets = batch["ids"][:, :-1], batch["ids"][:, 1:]
-        states = None
-        if carry:
-            goes_on = ~batch["reset"][:, None]
-            states = tf.nest.map_structure(lambda s: tf.where(goes_on, s, tf.zeros_like(s)), carry)
-        logits, states = model(inputs, states=states, training=training)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
-        real = tf.sequence_mask(batch["length"], tf.shape(losses)[1])
-        weight = tf.cast(tf.reduce_sum(batch["length"]), tf.float32)
-        total = tf.reduce_sum(tf.where(real, losses, tf.zeros_like(losses)))
-        return Loss(total, weight, tokens=weight), states if carry else ()
+    def phases(self) -> list[Phase]:
+        lanes = self._lanes().lanes if self.config.truncation else None
+        return [phase(self.config, NextCharacter(lanes))]
 
     def evaluate(self, model: keras.Model, split: str) -> Evaluation:
         return evaluation_of(self._measure(model, split))

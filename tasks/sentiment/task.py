@@ -18,7 +18,9 @@ from ...models.text import TextEncoder
 from ..datasets.batching import batch_by_tokens, windows
 from ..datasets.shards import read_shards, shards_for, write_shards
 from ..datasets.splits import Splits, keep_examples, kept_examples
-from ..task import Batch, Evaluation, Loss, Task
+from ..task import Evaluation, Task, Truncation
+from ..training.objective import Batch, Loss, Objective
+from ..training.phases import Phase, phase
 from .config import SentimentConfig
 from .data import Example, read_splits
 from .evaluation import evaluate
@@ -28,6 +30,20 @@ from .signatures import bundle
 _WINDOW = 1024
 # The validation part, a JSON line for each example: what a run is judged by does not change while it trains.
 _VALIDATION = "validation.jsonl"
+
+
+class Classification(Objective):
+    """The cross-entropy of the labels."""
+
+    def loss(self, model: keras.Model, batch: Batch, training: bool, carry: Any = ()) -> tuple[Loss, Any]:
+        logits = model(batch["ids"], training=training)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch["label"], logits)
+        loss = Loss(
+            total=tf.reduce_sum(losses),
+            weight=tf.cast(tf.size(losses), tf.float32),
+            tokens=tf.reduce_sum(tf.cast(batch["ids"] > 0, tf.float32)),
+        )
+        return loss, carry
 
 
 class SentimentTask(Task):
@@ -113,15 +129,12 @@ class SentimentTask(Task):
             fixed_shapes,
         )
 
-    def loss(self, model: keras.Model, batch: Batch, training: bool, carry: Any = ()) -> tuple[Loss, Any]:
-        logits = model(batch["ids"], training=training)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch["label"], logits)
-        loss = Loss(
-            total=tf.reduce_sum(losses),
-            weight=tf.cast(tf.size(losses), tf.float32),
-            tokens=tf.reduce_sum(tf.cast(batch["ids"] > 0, tf.float32)),
-        )
-        return loss, carry
+    @property
+    def truncation(self) -> Truncation:
+        return Truncation("truncate_gradient", self.config.truncate_gradient)
+
+    def phases(self) -> list[Phase]:
+        return [phase(self.config, Classification())]
 
     def evaluate(self, model: keras.Model, split: str) -> Evaluation:
         return evaluate(model, self._labelled(split), self.encoder, self.labels, self.config.batch_tokens)

@@ -28,3 +28,6 @@ class Clipping(NamedTuple):
         if self.global_clipnorm is not None:
             gradients, _ = tf.clip_by_global_norm(gradients, self.global_clipnorm)
         return gradients
+
+
+UNCLIPPED = Clipping()

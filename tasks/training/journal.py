@@ -15,22 +15,16 @@ class Journal:
     """The records of one process of a run.
 
     Args:
-        run: the run directory.
-        size: of metrics.jsonl when the checkpoint was written.
+        run: The run directory.
     """
 
-    def __init__(self, run: RunDirectory, size: int) -> None:
-        self._lines = JsonLines(run.metrics, size)
+    def __init__(self, run: RunDirectory) -> None:
+        self.lines = JsonLines(run.metrics)
         self.writer = tf.summary.create_file_writer(str(run.logs))
         self._bar: tqdm | None = None
         self._tokens = 0.0
         self._since = time.monotonic()
         self._waiting = 0.0
-
-    @property
-    def size(self) -> int:
-        """Size of metrics.jsonl in bytes."""
-        return self._lines.size
 
     def begin_epoch(self, epoch: int, epochs: int, examples: int, seen: int) -> None:
         """Starts the progress bar of an epoch (from 0), which counts examples."""
@@ -69,7 +63,7 @@ class Journal:
 
     def write(self, step: int, values: dict[str, Any]) -> None:
         """Writes numbers to metrics.jsonl and TensorBoard."""
-        self._lines.append({"step": step} | values)
+        self.lines.append({"step": step} | values)
         with self.writer.as_default(step):
             for name, value in values.items():
                 tf.summary.scalar(name, value)

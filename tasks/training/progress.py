@@ -23,14 +23,11 @@ class Progress:
     # Exponential mean over the last steps: a batch of a few hard examples says little.
     recent_loss: float = 0.0
     best: float | None = None
-    best_epoch: int = 0
     epochs_since_best: int = 0
     epochs_on_plateau: int = 0
     plateau_scale: float = 1.0
-    # Size of metrics.jsonl in bytes.
-    journal_size: int = 0
-    # Size of gradient_flow.jsonl in bytes.
-    flow_size: int = 0
+    # In bytes, of the files that grow with the steps, by name.
+    file_sizes: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def add_step(self, loss_total: float, loss_weight: float, examples: int) -> None:
         """Counts a step."""
@@ -56,7 +53,7 @@ class Progress:
         sign = -1 if best == "min" else 1
         is_best = monitored is None or self.best is None or sign * monitored > sign * self.best
         if is_best:
-            self.best, self.best_epoch = monitored, self.epoch
+            self.best = monitored
             self.epochs_since_best = self.epochs_on_plateau = 0
         else:
             self.epochs_since_best += 1

@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from ...common.errors import UserError
 from ...common.files import PARTIAL, write_json
-from ..applications import APPLICATIONS, config_class
 from .config import TrainingConfig
 
 _LOCK = ".lock"
@@ -44,11 +44,11 @@ class RunDirectory:
         self.metrics = self.path / "metrics.jsonl"
         self.gradient_flow = self.path / "gradient_flow.jsonl"
         self.inspection = self.path / "inspect"
-        self._config = self.path / "config.json"
+        self.config = self.path / "config.json"
 
     def exists(self) -> bool:
         """Whether a run was begun here."""
-        return self._config.exists()
+        return self.config.exists()
 
     def create(self, application: str, config: TrainingConfig) -> None:
         """Begins a run.
@@ -74,29 +74,25 @@ class RunDirectory:
         except Timeout as error:
             raise UserError(f"Another process is training in {self.path}; wait for it or stop it.") from error
 
-    def read_config(self) -> tuple[str, TrainingConfig]:
-        """The application and the options of the run.
+    def read_config(self) -> tuple[str, dict[str, Any]]:
+        """Returns the name of the application, and the options of the run by name.
 
         Raises:
-            UserError: if this is no run directory, or one of another version.
+            UserError: If this is no run directory, or its config.json is damaged.
         """
         if not self.exists():
             raise UserError(
                 f"{self.path} is not a run directory (it has no config.json); `unroll train` makes one."
             )
         try:
-            saved = json.loads(self._config.read_text(encoding="utf-8", errors="surrogateescape"))
-            application, values = saved["application"], saved["config"]
-            return application, config_class(application)(**values)
+            saved = json.loads(self.config.read_text(encoding="utf-8", errors="surrogateescape"))
+            return saved["application"], dict(saved["config"])
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{self._config} cannot be used ({error}); it was changed by hand or made by another version. Known "
-                f"tasks: {', '.join(APPLICATIONS)}."
-            ) from error
+            raise UserError(f"{self.config} cannot be used ({error}); it was changed by hand.") from error
 
     def save_config(self, application: str, config: TrainingConfig) -> None:
         """Writes the options of the run."""
-        write_json(self._config, {"application": application, "config": dataclasses.asdict(config)})
+        write_json(self.config, {"application": application, "config": dataclasses.asdict(config)})
 
     def _has_foreign_files(self) -> bool:
         """Whether there is more than a process leaves that is killed while it begins a run."""

@@ -1,14 +1,13 @@
 """One training step, compiled once, on any number of replicas."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-from ..task import Batch, Loss
 from .averaging import WeightAverage
-from .clipping import Clipping
+from .clipping import UNCLIPPED, Clipping
+from .objective import Batch, Loss, Objective
 
 
 class StepResult(NamedTuple):
@@ -33,32 +32,33 @@ class TrainingStep:
     happens once, in cross-replica context.
 
     Args:
-        loss: of the task, a function as `Task.loss`.
-        model, optimizer: made in the strategy's scope.
-        strategy: any `tf.distribute` strategy.
-        clipping: of the gradients.
-        average: of the weights, or None.
-        carry: what goes from batch to batch, a nest of variables.
-        element_spec: of a batch.
-        jit_compile: compile forward and backward pass with XLA, once for each shape of batch.
+        objective: Loss to minimise.
+        model, optimizer: Made in the strategy's scope.
+        element_spec: Shapes and dtypes of a batch.
+        clipping: Limits of the gradients.
+        strategy: Any `tf.distribute` strategy; by default the current one.
+        average: Moving average of the weights, or None.
+        carry: What goes from batch to batch, a nest of variables.
+        jit_compile: Whether XLA compiles forward and backward pass, once for each shape of batch.
     """
 
     def __init__(
         self,
-        loss: Callable[..., tuple[Loss, Any]],
+        objective: Objective,
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
-        strategy: tf.distribute.Strategy,
-        clipping: Clipping,
-        average: WeightAverage | None,
-        carry: Any,
         element_spec: Any,
-        jit_compile: bool,
+        *,
+        clipping: Clipping = UNCLIPPED,
+        strategy: tf.distribute.Strategy | None = None,
+        average: WeightAverage | None = None,
+        carry: Any = (),
+        jit_compile: bool = False,
     ) -> None:
-        self._loss = loss
+        self._objective = objective
         self._model = model
         self._optimizer = optimizer
-        self._strategy = strategy
+        self._strategy = strategy or tf.distribute.get_strategy()
         self._clipping = clipping
         self._average = average
         self._carry = carry
@@ -85,7 +85,7 @@ class TrainingStep:
     def _replica_gradients(self, batch: Batch, carry: Any) -> tuple[Loss, list[tf.Tensor], Any]:
         variables = [v.value for v in self._model.trainable_variables]
         with tf.GradientTape() as tape:
-            loss, carry = self._loss(self._model, batch, training=True, carry=carry)
+            loss, carry = self._objective.loss(self._model, batch, training=True, carry=carry)
             objective = loss.total
             if self._model.losses:
                 # Divided by the weight of all replicas later on.

@@ -11,11 +11,10 @@ import tensorflow as tf
 from ...common.errors import UserError
 from ...common.files import replacing, write_json
 from ...common.json_lines import JsonLines
-from ..inspection.live import LiveInspection
 from ..task import Task
 from .checkpoints import Checkpoints
 from .journal import Journal
-from .optimizers import learning_rate
+from .observer import Observer
 from .progress import Progress
 from .state import TrainingState
 
@@ -31,6 +30,7 @@ class Trainer:
         task: the application with its configuration and run directory.
         strategy: where to train; by default as the configuration's `distribution` says.
         callbacks: Keras callbacks that keep no state of their own from process to process.
+        observers: What else watches the training.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class Trainer:
         task: Task,
         strategy: tf.distribute.Strategy | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
+        observers: Sequence[Observer] = (),
     ) -> None:
         self.task = task
         self.config = task.config
@@ -45,7 +46,7 @@ class Trainer:
         self._strategy = strategy or _strategy(self.config.distribution)
         self._callbacks = callbacks
         self._checkpoints = Checkpoints(self.run.checkpoints)
-        self._inspection: LiveInspection | None = None
+        self._observers = observers
 
     def train(self) -> keras.Model:
         """Trains until the last epoch or an early stop.
@@ -76,12 +77,11 @@ class Trainer:
             )
         if progress.step and progress.epoch < config.epochs:
             print(f"Resuming after step {progress.step}, in epoch {progress.epoch + 1}.", flush=True)
-        journal = Journal(self.run, progress.journal_size)
-        self._flow = JsonLines(self.run.gradient_flow, progress.flow_size)
-        if config.inspect_every:
-            self._inspection = LiveInspection(
-                self.task, state.model, state.element_spec, state.carry, self._flow, journal.writer
-            )
+        self._journal = Journal(self.run)
+        for file in self._files:
+            file.cut(progress.file_sizes.get(file.name, 0))
+        for observer in self._observers:
+            observer.begin(state, self._journal.writer)
         callbacks = keras.callbacks.CallbackList(
             list(self._callbacks), model=state.model, epochs=config.epochs, steps=None, verbose=1
         )
@@ -95,20 +95,21 @@ class Trainer:
             and not state.model.stop_training
         ):
             callbacks.on_epoch_begin(progress.epoch)
-            self._train_epoch(state, progress, journal, callbacks)
-            logs = self._end_epoch(state, progress, journal)
+            self._train_epoch(state, progress, callbacks)
+            logs = self._end_epoch(state, progress)
             callbacks.on_epoch_end(progress.epoch - 1, logs)
         callbacks.on_train_end()
         return state.model
 
+    @property
+    def _files(self) -> list[JsonLines]:
+        """The files that grow with the steps."""
+        return [self._journal.lines, *(observer.lines for observer in self._observers)]
+
     def _train_epoch(
-        self,
-        state: TrainingState,
-        progress: Progress,
-        journal: Journal,
-        callbacks: keras.callbacks.CallbackList,
+        self, state: TrainingState, progress: Progress, callbacks: keras.callbacks.CallbackList
     ) -> None:
-        config, examples = self.config, self.task.train_examples
+        config, examples, journal = self.config, self.task.train_examples, self._journal
         journal.begin_epoch(progress.epoch, config.epochs, examples, progress.examples)
         while True:
             asked = time.monotonic()
@@ -117,11 +118,11 @@ class Trainer:
             if batch is None:
                 return
             rows = int(tf.nest.flatten(batch)[0].shape[0])
-            rate = self._learning_rate(progress)
+            rate = self._learning_rate(state, progress)
             logs_now = (progress.step + 1) % config.log_every == 0
             before = state.weights() if logs_now else None
-            if self._inspection and progress.step % config.inspect_every == 0:
-                self._inspection(progress.step, batch, state.carry)
+            for observer in self._observers:
+                observer.before_step(progress.step, batch)
             callbacks.on_train_batch_begin(progress.step)
             result = state.step(batch, rate, progress.step)
             loss = float(result.loss.total) / float(result.loss.weight)
@@ -140,18 +141,15 @@ class Trainer:
                 journal.log(progress.step, values)
             callbacks.on_train_batch_end(progress.step - 1, {"loss": loss})
             if progress.step % config.checkpoint_every == 0:
-                self._save(state, progress, journal)
+                self._save(state, progress)
 
-    def _learning_rate(self, progress: Progress) -> float:
-        """The learning rate of the next step."""
-        config, rewarded = self.config, self.task.rewarded_epochs
-        done = progress.epoch + progress.examples / self.task.train_examples
-        if self.task.is_rewarded(done):
-            return config.rewarded_learning_rate * (config.epochs - done) / rewarded
-        return learning_rate(config, progress.step, done / (config.epochs - rewarded), progress.plateau_scale)
+    def _learning_rate(self, state: TrainingState, progress: Progress) -> float:
+        """Returns the learning rate of the next step."""
+        done = progress.epoch + progress.examples / self.task.train_examples - state.phase_begin
+        return state.phase.learning_rate(progress.step, done / state.phase.epochs, progress.plateau_scale)
 
-    def _end_epoch(self, state: TrainingState, progress: Progress, journal: Journal) -> dict[str, float]:
-        config = self.config
+    def _end_epoch(self, state: TrainingState, progress: Progress) -> dict[str, float]:
+        config, journal = self.config, self._journal
         train_loss = progress.mean_loss
         with state.average.in_use() if state.average else nullcontext():
             metrics = self._validation_metrics(state.model, progress)
@@ -169,7 +167,7 @@ class Trainer:
         numbers = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
         journal.end_epoch(f"epoch {progress.epoch}/{config.epochs}  {numbers}{'  (best)' if is_best else ''}")
         state.begin_epoch(progress.epoch)
-        self._save(state, progress, journal)
+        self._save(state, progress)
         return logs
 
     def _validation_metrics(self, model: keras.Model, progress: Progress) -> dict[str, float]:
@@ -182,8 +180,8 @@ class Trainer:
             raise self._divergence(progress, f"the validation {self.config.monitor} is {monitored}")
         return metrics
 
-    def _save(self, state: TrainingState, progress: Progress, journal: Journal) -> None:
-        progress.journal_size, progress.flow_size = journal.size, self._flow.size
+    def _save(self, state: TrainingState, progress: Progress) -> None:
+        progress.file_sizes = {file.name: file.size for file in self._files}
         self._checkpoints.save(state.tensors, progress)
 
     def _check_divergence(self, loss: float, gradient_norm: float, progress: Progress) -> None:

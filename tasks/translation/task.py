@@ -21,7 +21,9 @@ from ..datasets.batching import batch_by_tokens, windows
 from ..datasets.shards import read_shards, shards_for, write_shards
 from ..datasets.splits import Splits, keep_examples, kept_examples
 from ..decoding import beams_of, writer_options
-from ..task import Batch, Evaluation, Loss, Task
+from ..task import Evaluation, Task, Truncation
+from ..training.objective import Batch, Loss, Objective
+from ..training.phases import Phase, phase
 from .config import TranslationConfig
 from .data import Pair, read_splits
 from .evaluation import evaluate
@@ -31,6 +33,27 @@ from .signatures import bundle
 _WINDOW = 1024
 # The validation part, a JSON line for each pair: what a run is judged by does not change while it trains.
 _VALIDATION = "validation.jsonl"
+
+
+class TranslationObjective(Objective):
+    """The cross-entropy of the target's tokens.
+
+    Args:
+        label_smoothing: Share of the probability that is to go to all tokens alike.
+    """
+
+    def __init__(self, label_smoothing: float) -> None:
+        self._label_smoothing = label_smoothing
+
+    def loss(self, model: keras.Model, batch: Batch, training: bool, carry: Any = ()) -> tuple[Loss, Any]:
+        inputs, targets = batch["target"][:, :-1], batch["target"][:, 1:]
+        outputs = model(batch["source"], inputs, training=training)
+        # Logits for real tokens alone: they are the largest part of the work.
+        real = targets != PADDING
+        logits = model.logits(tf.boolean_mask(outputs, real))
+        losses = smoothed_cross_entropy(logits, tf.boolean_mask(targets, real), self._label_smoothing)
+        weight = tf.cast(tf.size(losses), tf.float32)
+        return Loss(tf.reduce_sum(losses), weight, tokens=weight), carry
 
 
 class TranslationTask(Task):
@@ -102,15 +125,12 @@ class TranslationTask(Task):
             fixed_shapes,
         )
 
-    def loss(self, model: keras.Model, batch: Batch, training: bool, carry: Any = ()) -> tuple[Loss, Any]:
-        inputs, targets = batch["target"][:, :-1], batch["target"][:, 1:]
-        outputs = model(batch["source"], inputs, training=training)
-        # Logits for real tokens alone: they are the largest part of the work.
-        real = targets != PADDING
-        logits = model.logits(tf.boolean_mask(outputs, real))
-        losses = smoothed_cross_entropy(logits, tf.boolean_mask(targets, real), self.config.label_smoothing)
-        weight = tf.cast(tf.size(losses), tf.float32)
-        return Loss(tf.reduce_sum(losses), weight, tokens=weight), carry
+    @property
+    def truncation(self) -> Truncation:
+        return Truncation("truncate_gradient", self.config.truncate_gradient)
+
+    def phases(self) -> list[Phase]:
+        return [phase(self.config, TranslationObjective(self.config.label_smoothing))]
 
     def evaluate(self, model: keras.Model, split: str) -> Evaluation:
         return self._evaluate(model, split, Beams(1))

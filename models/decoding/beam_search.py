@@ -1,28 +1,28 @@
-"""Beam search: the most probable sequences, side by side."""
+"""Beam search, with length penalty, n-gram blocking and alignments."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from .top_k import largest
+from .top_k import top_k
 
 # (ids int32 [rows], states) -> (logits float32 [rows, ids], states, seen float32 [rows, any]), a row for each
-# hypothesis. What is seen at a step, an alignment say, is kept for the hypotheses that win.
+# hypothesis. `seen` holds the attention weights of a step, which are returned for the best hypotheses.
 Step = Callable[[tf.Tensor, Any], tuple[tf.Tensor, Any, tf.Tensor]]
 
 _IMPOSSIBLE = -1e9
 
 
 class Beams(NamedTuple):
-    """Which hypotheses are kept, and how they are ranked.
+    """The options of beam search.
 
     Attributes:
-        width: number of hypotheses a row; 1 is greedy search.
+        width: Number of hypotheses per row; 1 is greedy search.
         length_penalty: alpha; hypotheses are ranked by log probability / ((5 + length) / 6) ** alpha (Wu et al., 2016,
-            https://arxiv.org/abs/1609.08144), where the length counts the end; 0 ranks by log probability.
-        min_length: ids before the end, at least.
-        block_ngrams: no n-gram of so many ids occurs twice in a hypothesis; 0: no such limit.
+            https://arxiv.org/abs/1609.08144), where the length includes the end; 0 ranks by log probability.
+        min_length: Minimum number of ids before the end.
+        block_ngrams: n; no n-gram occurs twice in a hypothesis; 0: no limit.
     """
 
     width: int
@@ -36,10 +36,10 @@ class Hypotheses(NamedTuple):
 
     Attributes:
         ids: int32 [batch, beams, time], padded with the end.
-        lengths: int32 [batch, beams], ids before the end.
-        log_probabilities: float32 [batch, beams], of the ids and the end, where it was written.
-        scores: float32 [batch, beams], with the length penalty; hypotheses that there are not have -1e9 or less.
-        seen: float32 [batch, beams, time, any], what was seen when each id was written.
+        lengths: int32 [batch, beams], number of ids before the end.
+        log_probabilities: float32 [batch, beams], of the ids and the end, if it was written.
+        scores: float32 [batch, beams], with the length penalty; missing hypotheses have -1e9 or less.
+        seen: float32 [batch, beams, time, any], what the step saw (attention weights) when it wrote each id.
     """
 
     ids: tf.Tensor
@@ -59,28 +59,28 @@ def beam_search(
     vocabulary_size: int,
     forbidden: Sequence[int] = (),
 ) -> Hypotheses:
-    """Searches until every hypothesis of every row has ended or is long enough.
+    """Searches until every hypothesis of every row has ended or reached its maximum length.
 
-    A hypothesis that has ended stays as it is and keeps its place in the beam by its log probability; the length
-    penalty ranks them when all is done.
+    A finished hypothesis stays in the beam with its log probability; the length penalty ranks the hypotheses once all
+    have finished.
 
     Args:
-        step: reads an id of each hypothesis and gives the logits of the next.
-        states: for the first step, a nest of tensors [batch, ...].
-        start: the id that is read first.
-        end: the id that ends a hypothesis.
-        max_length: int32 [batch], ids before the end at most.
-        beams: how to search.
-        vocabulary_size: number of ids.
-        forbidden: ids that are never written.
+        step: Reads an id of each hypothesis and returns the logits of the next.
+        states: States for the first step, a nest of tensors [batch, ...].
+        start: Id that is read first.
+        end: Id that ends a hypothesis.
+        max_length: int32 [batch], maximum number of ids before the end.
+        beams: Options of the search.
+        vocabulary_size: Number of ids.
+        forbidden: Ids that are never written.
     """
     width = beams.width
     batch = tf.shape(max_length)[0]
     longest = tf.reduce_max(tf.concat([max_length, [0]], axis=0)) + 1
     states = tf.nest.map_structure(lambda state: tf.repeat(state, width, axis=0), states)
-    # All hypotheses of a row are the same at first: only one of them counts.
+    # All hypotheses of a row start equal, so only one of them counts.
     totals = tf.tile(tf.constant([[0.0] + [_IMPOSSIBLE] * (width - 1)]), [batch, 1])
-    # So many more as may not be written are looked at.
+    # Consider as many more candidates as may be forbidden.
     unwanted = tf.constant([*forbidden], tf.int32)
     candidates = min(width + len({*forbidden, end}), vocabulary_size)
     ids = tf.fill([batch, width, longest], end)
@@ -92,29 +92,27 @@ def beam_search(
         allowed = logits
         if beams.block_ngrams:
             allowed += _IMPOSSIBLE * _repeating(ids, position, beams.block_ngrams, vocabulary_size)
-        # The best of each hypothesis, and then the best of all: faster than one search through both.
-        best, choices = largest(allowed, candidates)
-        normalizer = _log_normalizer(
-            logits, largest(logits, 1)[1] if beams.block_ngrams else choices[..., :1]
-        )
+        # The best of each hypothesis, then the best of all: faster than one search through both.
+        best, choices = top_k(allowed, candidates)
+        normalizer = _log_normalizer(logits, top_k(logits, 1)[1] if beams.block_ngrams else choices[..., :1])
         best -= normalizer
         never = tf.reduce_any(tf.equal(choices[..., None], unwanted), axis=-1)
         never |= (position < beams.min_length) & tf.equal(choices, end)
         best = tf.where(never, _IMPOSSIBLE, best)
-        # At the maximum length only the end may follow, and what has ended goes on with it at no cost.
+        # At the maximum length only the end may follow; a finished hypothesis repeats it at no cost.
         only_end = (ended | (position >= max_length)[:, None])[..., None]
         end_gain = tf.where(ended[..., None], 0.0, logits[..., end, None] - normalizer)
         best = tf.where(only_end, tf.where(tf.range(candidates) == 0, end_gain, _IMPOSSIBLE), best)
         choices = tf.where(only_end, end, choices)
         flat = tf.reshape(best + totals[..., None], [batch, width * candidates])
-        totals, places = tf.math.top_k(flat, width)
-        parents = places // candidates
-        last = tf.gather(tf.reshape(choices, [batch, width * candidates]), places, batch_dims=1)
+        totals, winners = tf.math.top_k(flat, width)
+        parents = winners // candidates
+        last = tf.gather(tf.reshape(choices, [batch, width * candidates]), winners, batch_dims=1)
         ended = tf.gather(ended, parents, batch_dims=1) | tf.equal(last, end)
         ids = tf.gather(ids, parents, batch_dims=1)
         ids = tf.where(tf.equal(tf.range(longest), position), last[..., None], ids)
         rows = tf.reshape(tf.range(batch)[:, None] * width + parents, [-1])
-        # A batch whose size is known when the graph is made keeps it.
+        # Keep the size of a batch whose size is known when the graph is built.
         states = tf.nest.map_structure(
             lambda new, old: tf.ensure_shape(tf.gather(new, rows), old.shape), after, states
         )
@@ -135,9 +133,13 @@ def beam_search(
 
 
 def _log_normalizer(logits: tf.Tensor, likeliest: tf.Tensor) -> tf.Tensor:
-    """What is subtracted from logits for log probabilities: [batch, beams, ids] and an id of the largest, int32 [batch,
-    beams, 1], to [batch, beams, 1]."""
-    # By way of the probabilities: TensorFlow has them on a CPU in half the time that their logarithms take.
+    """Returns log(sum(exp(logits))), [batch, beams, 1].
+
+    Args:
+        logits: [batch, beams, ids].
+        likeliest: int32 [batch, beams, 1], an id of the largest logit.
+    """
+    # From the probabilities, which TensorFlow computes on a CPU in half the time of their logarithms.
     probabilities = tf.nn.softmax(logits)
     return tf.gather(logits, likeliest, batch_dims=2) - tf.math.log(
         tf.gather(probabilities, likeliest, batch_dims=2)
@@ -145,15 +147,15 @@ def _log_normalizer(logits: tf.Tensor, likeliest: tf.Tensor) -> tf.Tensor:
 
 
 def _repeating(ids: tf.Tensor, position: tf.Tensor, n: int, vocabulary_size: int) -> tf.Tensor:
-    """1 for each id that would repeat an n-gram of its hypothesis, float32 [batch, beams, ids]."""
+    """Returns 1 for each id that would repeat an n-gram of its hypothesis, float32 [batch, beams, ids]."""
     length = tf.shape(ids)[2]
-    # The n - 1 ids written last, and those at every earlier place.
+    # Compare the last n - 1 ids with those at every earlier position.
     recent = tf.gather(ids, tf.maximum(position - n + 1 + tf.range(n - 1), 0), axis=2)
     padded = tf.pad(ids, [[0, 0], [0, 0], [0, n]])
     same = tf.ones(tf.shape(ids), tf.bool)
     for offset in range(n - 1):
         same &= tf.equal(padded[:, :, offset : offset + length], recent[:, :, offset, None])
-    # Only where the whole n-gram lies before this place.
+    # Only if the whole n-gram lies before this position.
     same &= tf.range(length) + n - 1 < position
     following = padded[:, :, n - 1 : n - 1 + length]
     hits = tf.where(same, following, -1)
@@ -163,7 +165,7 @@ def _repeating(ids: tf.Tensor, position: tf.Tensor, n: int, vocabulary_size: int
 def _traced(
     parents: tf.TensorArray, seen: tf.TensorArray, length: tf.Tensor, batch: tf.Tensor, width: int
 ) -> tf.Tensor:
-    """What each final hypothesis saw at its steps, [batch, beams, time, any]: back from the last step to the first."""
+    """Traces back what each final hypothesis saw at its steps, [batch, beams, time, any]."""
 
     def trace(position: tf.Tensor, rows: tf.Tensor, found: tf.TensorArray) -> tuple:
         rows = tf.gather(parents.read(position), rows)
@@ -183,7 +185,7 @@ def _ranked(ids: tf.Tensor, totals: tf.Tensor, seen: tf.Tensor, end: int, beams:
     )
     with_end = tf.cast(written + 1, tf.float32)
     scores = totals / ((5.0 + with_end) / 6.0) ** beams.length_penalty
-    # Hypotheses that there are not stay behind all others.
+    # Missing hypotheses rank last.
     scores = tf.where(totals <= _IMPOSSIBLE / 2, totals, scores)
     scores, order = tf.math.top_k(scores, beams.width)
 

@@ -1,19 +1,19 @@
-"""The largest of many values."""
+"""A faster `tf.math.top_k` for rows as long as a vocabulary."""
 
 import tensorflow as tf
 
-# Values whose largest is found in one pass, at most.
+# Largest size of a group.
 _GROUP = 32
 
 
-def largest(values: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """`tf.math.top_k` of rows as long as a vocabulary, in about half of its time where the length has a divisor.
+def top_k(values: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns what `tf.math.top_k` returns, in about half of its time if the length of the rows has a divisor.
 
-    A row is looked through in groups: the k largest values lie in the k groups with the largest maxima.
+    Rows are searched in groups: the k largest values lie in the k groups with the largest maxima.
 
     Args:
-        values: [..., length], whose length is known when the graph is made.
-        k: at most the length.
+        values: [..., length]; the length must be known when the graph is built.
+        k: Number of values, at most the length.
 
     Returns:
         The k largest values, largest first, the first of equal ones first, and their indices, int32, both [..., k].
@@ -25,10 +25,10 @@ def largest(values: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
     rows = tf.shape(values)[:-1]
     groups = tf.reshape(values, [-1, length // size, size])
     _, chosen = tf.math.top_k(tf.reduce_max(groups, axis=2), k)
-    # In the order of the row, so that of equal values the first is found first.
+    # In the order of the row, so that the first of equal values comes first.
     chosen = -tf.math.top_k(-chosen, k).values
     candidates = tf.reshape(tf.gather(groups, chosen, batch_dims=1), [-1, k * size])
-    found, places = tf.math.top_k(candidates, k)
-    indices = tf.gather(chosen, places // size, batch_dims=1) * size + places % size
+    found, positions = tf.math.top_k(candidates, k)
+    indices = tf.gather(chosen, positions // size, batch_dims=1) * size + positions % size
     shape = tf.concat([rows, [k]], axis=0)
     return tf.reshape(found, shape), tf.reshape(indices, shape)

@@ -1,10 +1,10 @@
-"""Encoded images into pixels, inside the graph, with TensorFlow's core ops alone."""
+"""Decodes JPEG and PNG images to pixels inside the graph, with TensorFlow's core ops alone."""
 
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-# Larger images are refused before they are decoded: a few bytes can stand for more pixels than there is memory.
+# Larger images are refused before decoding: a few bytes can encode more pixels than fit in memory.
 MOST_PIXELS = 40_000_000
 
 _NO_IMAGE = "It is neither a JPEG nor a PNG image."
@@ -13,46 +13,46 @@ _TOO_LARGE = f"The image has more than {MOST_PIXELS // 1_000_000} million pixels
 
 _JPEG = (255, 216, 255)
 _PNG = (137, 80, 78, 71, 13, 10, 26, 10)
-# Of a PNG file: that signature, the head of the first chunk, width, height, bit depth, and the colour type.
+# Bytes of a PNG file up to the colour type: signature, head of the first chunk, width, height, bit depth, colour type.
 _PNG_HEADER = 26
-# Those with transparent pixels: a palette, which may have some, grey with alpha, and colour with alpha.
+# The colour types that may have transparent pixels: palette, grey with alpha, and colour with alpha.
 _WITH_ALPHA = (3, 4, 6)
 
 
 def read_images(images: tf.Tensor, height: int, width: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Decodes and resizes a batch, of which some may not be images.
+    """Decodes and resizes a batch, in which some strings may not be images.
 
-    All are resized to one height and width, their aspect not kept, by bilinear interpolation that averages where
-    it makes smaller. Grey and CMYK become RGB, and what is transparent is laid on white. Colour profiles, and the
-    orientation that a camera writes beside the pixels, are not heeded.
+    All images are resized to one height and width, without keeping their aspect ratio, by bilinear interpolation with
+    antialiasing. Grey and CMYK become RGB; transparent pixels are laid on white. Colour profiles and EXIF orientation
+    are ignored.
 
     Args:
         images: string [batch], JPEG or PNG.
-        height, width: of the result.
+        height, width: Size of the result.
 
     Returns:
-        The pixels, RGB, uint8 [batch, height, width, 3], and what is wrong with each image, string [batch], empty where
-        nothing is; where something is, the pixels are black.
+        The pixels, RGB, uint8 [batch, height, width, 3], and an error message per image, string [batch]: empty for a
+        good image. The pixels of a bad image are black.
     """
     count = tf.shape(images)[0]
     black = tf.zeros([height, width, 3], tf.uint8)
 
-    def read(place: tf.Tensor, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        return place, *_read_image(image, black)
+    def read(position: tf.Tensor, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        return position, *_read_image(image, black)
 
-    # What cannot be decoded falls out of the data set; the element for its place stands first.
+    # An image that cannot be decoded drops out of the data set; the first element takes its place.
     filler = tf.data.Dataset.from_tensors((-1, black, _DAMAGED))
     found = tf.data.Dataset.from_tensor_slices((tf.range(count), images))
     found = found.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).ignore_errors()
     whole = filler.concatenate(found).batch(tf.cast(count, tf.int64) + 1)
-    places, pixels, errors = whole.get_single_element()
-    rows = tf.scatter_nd(places[1:, None], tf.range(1, tf.shape(places)[0]), [count])
+    positions, pixels, errors = whole.get_single_element()
+    rows = tf.scatter_nd(positions[1:, None], tf.range(1, tf.shape(positions)[0]), [count])
     pixels = tf.ensure_shape(tf.gather(pixels, rows), [None, height, width, 3])
     return pixels, tf.ensure_shape(tf.gather(errors, rows), [None])
 
 
 def _read_image(image: tf.Tensor, black: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The pixels of one image, in the shape of `black`, and its error; it raises where the image is damaged."""
+    """Returns the pixels of one image, in the shape of `black`, and its error; raises if the image is damaged."""
     padded = tf.strings.join([image, "\0" * _PNG_HEADER])
     header = tf.io.decode_raw(tf.strings.substr(padded, 0, _PNG_HEADER), tf.uint8)
 
@@ -69,7 +69,7 @@ def _read_image(image: tf.Tensor, black: tf.Tensor) -> tuple[tf.Tensor, tf.Tenso
         return resized([shape[0], shape[1]], lambda: tf.io.decode_jpeg(image, channels=3))
 
     def from_png() -> tuple[tf.Tensor, tf.Tensor]:
-        # Asked for four channels, TensorFlow makes grey images of one bit transparent: not where there is no alpha.
+        # With four channels TensorFlow makes one-bit grey images transparent, so ask for them only if there is alpha.
         alpha = tf.reduce_any(header[25] == tf.constant(_WITH_ALPHA, tf.uint8))
         decode = lambda channels: tf.io.decode_png(image, channels=channels)  # noqa: E731
         return resized(
@@ -93,7 +93,7 @@ def _big_endian(four: tf.Tensor) -> tf.Tensor:
 
 def _on_white(pixels: tf.Tensor) -> tf.Tensor:
     """uint8 [rows, columns, RGBA] -> [rows, columns, RGB]."""
-    # In 16 bits, which take half the memory of floats.
+    # 16 bits take half the memory of floats.
     colour, alpha = tf.cast(pixels[..., :3], tf.uint16), tf.cast(pixels[..., 3:], tf.uint16)
     return tf.cast((colour * alpha + 255 * (255 - alpha) + 127) // 255, tf.uint8)
 

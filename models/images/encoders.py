@@ -1,4 +1,4 @@
-"""Pixels into a grid of feature vectors: by a network that was trained elsewhere, or by a small one of our own."""
+"""Encodes pixels as a grid of feature vectors, by a pretrained network or by a small one trained with the decoder."""
 
 import hashlib
 import os
@@ -13,27 +13,27 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-# Of a network that takes images of any size, where no size is asked for.
+# Height and width for a network that takes images of any size, unless given.
 _USUAL_SIZE = 224
 
 
 class FrozenEncoder(tf.Module):
-    """A trained network as it is: uint8 [batch, height, width, 3] -> float32 [batch, places, features].
+    """A frozen, pretrained network: uint8 [batch, height, width, 3] -> float32 [batch, positions, features].
 
-    Its weights are held as TensorFlow's own variables, so that a SavedModel has them once.
+    It holds its weights as TensorFlow's own variables, so that a SavedModel has them once.
 
     Args:
-        network: from RGB, 0 to 255, [batch, height, width, 3], to a feature map [batch, rows, columns, features], or
-            to a vector [batch, features], which is a grid of one place.
-        image_size: height and width, for a network that takes any.
+        network: Takes RGB, 0 to 255, [batch, height, width, 3], and gives a map [batch, rows, columns, features]
+            or a vector [batch, features], which is a grid of one position.
+        image_size: Height and width, for a network that takes any size.
 
     Attributes:
-        image_size: height and width of the images.
-        grid: rows and columns.
-        features: of a place.
+        image_size: Height and width of the images.
+        grid: Rows and columns of the grid.
+        features: Number of features of a position.
 
     Raises:
-        ValueError: if the network takes or gives something else.
+        ValueError: The network has another input or output.
     """
 
     def __init__(self, network: keras.Model, image_size: int | None = None) -> None:
@@ -49,17 +49,17 @@ class FrozenEncoder(tf.Module):
         self.grid = tuple(output[1:-1]) or (1, 1)
         self.features = output[-1]
         self._variables = [variable.value for variable in network.variables]
-        # In a closure: an attribute would be tracked, and its variables saved a second time.
+        # In a closure: TensorFlow would track an attribute, and save its variables a second time.
         self._network = lambda pixels: network(pixels, training=False)
 
     def __call__(self, pixels: tf.Tensor) -> tf.Tensor:
         found = self._network(tf.cast(pixels, tf.float32))
-        places = self.grid[0] * self.grid[1]
-        return tf.reshape(tf.cast(found, tf.float32), [-1, places, self.features])
+        positions = self.grid[0] * self.grid[1]
+        return tf.reshape(tf.cast(found, tf.float32), [-1, positions, self.features])
 
     @property
     def fingerprint(self) -> str:
-        """Of the weights and the shapes: what other features come from has another one."""
+        """A hash of the weights and shapes, which identifies the encoder of cached features."""
         digest = hashlib.blake2b(repr((self.image_size, self.grid, self.features)).encode(), digest_size=8)
         for variable in self._variables:
             digest.update(repr(variable.shape).encode() + np.ascontiguousarray(variable.numpy()).tobytes())
@@ -67,10 +67,10 @@ class FrozenEncoder(tf.Module):
 
 
 def load_network(path: str | os.PathLike[str]) -> keras.Model:
-    """The network in a `.keras` file.
+    """Loads the network in a `.keras` file.
 
     Raises:
-        ValueError: if it cannot be read.
+        ValueError: The file cannot be read.
     """
     if not Path(path).is_file():
         raise ValueError("there is no such file")
@@ -78,22 +78,22 @@ def load_network(path: str | os.PathLike[str]) -> keras.Model:
         raise ValueError("it is not a file that Keras wrote")
     try:
         return keras.saving.load_model(path, compile=False)
-    # Keras raises whatever the damage leads to.
+    # A damaged file can raise anything.
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ValueError(f"it cannot be read ({reason})") from error
 
 
 def application(name: str, image_size: int | None, weights: str | None) -> keras.Model:
-    """A network of `keras.applications` without its classifier, behind the scaling that it was trained with.
+    """Builds a network of `keras.applications` without its classifier, after the input scaling it was trained with.
 
     Args:
-        name: such as MobileNetV2.
-        image_size: height and width; 224 if None.
-        weights: a file with its weights, without those of the classifier; None downloads those of ImageNet.
+        name: Name of the network, such as MobileNetV2.
+        image_size: Height and width; 224 if None.
+        weights: File with its weights, without those of the classifier; None downloads those of ImageNet.
 
     Raises:
-        ValueError: if there is none of that name, or its weights cannot be had.
+        ValueError: The network does not exist, or its weights cannot be loaded.
     """
     if name not in applications():
         raise ValueError(f"keras.applications has {', '.join(applications())}")
@@ -103,7 +103,7 @@ def application(name: str, image_size: int | None, weights: str | None) -> keras
     scaled = sys.modules[build.__module__].preprocess_input(images)
     try:
         with warnings.catch_warnings():
-            # Where weights do not fit, Keras warns of each layer before it raises.
+            # If weights do not fit, Keras warns of each layer before it raises.
             warnings.simplefilter("ignore")
             trunk = build(include_top=False, weights=weights or "imagenet", input_shape=(size, size, 3))
     except Exception as error:
@@ -114,19 +114,19 @@ def application(name: str, image_size: int | None, weights: str | None) -> keras
 
 
 def applications() -> list[str]:
-    """The names of the networks in `keras.applications`."""
+    """Returns the names of the networks in `keras.applications`."""
     return [name for name, value in vars(keras.applications).items() if callable(value)]
 
 
 @keras.saving.register_keras_serializable("unroll")
 class SmallImageEncoder(keras.layers.Layer):
-    """Three convolutions, trained with what reads them: [batch, height, width, 3] -> [batch, places, features].
+    """Three convolutions, trained with the decoder: [batch, height, width, 3] -> [batch, positions, features].
 
-    Each halves height and width. The pixels' coordinates are channels beside their colours (Liu et al., 2018,
-    https://arxiv.org/abs/1807.03247): a convolution alone does not know where it is.
+    Each halves height and width. Beside their colours, pixels have their coordinates as channels (Liu et al., 2018,
+    https://arxiv.org/abs/1807.03247), since a convolution alone does not know where it is.
 
     Args:
-        features: of a place; the first two convolutions have a quarter and half of them.
+        features: Features of a position; the first two convolutions have a quarter and half as many.
     """
 
     def __init__(self, features: int, **kwargs: Any) -> None:
@@ -147,7 +147,7 @@ class SmallImageEncoder(keras.layers.Layer):
 
     @staticmethod
     def grid(height: int, width: int) -> tuple[int, int]:
-        """Rows and columns of what images of a size become."""
+        """Returns rows and columns of the grid for images of a size."""
         return -(-height // 8), -(-width // 8)
 
     def build(self, pixels_shape: tuple) -> None:
@@ -161,9 +161,9 @@ class SmallImageEncoder(keras.layers.Layer):
         rows, columns = tf.meshgrid(
             tf.linspace(-1.0, 1.0, height), tf.linspace(-1.0, 1.0, width), indexing="ij"
         )
-        places = tf.cast(tf.stack([rows, columns], axis=-1), self.compute_dtype)
-        places = tf.broadcast_to(places, [batch, height, width, 2])
-        maps = tf.concat([tf.cast(pixels, self.compute_dtype) / 127.5 - 1.0, places], axis=-1)
+        coordinates = tf.cast(tf.stack([rows, columns], axis=-1), self.compute_dtype)
+        coordinates = tf.broadcast_to(coordinates, [batch, height, width, 2])
+        maps = tf.concat([tf.cast(pixels, self.compute_dtype) / 127.5 - 1.0, coordinates], axis=-1)
         for convolution in self.convolutions:
             maps = convolution(maps)
         rows, columns = self.grid(height, width)
@@ -174,7 +174,7 @@ class SmallImageEncoder(keras.layers.Layer):
 
 
 def _image_size(network: keras.Model, asked: int | None) -> tuple[int, int]:
-    """Height and width of the images that a network takes."""
+    """Returns height and width of the images that a network takes."""
     shape = network.input_shape
     if isinstance(shape, Mapping | list) or len(shape) != 4 or shape[3] not in (3, None):
         raise ValueError(f"it takes {shape}, but RGB images [batch, height, width, 3] were expected")

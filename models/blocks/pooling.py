@@ -1,4 +1,4 @@
-"""A sequence of vectors into one, whatever its padding: [batch, time, features] -> [batch, features].
+"""Pools a sequence of vectors into one vector: [batch, time, features] -> [batch, features].
 
 Each pooling is a Keras layer called with `mask`, bool [batch, time]. A row without a real step gives zeros.
 """
@@ -15,7 +15,7 @@ class _Pooling(keras.layers.Layer):
         self.supports_masking = True
 
     def compute_mask(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> None:
-        """Time is gone, and so is its mask."""
+        """Returns None: the output has no time axis to mask."""
 
     def compute_output_shape(self, shape: tuple) -> tuple:
         return shape[0], shape[-1]
@@ -53,8 +53,8 @@ class MaxPooling(_Pooling):
 
 @keras.saving.register_keras_serializable("unroll")
 class AttentionPooling(_Pooling):
-    """A mean weighted by learnt attention: softmax over the real steps of v . tanh(W x_t + b) (Yang et al., 2016,
-    Hierarchical attention networks)."""
+    """The mean over the real steps weighted by softmax(v . tanh(W x_t + b)) (Yang et al., 2016, Hierarchical attention
+    networks)."""
 
     def build(self, shape: tuple) -> None:
         self.hidden = keras.layers.Dense(shape[-1], activation="tanh", dtype=self.dtype_policy, name="hidden")

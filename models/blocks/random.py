@@ -1,4 +1,4 @@
-"""Random numbers of the models."""
+"""Random numbers that differ between replicas."""
 
 import keras
 import tensorflow as tf
@@ -8,8 +8,8 @@ import tensorflow as tf
 class ReplicaSeedGenerator(keras.random.SeedGenerator):
     """A seed generator whose replicas draw different numbers.
 
-    Under a `tf.distribute` strategy every replica holds the same state, so that Keras' own generator would drop the
-    same units on each.
+    Under a `tf.distribute` strategy every replica holds the same state, so Keras' own generator would drop the same
+    units on each.
     """
 
     def next(self, ordered: bool = True) -> tf.Tensor:
@@ -18,5 +18,5 @@ class ReplicaSeedGenerator(keras.random.SeedGenerator):
         if context is None or context.num_replicas_in_sync == 1:
             return seed
         replica = tf.cast(context.replica_id_in_sync_group, seed.dtype)
-        # The golden ratio of 32 bits keeps the seeds of neighbouring replicas far apart; the first keeps its own.
+        # The 32-bit golden ratio keeps the seeds of neighbouring replicas far apart; the first replica keeps its seed.
         return seed + tf.stack([replica * tf.constant(0x9E3779B9, seed.dtype), tf.zeros([], seed.dtype)])

@@ -1,6 +1,6 @@
-"""The closed set of activations which the hand-written backward pass knows.
+"""The closed set of activations whose derivatives the hand-written backward pass knows.
 
-Each derivative is written in terms of the activation's *output* y = f(x), so that the loop need not keep x.
+Each derivative is a function of the activation's *output* y = f(x), so the loop need not keep x.
 """
 
 from collections.abc import Callable
@@ -42,18 +42,18 @@ _ACTIVATIONS = {
 
 
 def get(identifier: str | Callable | None) -> Activation:
-    """The activation of that name.
+    """Returns an activation by name.
 
     Args:
-        identifier: one of linear, tanh, sigmoid, relu, hard_sigmoid, softsign, softplus, elu; a Keras
-            function of one of these names; or None, which means linear, as in Keras.
+        identifier: One of linear, tanh, sigmoid, relu, hard_sigmoid, softsign, softplus, elu; the Keras function of one
+            of these names; or None for linear, as in Keras.
 
     Raises:
-        ValueError: for any other activation, since the backward pass has no derivative for it.
+        ValueError: The backward pass has no derivative for the activation.
     """
     name = "linear" if identifier is None else identifier
     if callable(identifier):
-        # A function of the user's may have the name of another.
+        # Compare functions, not names: a user's function may share its name with another.
         known = {keras.activations.get(known): known for known in _ACTIVATIONS}
         name = known.get(identifier)
     if not isinstance(name, str) or name not in _ACTIVATIONS:

@@ -16,17 +16,17 @@ from ..datasets.image_files import ImageFiles
 from ..datasets.splits import Splits
 from .config import CaptioningConfig
 
-# As the Penn Treebank splits words: clitics by themselves; hyphens and dots between letters belong to their word.
+# Splits words as the Penn Treebank does: clitics by themselves; hyphens and dots between letters belong to their word.
 _WORD = re.compile(r"\w+(?=n't\b)|n't\b|'(?:s|re|ve|ll|d|m)\b|\w+(?:[-.]\w+)*")
 _CLITIC = re.compile(r" (?=(?:n't|'(?:s|re|ve|ll|d|m))\b)")
 
 
 class CaptionedImage(NamedTuple):
-    """An image and what people said of it.
+    """An image and its captions.
 
     Attributes:
-        image: which is read when it is needed.
-        captions: at least one.
+        image: The image, which is read on demand.
+        captions: At least one caption.
     """
 
     image: Image
@@ -34,14 +34,14 @@ class CaptionedImage(NamedTuple):
 
 
 def mirrored(image: Image) -> Image:
-    """An image from right to left."""
+    """Returns an image mirrored left to right."""
 
     def read() -> bytes:
         content = image.read()
         try:
             pixels = tf.io.decode_image(content, expand_animations=False)
         except tf.errors.InvalidArgumentError:
-            # It is refused where it is encoded, as the image itself is.
+            # The encoder refuses it, as it refuses the original image.
             return content
         return tf.io.encode_png(tf.image.flip_left_right(pixels), compression=1).numpy()
 
@@ -49,17 +49,17 @@ def mirrored(image: Image) -> Image:
 
 
 def words(caption: str) -> list[str]:
-    """A caption as it is compared: in lower case, and without punctuation."""
+    """Splits a caption for comparison: lower case, without punctuation."""
     return _WORD.findall(caption.lower().replace("\u2019", "'"))
 
 
 def normalized(caption: str) -> str:
-    """A caption in lower case and without punctuation, still to be read: clitics stand at their words."""
+    """Returns a caption in lower case and without punctuation, with clitics joined to their words."""
     return _CLITIC.sub("", " ".join(words(caption)))
 
 
 def read_splits(config: CaptioningConfig) -> Splits:
-    """The parts of the data set that the configuration names."""
+    """Returns the parts of the data set that the configuration names."""
     fractions = {"test": config.test_fraction, "validation": config.validation_fraction}
     if config.dataset == "files":
         parts = _Files(config).parts()
@@ -70,7 +70,7 @@ def read_splits(config: CaptioningConfig) -> Splits:
 
 
 class _Files:
-    """The user's images and captions. The captions are held in memory, the images are not."""
+    """The user's images and captions. Only the captions are held in memory."""
 
     def __init__(self, config: CaptioningConfig) -> None:
         self._config = config
@@ -90,13 +90,13 @@ class _Files:
             self._lists["train"] = [name for name in self._captions if name not in others]
 
     def parts(self) -> dict:
-        """For each part a function that begins to read it."""
+        """Returns, for each part, a function that opens it."""
         return {part: partial(self._read, part) for part in self._lists}
 
     def _read(self, part: str) -> Iterator[CaptionedImage]:
         names = self._lists[part]
         if part == "train":
-            # In an order that says nothing, whatever the list was sorted by.
+            # An arbitrary order, in case the list was sorted by content.
             names = sorted(
                 names, key=lambda name: hashlib.blake2b(name.encode("utf-8", "surrogateescape")).digest()
             )
@@ -104,17 +104,17 @@ class _Files:
             if name not in self._captions:
                 raise UserError(
                     f"The image {name!r} of the {part} list has no caption in {self._config.captions}; add one, or "
-                    "take it out of the list."
+                    "remove it from the list."
                 )
             image = Image(name, self._images.stamp(name), partial(self._images.read, name))
             yield CaptionedImage(image, tuple(self._captions[name]))
 
 
 def read_captions(path: str) -> dict[str, list[str]]:
-    """The captions of each image in a file of lines `name#number<TAB>caption`.
+    """Reads the captions of each image from a file of lines `name#number<TAB>caption`.
 
     Raises:
-        UserError: for a file that is missing or empty, or a line of another form.
+        UserError: The file is missing or empty, or has a line of another form.
     """
     captions: dict[str, list[str]] = {}
     for number, line in _lines(path):
@@ -123,7 +123,7 @@ def read_captions(path: str) -> dict[str, list[str]]:
         name = head if mark and tail.isdecimal() else name
         if not tab or not name or not caption.strip():
             raise UserError(
-                f"{path}, line {number} is {line[:60]!r}, but name#number<TAB>caption was expected; mend the line."
+                f"{path}, line {number} is {line[:60]!r}, but name#number<TAB>caption was expected; correct the line."
             )
         captions.setdefault(name, []).append(caption)
     if not captions:
@@ -132,10 +132,10 @@ def read_captions(path: str) -> dict[str, list[str]]:
 
 
 def read_names(path: str) -> list[str]:
-    """The names in a list of images, one a line, each once.
+    """Reads the names from a list of images, one per line, without duplicates.
 
     Raises:
-        UserError: for a file that is missing or empty.
+        UserError: The file is missing or empty.
     """
     names = list(dict.fromkeys(line.strip() for _, line in _lines(path)))
     if not names:
@@ -144,7 +144,7 @@ def read_names(path: str) -> list[str]:
 
 
 def _lines(path: str) -> Iterator[tuple[int, str]]:
-    """The lines of a file that are not blank, with their numbers."""
+    """Yields the lines of a file that are not blank, with their numbers."""
     try:
         with Path(path).open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
             for number, line in enumerate(file, start=1):

@@ -1,4 +1,4 @@
-"""What the decoder of a run is given for an image, in training and after."""
+"""Turns encoded images into the features that a run's decoder reads, in training and in the exported model."""
 
 from functools import cached_property
 from pathlib import Path
@@ -19,19 +19,21 @@ from .config import CaptioningConfig
 
 _SMALL = "small"
 _SMALL_SIZE = 64
-# Changes whenever the same image becomes other pixels.
+# To be changed whenever `read_images` makes other pixels of an image: it keeps cached features apart.
 _READING = "read_images 1"
 # The run's own copy of a frozen network.
 _NETWORK = "image_encoder.keras"
 
 
 class ImageFeatures:
-    """Encoded images into what the cache keeps: the features of a frozen encoder, float16 [places, features], or, where
-    the encoder is trained with the decoder, pixels, uint8 [height, width, 3].
+    """Turns encoded images into cached arrays.
+
+    These are the features of a frozen encoder, float16 [positions, features], or the pixels, uint8 [height, width, 3],
+    for an encoder that is trained with the decoder.
 
     Args:
-        config: of the run.
-        folder: where the run has a copy of its frozen network; None: it has none yet.
+        config: Options of the run.
+        folder: Directory with the run's copy of its frozen network; None if it has none yet.
     """
 
     def __init__(self, config: CaptioningConfig, folder: Path | None) -> None:
@@ -40,10 +42,10 @@ class ImageFeatures:
 
     @cached_property
     def frozen(self) -> FrozenEncoder | None:
-        """The encoder that is not trained.
+        """The frozen encoder, or None.
 
         Raises:
-            UserError: if it cannot be used.
+            UserError: The encoder cannot be used.
         """
         config = self._config
         if config.image_encoder == _SMALL:
@@ -57,13 +59,13 @@ class ImageFeatures:
             ) from error
 
     def keep(self, folder: Path) -> None:
-        """Keeps a copy of the frozen network with the run."""
+        """Saves a copy of the frozen network in the run."""
         if self.frozen is not None:
             self._network.save(folder / _NETWORK)
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """Height and width that images are resized to."""
+        """Height and width of the resized images."""
         if self.frozen is not None:
             return self.frozen.image_size
         side = self._config.image_size or _SMALL_SIZE
@@ -71,40 +73,40 @@ class ImageFeatures:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Rows and columns of places."""
+        """Rows and columns of the grid."""
         return SmallImageEncoder.grid(*self.image_size) if self.frozen is None else self.frozen.grid
 
     @property
     def features(self) -> int | None:
-        """Of a place; None for pixels."""
+        """Number of features of a position; None for pixels."""
         return None if self.frozen is None else self.frozen.features
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of an image's array."""
+        """Shape of the array of an image."""
         if self.frozen is None:
             return (*self.image_size, 3)
         return (self.grid[0] * self.grid[1], self.frozen.features)
 
     @property
     def dtype(self) -> tf.DType:
-        """Of an image's array."""
+        """Dtype of the array of an image."""
         return tf.uint8 if self.frozen is None else tf.float16
 
     @property
     def fingerprint(self) -> str:
-        """Changes with what the arrays of the same images are."""
+        """A string that changes when the arrays of the same images change."""
         encoder = _SMALL if self.frozen is None else self.frozen.fingerprint
         return f"{_READING} {self.image_size} {encoder}"
 
     def of(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Images, string [batch], into what the model takes, and what is wrong with each, string [batch]."""
+        """Turns images, string [batch], into the model's input and error messages, string [batch]."""
         pixels, errors = read_images(images, *self.image_size)
         return (pixels if self.frozen is None else self.frozen(pixels)), errors
 
     @cached_property
     def encode(self) -> tf.types.experimental.PolymorphicFunction:
-        """`of` as it is kept."""
+        """`of` with the dtype of the cache."""
 
         def encode(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             found, errors = self.of(images)

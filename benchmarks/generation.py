@@ -1,4 +1,4 @@
-"""Writing 1,000 characters, one prompt at a time: an exported model against PyTorch's step loop, in one run.
+"""Times the generation of 1,000 characters, one prompt at a time: an exported model against PyTorch, in one run.
 
     python benchmarks/generation.py --model=exports/NAME [--characters=1000]
 
@@ -46,7 +46,7 @@ def torch_writer(classes: int, layers: int, units: int):
 
 
 def contender(name: str):
-    """A function that writes and returns the number of characters: a model may end its text early."""
+    """Returns a function that generates a text and returns its length: a model may end its text early."""
     import unroll.serving as ue
 
     model = ue.load(_MODEL.value)

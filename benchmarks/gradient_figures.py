@@ -1,4 +1,4 @@
-"""The figures of the gradient study, from what gradient_study.py found."""
+"""Draws the figures of the gradient study from the results of gradient_study.py."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ _FLOOR = 1e-12
 
 
 def kernels(found: dict[str, Any]) -> Figure:
-    """Products of step Jacobians: a panel for each activation, a line for each scale."""
+    """Draws products of step Jacobians: a panel for each activation, a line for each scale."""
     entries = found["kernels"]
     activations = list(dict.fromkeys(entry["activation"] for entry in entries))
     figure, panels = _panels(len(activations), sharey=True)
@@ -31,7 +31,7 @@ def kernels(found: dict[str, Any]) -> Figure:
 
 
 def reach(found: dict[str, Any]) -> Figure:
-    """How far gradients reach: before training on recall at 500 steps; and before and after it at 100."""
+    """Draws how far gradients reach: before training on recall at 500 steps, and before and after training at 100."""
     figure, (left, right) = _panels(2, sharey=True)
     for name, curve in found["first_reach"].items():
         left.plot(_shown(curve), label=name)
@@ -51,7 +51,7 @@ def reach(found: dict[str, Any]) -> Figure:
 
 
 def comparison(found: dict[str, Any]) -> Figure:
-    """Share of right answers in recall, by distance."""
+    """Draws the share of right answers in recall, by distance."""
     figure, (axes,) = _panels(1)
     axes.set_yscale("linear")
     networks = list(dict.fromkeys(entry["network"] for entry in found["comparison"]))
@@ -72,7 +72,7 @@ def comparison(found: dict[str, Any]) -> Figure:
 
 
 def clipping(found: dict[str, Any]) -> Figure:
-    """The gradient's norm step by step, without clipping and with it, SGD."""
+    """Draws the gradient norm of each step, with and without clipping, for SGD."""
     entries = [e for e in found["clippings"] if e["optimizer"] == "sgd" and _is_recall(e["task"], 30)]
     scales = list(dict.fromkeys(entry["network"] for entry in entries))
     figure, panels = _panels(len(scales), sharey=True)
@@ -91,23 +91,23 @@ def clipping(found: dict[str, Any]) -> Figure:
 
 
 def truncation(found: dict[str, Any]) -> Figure:
-    """What a truncation costs and what is learnt with it."""
+    """Draws the cost of each truncation, and the right answers with it."""
     figure, (left, right) = _panels(2)
     names = ["full" if truncation is None else str(truncation) for truncation in found["costs"]]
-    places = np.arange(len(names))
-    left.bar(places, list(found["costs"].values()), color="0.6")
+    positions = np.arange(len(names))
+    left.bar(positions, list(found["costs"].values()), color="0.6")
     left.set_ylabel("ms a training step, 200 steps")
     networks = list(dict.fromkeys(entry["network"] for entry in found["truncations"]))
     for number, network in enumerate(networks):
         right_answers = [100 * e["outcome"].right for e in found["truncations"] if e["network"] == network]
-        right.bar(places + 0.4 * number - 0.2, right_answers, 0.4, label=network)
+        right.bar(positions + 0.4 * number - 0.2, right_answers, 0.4, label=network)
     right.axhline(12.5, color="0.3", linewidth=0.8)
     right.set_ylabel("recall at 30 steps, % right")
     figure.legend(loc="outside upper right", ncols=len(networks), fontsize=8)
     for axes in (left, right):
         axes.set_yscale("linear")
         axes.grid(visible=False, axis="x")
-        axes.set_xticks(places, names)
+        axes.set_xticks(positions, names)
         axes.set_xlabel("truncation, steps")
     return figure
 
@@ -132,7 +132,7 @@ def _panels(number: int, sharey: bool = False) -> tuple[Figure, Sequence[Axes]]:
 
 
 def _shown(values: Sequence[float]) -> np.ndarray:
-    """What a log axis can show."""
+    """Raises values to the smallest that the log axis shows."""
     array = np.array(values, float)
     return np.where(np.isfinite(array) & (array > 0), np.maximum(array, _FLOOR / 10), np.nan)
 

@@ -1,9 +1,9 @@
-"""What textbooks say about gradients through time, measured: one layer of 64 units on long-range tasks made here.
+"""Measures textbook claims about gradients through time: one layer of 64 units on generated long-range tasks.
 
     python benchmarks/gradient_study.py [--output=docs]
 
 Writes the figures of docs/gradients.md to docs/gradients/, a line for each training to docs/gradients/study.csv, and
-the tables between their marks in docs/gradients.md. Tasks, training and figures are in long_range_tasks.py,
+the tables between their markers in docs/gradients.md. Tasks, training and figures are in long_range_tasks.py,
 long_range_training.py and gradient_figures.py beside this file.
 """
 
@@ -43,7 +43,7 @@ _OUTPUT = flags.DEFINE_string(
 )
 _SHORT = flags.DEFINE_boolean("short", False, "a few steps of everything, to see that it works")
 
-# Steps of training at most.
+# Maximum number of training steps, by distance and by task.
 RECALL = {10: 300, 30: 400, 100: 500, 200: 400, 500: 250}
 OTHERS: dict[LongRange, int] = {Adding(50): 1500, Copy(10): 600, Copy(50): 600}
 SCALES = (0.5, 1.0, 1.5)
@@ -52,8 +52,8 @@ TRUNCATED_RECALL, TIMED_STEPS = Recall(30), 200
 
 
 def kernels() -> Iterator[dict[str, Any]]:
-    """At the start: what a step's largest singular value does along a sequence, for each activation, and for tanh also
-    with an input so strong that most units are saturated."""
+    """Yields the largest singular values of products of step Jacobians before training, for each activation, and for
+    tanh also with an input so strong that most units are saturated."""
     strong = keras.initializers.RandomNormal(stddev=2.0, seed=0)
     for name, options in (
         ("linear", {"activation": "linear"}),
@@ -72,7 +72,7 @@ def kernels() -> Iterator[dict[str, Any]]:
 
 
 def first_reach() -> dict[str, np.ndarray]:
-    """At the start: how far each network's gradient reaches, of 500 steps."""
+    """Returns how far each network's gradient reaches over 500 steps, before training."""
     task = Recall(500)
     return {
         network.name: reach(task, lambda network=network, **options: network.layer(task.distance, **options))
@@ -81,7 +81,7 @@ def first_reach() -> dict[str, np.ndarray]:
 
 
 def comparison() -> Iterator[dict[str, Any]]:
-    """Each network on each task."""
+    """Trains each network on each task."""
     tasks = {Recall(distance): steps for distance, steps in RECALL.items()} | OTHERS
     for task, steps in tasks.items():
         for network in NETWORKS:
@@ -95,7 +95,7 @@ def comparison() -> Iterator[dict[str, Any]]:
 
 
 def clippings() -> Iterator[dict[str, Any]]:
-    """Clipping off and on: the vanilla network from each scale, by SGD and by Adam; and the IRNN."""
+    """Trains without and with clipping: the vanilla RNN from each scale, by SGD and by Adam; and the IRNN."""
     for optimizer, rate in (("sgd", 0.1), ("adam", 3e-3)):
         for scale in SCALES:
             for clip in (None, 1.0):
@@ -127,7 +127,7 @@ def clippings() -> Iterator[dict[str, Any]]:
 
 
 def truncations() -> Iterator[dict[str, Any]]:
-    """What can be learnt with a truncation, of recall at 30 steps."""
+    """Trains with each truncation on recall at 30 steps."""
     for network in (NETWORKS[0], NETWORKS[-1]):
         for truncation in TRUNCATIONS:
             outcome = train(
@@ -142,7 +142,7 @@ def truncations() -> Iterator[dict[str, Any]]:
 
 
 def costs() -> dict[int | None, float]:
-    """Milliseconds of a training step of the last network on a sequence of 200 steps, by truncation, in one run."""
+    """Returns milliseconds per training step of the last network on 200 steps, by truncation, timed in one run."""
     task, network = Recall(TIMED_STEPS - 1), NETWORKS[-1]
 
     def layer(**options):
@@ -154,7 +154,7 @@ def costs() -> dict[int | None, float]:
 
 
 def main(_):
-    # Each training has a graph of its own; TensorFlow takes that for a mistake.
+    # Each training has its own graph, which TensorFlow would warn about as retracing.
     tf.get_logger().setLevel("ERROR")
     begun = time.monotonic()
     output = Path(_OUTPUT.value)
@@ -304,7 +304,7 @@ def _replace_tables(page: Path, tables: dict[str, str]) -> None:
 
 
 def _write_csv(path: Path, found: dict[str, Any]) -> None:
-    """A line for each training."""
+    """Writes a line for each training."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         head = [

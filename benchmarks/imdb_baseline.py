@@ -1,4 +1,4 @@
-"""What one would try first on IMDB: TF-IDF of words and pairs of words, and logistic regression.
+"""A linear baseline for IMDB: TF-IDF of words, or of words and bigrams, and logistic regression.
 
     python benchmarks/imdb_baseline.py --data=DIRECTORY
 
@@ -24,12 +24,12 @@ def main(_):
         list(zip(*read_table(f"{_DATA.value}/{split}.tsv.gz", ("text", "label")), strict=True))
         for split in ("train", "test")
     )
-    for name, longest in (("words", 1), ("words and pairs", 2)):
+    for name, longest in (("words", 1), ("words and bigrams", 2)):
         start = time.perf_counter()
         vectorizer = TfidfVectorizer(ngram_range=(1, longest), min_df=2, sublinear_tf=True)
         model = make_pipeline(vectorizer, LogisticRegression(C=_C.value, max_iter=1000))
         model.fit(*train)
-        print(f"{name:16} test accuracy {model.score(*test):.4f}   {time.perf_counter() - start:.0f} s")
+        print(f"{name:18} test accuracy {model.score(*test):.4f}   {time.perf_counter() - start:.0f} s")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Training a character language model: unroll against stock Keras' stateful layers and PyTorch, in one run.
+"""Times training steps of a character language model: unroll against stateful Keras layers and PyTorch, in one run.
 
     python benchmarks/language_model_step.py [--batch=32 --truncation=128 --layers=1 --units=512]
 

@@ -1,4 +1,4 @@
-"""Tasks whose answer depends on what was read long ago, in the manner of Hochreiter and Schmidhuber (1997)."""
+"""Tasks whose answer depends on early inputs, in the manner of Hochreiter and Schmidhuber (1997)."""
 
 from typing import NamedTuple, Protocol
 
@@ -13,9 +13,9 @@ class LongRange(Protocol):
     """A task.
 
     Attributes:
-        distance: steps from the first thing that must be remembered to the last step.
-        features: of an input.
-        outputs: of the layer upon the recurrent one.
+        distance: Steps from the first input that must be remembered to the last step.
+        features: Features of an input.
+        outputs: Outputs of the layer on top of the recurrent one.
     """
 
     distance: int
@@ -23,19 +23,19 @@ class LongRange(Protocol):
     outputs: int
 
     def draw(self, rng: np.random.Generator, rows: int) -> dict[str, np.ndarray]:
-        """A batch: `inputs`, float32 [rows, time, features], and `targets`."""
+        """Returns a batch: `inputs`, float32 [rows, time, features], and `targets`."""
 
     def loss(
         self, model: keras.Model, batch: dict[str, tf.Tensor], training: bool, carry: tuple = ()
     ) -> tuple:
-        """As of `unroll.tasks.training.objective.Objective`."""
+        """See `unroll.tasks.training.objective.Objective.loss`."""
 
     def solved(self, outputs: np.ndarray, targets: np.ndarray) -> float:
-        """The share of the rows that are right; outputs are the model's, [rows, time, outputs]."""
+        """Returns the share of right answers, from the outputs of the model, [rows, time, outputs]."""
 
 
 class Recall(NamedTuple):
-    """Which of eight symbols came first? Between it and the question stand others."""
+    """Recalls the first of eight symbols after a distance of other symbols."""
 
     distance: int
     symbols: int = 8
@@ -65,7 +65,7 @@ class Recall(NamedTuple):
 
 
 class Adding(NamedTuple):
-    """The sum of the two numbers that are marked, one in each half of a sequence of random ones."""
+    """Adds two marked numbers, one in each half of a sequence of random numbers."""
 
     length: int
     features: int = 2
@@ -95,7 +95,7 @@ class Adding(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """Write five symbols down after a pause, when the sign for it comes."""
+    """Copies five symbols after a pause, when a signal asks for them."""
 
     pause: int
     symbols: int = 8
@@ -132,6 +132,6 @@ class Copy(NamedTuple):
 
 
 def _total(losses: tf.Tensor) -> Loss:
-    """Of the losses of rows."""
+    """Returns the sum of the rows' losses, with equal weights."""
     weight = tf.cast(tf.size(losses), tf.float32)
     return Loss(tf.reduce_sum(losses), weight, weight)

@@ -1,4 +1,4 @@
-"""One training step of an LSTM layer: unroll against stock Keras and PyTorch, in one run.
+"""Times one training step of an LSTM layer: unroll against stock Keras and PyTorch, in one run.
 
     python benchmarks/lstm_step.py [--batch=32 --steps=50 --features=128 --units=256]
 

@@ -1,4 +1,4 @@
-"""How the benchmarks take time: in rounds in which each contender takes its turn, so that a slow moment hits all."""
+"""Timing in rounds: each contender takes its turn in each round, so that a slow moment hits all of them."""
 
 import json
 import statistics
@@ -11,21 +11,21 @@ from collections.abc import Callable, Iterable, Mapping
 def medians(
     contenders: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 1
 ) -> dict[str, float]:
-    """The median seconds of a call of each contender, per unit of work where a call returns its amount as a number."""
+    """Returns the median seconds per call of each contender, or per unit of work if calls return their amount of work."""
     return {name: statistics.median(found) for name, found in times(contenders, rounds, warm_up).items()}
 
 
 def times(
     contenders: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 1
 ) -> dict[str, list[float]]:
-    """The same in each round, for ratios of what ran side by side."""
+    """Returns the seconds of each round, for ratios within a round."""
     for call in contenders.values():
         for _ in range(warm_up):
             call()
     found: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, call in contenders.items():
-            # Not timed: the threads of the one before may spin for a while when they have nothing left to do.
+            # Not timed: idle threads of the previous contender may still spin for a while.
             call()
             begun = time.perf_counter()
             amount = call()
@@ -35,13 +35,13 @@ def times(
 
 
 def medians_apart(names: Iterable[str], rounds: int) -> dict[str, dict[str, float]]:
-    """The same, each contender in a process of its own, as it would be used: where a call takes microseconds, the idle
-    threads of one library slow the other down.
+    """Returns medians with each contender in its own process, as it would be used: where a call takes microseconds, the
+    idle threads of one library slow the other down.
 
-    The program is run again with `--only=NAME`, and prints as its last line what `medians` returned, as JSON.
+    Runs the program again with `--only=NAME`; its last line is the result of `medians`, as JSON.
 
     Returns:
-        By name of the contender, and of what it did.
+        Median seconds by contender and by measurement.
     """
     found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for _ in range(rounds):

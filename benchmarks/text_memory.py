@@ -1,4 +1,4 @@
-"""Peak memory of a training against the size of its text.
+"""Measures the peak memory of a training against the size of its text.
 
     python benchmarks/text_memory.py [--megabytes=1,100]
 

@@ -35,7 +35,7 @@ class ImageFiles:
             ) from error
 
     def __contains__(self, name: str) -> bool:
-        return self._places.get(name) is not None
+        return self._paths.get(name) is not None
 
     def read(self, name: str) -> bytes:
         """Returns the bytes of an image.
@@ -43,42 +43,42 @@ class ImageFiles:
         Raises:
             UserError: The image cannot be read, does not exist, or shares its name with another.
         """
-        place = self._place(name)
+        path = self._path(name)
         try:
             if self._archive is not None:
-                return self._archive.read(place)
-            return (self.path / place).read_bytes()
+                return self._archive.read(path)
+            return (self.path / path).read_bytes()
         # The last four come from damaged or encrypted archives.
         except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
             raise UserError(f"The image {name} in {self.path} cannot be read: {error}.") from error
 
     def stamp(self, name: str) -> str:
         """Returns a string that changes when the image changes, without reading the image."""
-        place = self._place(name)
+        path = self._path(name)
         if self._archive is not None:
-            entry = self._archive.getinfo(place)
+            entry = self._archive.getinfo(path)
             return f"{entry.CRC:08x} {entry.file_size}"
-        status = (self.path / place).stat()
+        status = (self.path / path).stat()
         return f"{status.st_mtime_ns} {status.st_size}"
 
-    def _place(self, name: str) -> str:
-        if name not in self._places:
+    def _path(self, name: str) -> str:
+        if name not in self._paths:
             raise UserError(f"{self.path} has no image {name!r}; add it, or remove its captions.")
-        place = self._places[name]
-        if place is None:
+        path = self._paths[name]
+        if path is None:
             raise UserError(f"{self.path} has more than one image {name!r}; name them with their folders.")
-        return place
+        return path
 
     @cached_property
-    def _places(self) -> dict[str, str | None]:
+    def _paths(self) -> dict[str, str | None]:
         """The path of each image, by its path and by the last part of it; None if that part is not unique."""
         paths = self._archive.namelist() if self._archive is not None else _files_below(self.path)
         paths = [path for path in paths if not path.endswith("/")]
-        places: dict[str, str | None] = {}
+        by_name: dict[str, str | None] = {}
         for path in paths:
             name = path.rsplit("/", 1)[-1]
-            places[name] = None if name in places else path
-        return places | {path: path for path in paths}
+            by_name[name] = None if name in by_name else path
+        return by_name | {path: path for path in paths}
 
 
 def _files_below(folder: Path) -> Iterable[str]:

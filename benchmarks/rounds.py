@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 def medians(
     contenders: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 1
 ) -> dict[str, float]:
-    """Returns the median seconds per call of each contender, or per unit of work if calls return their amount of work."""
+    """Returns the median seconds of each contender per call, or per unit of work if calls return their work."""
     return {name: statistics.median(found) for name, found in times(contenders, rounds, warm_up).items()}
 
 

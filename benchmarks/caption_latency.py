@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> None:
         return images.of(image)[0]
 
     def write(features: tf.Tensor) -> tf.Tensor:
-        return pieces.text(model.caption(features, beams, config.max_decode_length).ids)[:, 0]
+        return pieces.decode(model.caption(features, beams, config.max_decode_length).ids)[:, 0]
 
     image = tf.constant([Path(arguments[1]).read_bytes()])
     encoder, decoder, whole = map(tf.function, (encode, write, lambda image: write(encode(image))))

@@ -22,7 +22,7 @@ from absl import app, flags
 from rounds import medians
 
 from unroll.common.files import write_json
-from unroll.models.text.pieces import END, START, PieceEncoder
+from unroll.models.text import END, START, SubwordCodec
 from unroll.tasks.captioning.config import CaptioningConfig
 from unroll.tasks.captioning.task import CaptioningTask
 from unroll.tasks.training.run_directory import RunDirectory
@@ -67,7 +67,7 @@ def unroll_steps(batches, directory: str):
         global_clipnorm=1.0,
     )
     run = RunDirectory(directory)
-    encoder = PieceEncoder("words", [str(n) for n in range(_VOCABULARY.value - 4)], _TOKENS.value)
+    encoder = SubwordCodec("words", [str(n) for n in range(_VOCABULARY.value - 4)], _TOKENS.value)
     write_json(run.vocabulary / "captions.json", encoder.get_config())
     write_json(run.vocabulary / "images.json", {"train": "none-0"})
     write_json(

@@ -21,7 +21,7 @@ from absl import app, flags
 from rounds import medians
 
 from unroll.common.files import write_json
-from unroll.models.text.pieces import END, START, PieceEncoder
+from unroll.models.text import END, START, SubwordCodec
 from unroll.tasks.training.run_directory import RunDirectory
 from unroll.tasks.training.state import TrainingState
 from unroll.tasks.translation.config import TranslationConfig
@@ -61,7 +61,7 @@ def unroll_steps(batches, directory: str, precision: str):
         units=_UNITS.value, embedding_size=_EMBEDDING.value, dropout=0.0, global_clipnorm=1.0
     )
     run = RunDirectory(Path(directory) / precision)
-    encoder = PieceEncoder("words", [str(n) for n in range(_VOCABULARY.value - 4)], _PLACES.value)
+    encoder = SubwordCodec("words", [str(n) for n in range(_VOCABULARY.value - 4)], _PLACES.value)
     for side in ("source", "target"):
         write_json(run.vocabulary / f"{side}.json", encoder.get_config())
     write_json(run.vocabulary / "pairs.json", {"pairs": 1, "longest": _PLACES.value + 2})

@@ -8,7 +8,7 @@ import tensorflow as tf
 from .blocks.pooling import POOLINGS
 from .blocks.random import ReplicaSeedGenerator
 from .recurrent import RecurrentStack
-from .text.vocabulary import PADDING, UNKNOWN
+from .text import PADDING, UNKNOWN
 
 
 @keras.saving.register_keras_serializable("unroll")

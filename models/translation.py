@@ -7,8 +7,7 @@ import tensorflow as tf
 
 from .decoding import Beams, Hypotheses
 from .recurrent import RecurrentStack, States
-from .text.pieces import END
-from .text.vocabulary import PADDING
+from .text import END, PADDING
 from .writing.writer import Encoded, WritingModel, embedded, embedding
 
 BRIDGES = ("copy", "dense", "zero")

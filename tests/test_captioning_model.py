@@ -9,8 +9,7 @@ import tensorflow as tf
 
 from unroll.models.captioning import CaptioningModel
 from unroll.models.decoding import Beams
-from unroll.models.text.pieces import END, START
-from unroll.models.text.vocabulary import PADDING, UNKNOWN
+from unroll.models.text import END, PADDING, START, UNKNOWN
 from unroll.tasks.captioning.task import unseen
 
 IDS, PLACES, FEATURES = 11, 6, 5

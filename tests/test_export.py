@@ -24,7 +24,7 @@ from unroll.export.bundle import Bundle, Signature
 from unroll.export.saved_model import export
 from unroll.export.verify import VerificationError
 from unroll.models.sentiment import SentimentClassifier
-from unroll.models.text import TextEncoder, Vocabulary
+from unroll.models.text import WordCodec
 from unroll.serving.results import Classification
 from unroll.tasks.sentiment import signatures
 
@@ -235,7 +235,7 @@ def test_classify_refuses_a_bare_string(model):
 
 
 def test_a_simple_rnn_is_exported_and_verified(tmp_path):
-    encoder = TextEncoder("words", Vocabulary(["good", "film"]), max_length=10)
+    encoder = WordCodec("words", ["good", "film"], max_length=10)
     classifier = SentimentClassifier(4, 2, cell="simple_rnn", layers=2, units=3, embedding_size=2)
     classifier(tf.ones([1, 1], tf.int32))
     bundle = signatures.bundle(classifier, encoder, ("bad", "good"))

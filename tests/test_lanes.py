@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from unroll.models.text.characters import BOUNDARY
+from unroll.models.text import BOUNDARY
 from unroll.tasks.datasets.lanes import Lanes, Window, cut_windows, windows_of
 
 

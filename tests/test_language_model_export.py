@@ -18,7 +18,7 @@ import unroll.serving
 from unroll.common.errors import UserError
 from unroll.export import saved_model
 from unroll.models.language_model import LanguageModel
-from unroll.models.text.characters import BOUNDARY, UNKNOWN, CharacterEncoder
+from unroll.models.text import BOUNDARY, UNKNOWN, CharacterCodec
 from unroll.serving.results import Generation, Score
 from unroll.tasks import cli
 from unroll.tasks.language_modeling import signatures
@@ -70,7 +70,7 @@ def in_memory(run):
 def of_bytes(tmp_path_factory):
     """An exported model of bytes, which was not trained: what it writes is hardly ever UTF-8."""
     tf.random.set_seed(0)
-    encoder = CharacterEncoder("bytes", np.arange(256))
+    encoder = CharacterCodec.from_counts({}, tokenizer="bytes")
     model = LanguageModel(len(encoder), cell="simple_rnn", units=5)
     model(tf.ones([1, 1], tf.int32))
     path = tmp_path_factory.mktemp("bytes") / "model"
@@ -83,7 +83,7 @@ def of_bytes(tmp_path_factory):
 def log_probabilities(in_memory, text: str) -> np.ndarray:
     """log p(character | all before it) of each character, by one plain call of the model in memory."""
     model, encoder = in_memory
-    ids = encoder.ids(np.array([ord(character) for character in text], np.int32))
+    ids = encoder.encode_symbols(np.array([ord(character) for character in text], np.int32))
     logits, _ = model(tf.constant([[BOUNDARY, *ids]]))
     return tf.nn.log_softmax(logits[0, :-1]).numpy()[np.arange(len(ids)), ids]
 
@@ -200,10 +200,10 @@ def test_most_probable_text_takes_the_most_probable_character_at_each_step(model
         (result,) = model.generate([prompt], temperature=0, max_length=12)
         text = prompt
         for character in result.text:
-            ids = encoder.ids(np.array([ord(c) for c in text], np.int32))
+            ids = encoder.encode_symbols(np.array([ord(c) for c in text], np.int32))
             logits = memory(tf.constant([[BOUNDARY, *ids]]))[0][0, -1].numpy()
             logits[UNKNOWN] = -np.inf
-            assert encoder.strings[logits.argmax()].decode() == character
+            assert encoder.tokens[logits.argmax()].decode() == character
             text += character
         assert result.text
 
@@ -357,16 +357,16 @@ def test_bytes_are_what_a_model_of_bytes_counts(of_bytes):
 def test_steps_from_zeros_have_the_distributions_of_the_model(model, in_memory):
     memory, encoder = in_memory
     text = "où est ß?"
-    ids = encoder.ids(np.array([ord(character) for character in text], np.int32))
+    ids = encoder.encode_symbols(np.array([ord(character) for character in text], np.int32))
     logits, _ = memory(tf.constant([[BOUNDARY, *ids]]))
     expected = tf.nn.softmax(logits[0]).numpy()
     state = step(model, [""])
     for number, character in enumerate([*text, None]):
         np.testing.assert_allclose(state["probabilities"][0], expected[number], atol=1e-5)
-        assert state["characters"][0].tolist() == encoder.strings
+        assert state["characters"][0].tolist() == encoder.tokens
         if character is not None:
             state = step(model, [character], state)
-    assert encoder.strings[:2] == [b"", "\ufffd".encode()]
+    assert encoder.tokens[:2] == [b"", "\ufffd".encode()]
 
 
 def test_several_characters_at_once_are_read_as_one_by_one(model):

@@ -21,7 +21,7 @@ from tiny_training import (
     write_texts,
 )
 
-from unroll.models.text.characters import BOUNDARY
+from unroll.models.text import BOUNDARY
 from unroll.tasks import cli
 from unroll.tasks.applications import read_config
 from unroll.tasks.language_modeling import evaluation
@@ -60,7 +60,7 @@ def ids_of(task: LanguageModelingTask, text: str) -> np.ndarray:
     symbols = [ord(character) for character in text]
     if task.config.tokenizer == "bytes":
         symbols = list(text.encode())
-    return np.array([BOUNDARY, *task.encoder.ids(np.array(symbols, np.int32)), BOUNDARY], np.int32)
+    return np.array([BOUNDARY, *task.encoder.encode_symbols(np.array(symbols, np.int32)), BOUNDARY], np.int32)
 
 
 def losses_of(model: keras.Model, ids: np.ndarray, states=None) -> tuple[np.ndarray, tuple]:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from unroll.models.text.characters import BOUNDARY
+from unroll.models.text import BOUNDARY
 from unroll.tasks.language_modeling.kneser_ney import KneserNey
 
 SIZE = 7

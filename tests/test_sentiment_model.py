@@ -8,7 +8,7 @@ import tensorflow as tf
 from unroll.models.blocks.pooling import POOLINGS
 from unroll.models.recurrent import CELLS
 from unroll.models.sentiment import SentimentClassifier
-from unroll.models.text.vocabulary import UNKNOWN
+from unroll.models.text import UNKNOWN
 
 BATCH, TIME, FEATURES = 5, 6, 3
 MASKS = {

@@ -25,8 +25,7 @@ from tiny_training import (
     write_pairs,
 )
 
-from unroll.models.text.pieces import END, START
-from unroll.models.text.vocabulary import PADDING, UNKNOWN
+from unroll.models.text import END, PADDING, START, UNKNOWN
 from unroll.tasks import cli
 from unroll.tasks.datasets import public
 from unroll.tasks.datasets.embedded.translations import UnrollTranslation
@@ -239,9 +238,9 @@ def test_vocabularies_are_learnt_from_the_training_part(prepared, data):
     pairs = lines_of(data / "train")
     for side, encoder in enumerate((prepared.source_encoder, prepared.target_encoder)):
         words = {word.strip('.,!"„“').lower() for pair in pairs for word in pair[side].split()}
-        pieces = {piece.removeprefix("▁").lower() for piece in encoder.pieces}
+        pieces = {piece.removeprefix("▁").lower() for piece in encoder.vocabulary}
         assert words - {""} <= pieces
-        assert UNKNOWN not in encoder.ragged(tf.constant([pair[side] for pair in pairs])).flat_values.numpy()
+        assert UNKNOWN not in encoder.encode(tf.constant([pair[side] for pair in pairs])).flat_values.numpy()
 
 
 @pytest.mark.parametrize("tokenizer", ["words", "subwords", "characters"])
@@ -249,14 +248,14 @@ def test_a_joint_vocabulary_is_one_for_both_languages(data, tmp_path, tokenizer)
     joint = begin(
         tmp_path, data, joint_vocabulary=True, tie_embeddings=True, tokenizer=tokenizer, max_length=99
     )
-    assert joint.source_encoder.pieces == joint.target_encoder.pieces
+    assert joint.source_encoder.vocabulary == joint.target_encoder.vocabulary
     assert len(joint.source_encoder) <= joint.config.vocabulary_size
     model = joint.build_model()
     assert model.source_embedding is model.target_embedding
     for side in (0, 1):
         texts = tf.constant([pair[side] for pair in lines_of(data / "test")])
-        ids = joint.source_encoder.ragged(texts)
-        assert joint.target_encoder.text(ids.to_tensor(PADDING)).numpy().tolist() == texts.numpy().tolist()
+        ids = joint.source_encoder.encode(texts)
+        assert joint.target_encoder.decode(ids.to_tensor(PADDING)).numpy().tolist() == texts.numpy().tolist()
 
 
 def test_sizes_of_the_vocabularies_are_told(data, tmp_path, capsys):
@@ -281,7 +280,7 @@ def test_examples_are_pairs_of_ids(prepared, data):
         for source, target in zip(batch["source"].numpy(), batch["target"].numpy(), strict=True):
             source, target = source[source != PADDING], target[target != PADDING]
             assert (target[0], target[-1]) == (START, END)
-            texts = prepared.source_encoder.text(source[None]), prepared.target_encoder.text(target[None])
+            texts = prepared.source_encoder.decode(source[None]), prepared.target_encoder.decode(target[None])
             found.append(tuple(text[0].numpy().decode() for text in texts))
     assert sorted(found) == sorted(lines_of(data / "train"))
     assert prepared.train_examples == len(found) == 60
@@ -304,8 +303,8 @@ def test_long_pairs_are_left_out_of_training_and_cut_elsewhere(data, tmp_path, c
     task = begin(tmp_path, data, max_length=9)
     lengths = [
         max(
-            int(e.ragged(tf.constant([text])).row_lengths()[0])
-            for e, text in zip(unlimited(task), pair, strict=True)
+            int(e.encode(tf.constant([text]), max_length=1000).row_lengths()[0])
+            for e, text in zip((task.source_encoder, task.target_encoder), pair, strict=True)
         )
         for pair in lines_of(data / "train")
     ]
@@ -316,12 +315,6 @@ def test_long_pairs_are_left_out_of_training_and_cut_elsewhere(data, tmp_path, c
     assert sum(len(batch["source"]) for batch in task.batches(0, fixed_shapes=False)) == short
     measured = task.evaluate(task.build_model(), "validation")
     assert measured.details["sentences"] == 12
-
-
-def unlimited(task: TranslationTask):
-    for encoder in (task.source_encoder, task.target_encoder):
-        encoder.max_length = 1000
-        yield encoder
 
 
 def test_plain_and_zipped_files_are_read_side_by_side(data, tmp_path):
@@ -446,7 +439,7 @@ def test_evaluation_measures_and_writes_every_translation(evaluated, capsys):
 def example(task: TranslationTask, source: str, target: str) -> dict[str, tf.Tensor]:
     """A batch of one pair."""
     source, target = (
-        encoder.ragged(tf.constant([text])).to_tensor(PADDING)
+        encoder.encode(tf.constant([text])).to_tensor(PADDING)
         for encoder, text in ((task.source_encoder, source), (task.target_encoder, target))
     )
     edge = tf.ones([1, 1], tf.int32)
@@ -459,7 +452,7 @@ def test_evaluation_takes_the_flags_of_the_search(evaluated):
     assert (metrics["split"], metrics["beam_width"], metrics["sentences"]) == ("validation", 2, 12)
     task, _ = best_model(evaluated)
     for row in table(evaluated, "validation"):
-        (pieces,) = task.target_encoder.ragged(tf.constant([row[2]])).to_list()
+        (pieces,) = task.target_encoder.encode(tf.constant([row[2]])).to_list()
         assert 14 <= len(pieces) <= 15
         assert len(set(pieces)) == len(pieces)
 

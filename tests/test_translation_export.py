@@ -13,7 +13,7 @@ from unroll.common.errors import UserError
 from unroll.export import saved_model
 from unroll.export.warmup import read_warmup_requests
 from unroll.models.decoding import Beams
-from unroll.models.text.pieces import PieceEncoder
+from unroll.models.text import SubwordCodec
 from unroll.models.translation import TranslationModel
 from unroll.serving.results import Alignment, Translation
 from unroll.tasks import cli
@@ -48,7 +48,7 @@ def untrained(tmp_path_factory):
     """A model of characters that attends to nothing, writes at random, and has more beams than there are first
     tokens."""
     tf.keras.utils.set_random_seed(1)
-    encoder = PieceEncoder("characters", ["▁", "a", "b"], 9)
+    encoder = SubwordCodec("characters", ["▁", "a", "b"], 9)
     model = TranslationModel(
         len(encoder), len(encoder), cell="simple_rnn", units=4, embedding_size=4, attention=None
     )
@@ -65,9 +65,9 @@ def strings(texts):
     return np.array([text.encode() if isinstance(text, str) else text for text in texts], object)
 
 
-def pieces_of(encoder: PieceEncoder, text: str) -> list[str]:
-    (ids,) = encoder.ragged(tf.constant([text])).to_list()
-    return [encoder.tokens[number] for number in ids]
+def pieces_of(encoder: SubwordCodec, text: str) -> list[str]:
+    (ids,) = encoder.encode(tf.constant([text])).to_list()
+    return [encoder.tokens[number].decode() for number in ids]
 
 
 # What is in the file.
@@ -188,9 +188,9 @@ def test_companions_and_the_size_of_the_batch_change_nothing(model, batch_size):
 
 def test_translations_are_those_of_the_model_in_memory(model, in_memory):
     task, memory = in_memory
-    source = task.source_encoder.ragged(tf.constant(TEXTS)).to_tensor(0)
+    source = task.source_encoder.encode(tf.constant(TEXTS)).to_tensor(0)
     found = memory.translate(source, task.beams, task.config.max_decode_length)
-    texts = task.target_encoder.text(found.ids)
+    texts = task.target_encoder.decode(found.ids)
     for row, result in enumerate(model.translate(TEXTS, n_best=BEAMS)):
         assert [text for text, _ in result.n_best] == [text.decode() for text in texts[row].numpy()]
         np.testing.assert_allclose([s for _, s in result.n_best], found.scores[row], rtol=1e-4, atol=1e-5)
@@ -264,8 +264,8 @@ def test_score_is_the_sum_of_the_log_probabilities_of_the_tokens(model, in_memor
     targets = ["Das Hund schläft.", "Haus", "", "Zebra fällt hier hier hier.", "„!“", "Das"]
     scores = model.score(TEXTS, targets)
     for source, target, score in zip(TEXTS, targets, scores, strict=True):
-        ids = [2, *task.target_encoder.ragged(tf.constant([target])).to_list()[0], 3]
-        places = task.source_encoder.ragged(tf.constant([source])).to_list()[0] or [0]
+        ids = [2, *task.target_encoder.encode(tf.constant([target])).to_list()[0], 3]
+        places = task.source_encoder.encode(tf.constant([source])).to_list()[0] or [0]
         outputs = memory(tf.constant([places]), tf.constant([ids[:-1]]))
         logs = tf.nn.log_softmax(memory.logits(outputs[0])).numpy()
         assert score == pytest.approx(sum(logs[np.arange(len(ids) - 1), ids[1:]]), rel=1e-4, abs=1e-4)

@@ -10,8 +10,7 @@ from comparing import assert_same, randomize
 
 from unroll.models.decoding import Beams
 from unroll.models.recurrent import CELLS
-from unroll.models.text.pieces import END, START
-from unroll.models.text.vocabulary import PADDING, UNKNOWN
+from unroll.models.text import END, PADDING, START, UNKNOWN
 from unroll.models.translation import BRIDGES, TranslationModel
 from unroll.models.writing.attention import ATTENTIONS
 from unroll.models.writing.writer import embedded

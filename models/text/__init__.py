@@ -1,6 +1,22 @@
 """Text to ids and back, inside the graph, with TensorFlow's core ops alone."""
 
-from .encoder import TextEncoder, at_least_one_step, pad
-from .vocabulary import Vocabulary
+from .characters import BOUNDARY, CharacterCodec
+from .codec import Codec
+from .ids import END, PADDING, START, UNKNOWN, at_least_one_step, pad, with_start_and_end
+from .subwords import SubwordCodec
+from .words import WordCodec
 
-__all__ = ["TextEncoder", "Vocabulary", "at_least_one_step", "pad"]
+__all__ = [
+    "BOUNDARY",
+    "END",
+    "PADDING",
+    "START",
+    "UNKNOWN",
+    "CharacterCodec",
+    "Codec",
+    "SubwordCodec",
+    "WordCodec",
+    "at_least_one_step",
+    "pad",
+    "with_start_and_end",
+]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from ..text.vocabulary import PADDING
+from ..text import PADDING
 
 # Of BLEU.
 _LONGEST_NGRAM = 4

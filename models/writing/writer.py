@@ -9,8 +9,7 @@ import tensorflow as tf
 from ..blocks.random import ReplicaSeedGenerator
 from ..decoding import Beams, Hypotheses, Sampling, beam_search, sample
 from ..recurrent import States
-from ..text.pieces import END, START
-from ..text.vocabulary import PADDING, UNKNOWN
+from ..text import END, PADDING, START, UNKNOWN
 from .attention import Memory
 from .decoder import Decoder, DecoderStates
 

@@ -12,8 +12,7 @@ import tensorflow as tf
 
 from ...common.files import replacing
 from ...models.decoding import Beams
-from ...models.text.pieces import PieceEncoder, between_edges
-from ...models.text.vocabulary import PADDING
+from ...models.text import PADDING, SubwordCodec, with_start_and_end
 from ..datasets.batching import windows
 from ..datasets.feature_cache import FeatureCache
 from ..task import Evaluation
@@ -60,7 +59,7 @@ def caption_all(
     model: keras.Model,
     examples: Iterable[tuple[str, tuple[str, ...]]],
     features: FeatureCache,
-    encoder: PieceEncoder,
+    encoder: SubwordCodec,
     prepared: Callable[[str], str],
     beams: Beams,
     longest: int,
@@ -97,10 +96,10 @@ def caption_all(
     return Result(captioned, total / max(tokens, 1), seconds)
 
 
-def caption_ids(encoder: PieceEncoder, captions: Sequence[Sequence[str]]) -> tf.Tensor:
+def caption_ids(encoder: SubwordCodec, captions: Sequence[Sequence[str]]) -> tf.Tensor:
     """The captions of some images, between start and end: int32 [images, captions, time], zero-padded."""
     texts = [text.encode("utf-8", "surrogateescape") for several in captions for text in several]
-    rows = between_edges(encoder.ragged(tf.constant(texts, tf.string)))
+    rows = with_start_and_end(encoder.encode(tf.constant(texts, tf.string)))
     return tf.RaggedTensor.from_row_lengths(rows, [len(several) for several in captions]).to_tensor(PADDING)
 
 
@@ -118,12 +117,12 @@ def _losses(model: keras.Model, images: tf.Tensor, captions: tf.Tensor) -> tuple
 
 @tf.function(reduce_retracing=True)
 def _caption(
-    model: keras.Model, images: tf.Tensor, encoder: PieceEncoder, beams: Beams, longest: int
+    model: keras.Model, images: tf.Tensor, encoder: SubwordCodec, beams: Beams, longest: int
 ) -> tuple[tf.Tensor, ...]:
     """The best caption of each image: its ids, their number, its text and its score."""
     best = model.caption(images, beams, longest)
     ids = best.ids[:, 0]
-    return ids, best.lengths[:, 0], encoder.text(ids), best.scores[:, 0]
+    return ids, best.lengths[:, 0], encoder.decode(ids), best.scores[:, 0]
 
 
 def quality(result: Result) -> dict[str, float]:

@@ -8,13 +8,12 @@ import tensorflow as tf
 
 from ...export.bundle import Bundle, Signature
 from ...models.decoding import Beams, Hypotheses
-from ...models.text.pieces import PieceEncoder
-from ...models.text.vocabulary import PADDING
+from ...models.text import PADDING, SubwordCodec
 from .image_features import ImageFeatures
 
 
 def bundle(
-    model: keras.Model, images: ImageFeatures, encoder: PieceEncoder, beams: Beams, longest: int
+    model: keras.Model, images: ImageFeatures, encoder: SubwordCodec, beams: Beams, longest: int
 ) -> Bundle:
     """Three signatures. Their input is image, string [batch], the bytes of JPEG or PNG images. All tell error, string
     [batch], what is wrong with an image, empty where nothing is; an image that cannot be used has an empty caption.
@@ -37,7 +36,7 @@ def bundle(
         found, error = search(image)
         good = (error == "")[:, None]
         return {
-            "captions": tf.where(good, encoder.text(found.ids), ""),
+            "captions": tf.where(good, encoder.decode(found.ids), ""),
             "scores": tf.where(good, found.scores, 0.0),
             "error": error,
         }
@@ -53,7 +52,7 @@ def bundle(
         written = (tf.range(length) <= found.lengths[:, :1]) & good[:, None]
         attention = tf.where(written[..., None], found.seen[:, 0], 0.0)
         return {
-            "caption": tf.where(good, encoder.text(ids), ""),
+            "caption": tf.where(good, encoder.decode(ids), ""),
             "tokens": tf.gather(tf.constant(encoder.tokens), tf.where(written, ids, PADDING)),
             "attention": tf.reshape(attention, [tf.shape(ids)[0], length, rows, columns]),
             "error": error,

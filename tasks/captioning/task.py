@@ -16,8 +16,7 @@ from ...common.files import replacing, write_json
 from ...export.bundle import Bundle
 from ...models.captioning import CaptioningModel
 from ...models.decoding import Beams
-from ...models.text.pieces import END, START, PieceEncoder
-from ...models.text.vocabulary import PADDING
+from ...models.text import END, PADDING, START, SubwordCodec
 from ...models.writing.losses import smoothed_cross_entropy
 from ...models.writing.rewards import rewarded, sentence_bleu
 from ..datasets.batching import batch_by_tokens, windows
@@ -201,9 +200,9 @@ class CaptioningTask(Task):
         return bundle(model, self.image_features, self.encoder, beams, longest)
 
     @cached_property
-    def encoder(self) -> PieceEncoder:
+    def encoder(self) -> SubwordCodec:
         """The tokens of captions."""
-        return PieceEncoder.from_config(self._read_json("captions.json"))
+        return SubwordCodec.from_config(self._read_json("captions.json"))
 
     @cached_property
     def image_features(self) -> ImageFeatures:
@@ -228,7 +227,7 @@ class CaptioningTask(Task):
         """A caption as it is trained on."""
         return normalized(caption) if self.config.normalize_captions else caption
 
-    def _read_captions(self) -> tuple[PieceEncoder, dict[str, str]]:
+    def _read_captions(self) -> tuple[SubwordCodec, dict[str, str]]:
         """The tokens of the training captions, and the keys of the features of training and validation images."""
         config = self.config
         key = CacheKey(self.image_features.fingerprint)
@@ -240,12 +239,12 @@ class CaptioningTask(Task):
                 for caption in example.captions:
                     yield self._prepared(caption).encode("utf-8", "surrogateescape")
 
-        encoder = PieceEncoder.learn(
+        encoder = SubwordCodec.learn(
             windows(texts(), _WINDOW),
-            config.tokenizer,
-            config.vocabulary_size,
-            config.max_length,
-            config.min_count,
+            tokenizer=config.tokenizer,
+            max_size=config.vocabulary_size,
+            min_count=config.min_count,
+            max_length=config.max_length,
         )
         keys = {"train": str(key)}
         if self.has_validation:
@@ -330,16 +329,14 @@ class CaptioningTask(Task):
 
     def _encoded(self) -> Iterator[list[np.ndarray]]:
         """The captions of each training image as ids, one too many where a caption is too long."""
-        encoder = PieceEncoder.from_config(
-            self.encoder.get_config() | {"max_length": self.config.max_length + 1}
-        )
         for window in windows(self.splits.read("train"), _WINDOW):
             texts = [
                 self._prepared(text).encode("utf-8", "surrogateescape")
                 for example in window
                 for text in example.captions
             ]
-            rows = iter(encoder.ragged(tf.constant(texts)).numpy())
+            ids = self.encoder.encode(tf.constant(texts), max_length=self.config.max_length + 1)
+            rows = iter(ids.numpy())
             for example in window:
                 yield list(islice(rows, len(example.captions)))
 

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from ...models.text.characters import BOUNDARY
+from ...models.text import BOUNDARY
 
 
 class Window(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from ...models.recurrent import States
-from ...models.text.characters import BOUNDARY, UNKNOWN
+from ...models.text import BOUNDARY, UNKNOWN
 from ..datasets.lanes import Window, cut_windows
 from ..task import Evaluation
 from .kneser_ney import KneserNey

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ...models.text.characters import BOUNDARY
+from ...models.text import BOUNDARY
 
 
 class KneserNey:

@@ -11,7 +11,7 @@ from ...export.bundle import Bundle, Signature
 from ...models.decoding import Sampling, sample
 from ...models.language_model import Reading
 from ...models.recurrent import States
-from ...models.text.characters import BOUNDARY, UNKNOWN, CharacterEncoder
+from ...models.text import BOUNDARY, UNKNOWN, CharacterCodec
 from ...serving.language_modeling import LONGEST_GENERATION
 
 _TEXTS = (["To be, or not to be"], ["def f(x):\n    return x", "", "abc " * 300])
@@ -27,7 +27,7 @@ _GENERATIONS = (
 )
 
 
-def bundle(model: keras.Model, encoder: CharacterEncoder) -> Bundle:
+def bundle(model: keras.Model, encoder: CharacterCodec) -> Bundle:
     """Four signatures; [batch] stands for the shape of all that is not told otherwise.
 
     `serving_default`: text, string -> log_probability, float32, in nats; bits_per_character, float32; characters,
@@ -50,7 +50,7 @@ def bundle(model: keras.Model, encoder: CharacterEncoder) -> Bundle:
 
     def begin(texts: tf.Tensor) -> tuple[Reading, tf.Tensor]:
         """Reads texts from their start; what is known then, and their lengths."""
-        ids = encoder.ragged(texts)
+        ids = encoder.encode(texts)
         lengths = tf.cast(ids.row_lengths(), tf.int32)
         padded = tf.pad(ids.to_tensor(BOUNDARY), [[0, 0], [1, 0]], constant_values=BOUNDARY)
         return model.read(padded, lengths + 1), lengths
@@ -82,16 +82,16 @@ def bundle(model: keras.Model, encoder: CharacterEncoder) -> Bundle:
             tf.minimum(max_length, LONGEST_GENERATION),
             end=BOUNDARY,
             forbidden=[UNKNOWN],
-            stop=None if stop is None else encoder.ragged(stop),
+            stop=None if stop is None else encoder.encode(stop),
         )
-        return {"text": encoder.text(ids), "score": score}
+        return {"text": encoder.decode(ids), "score": score}
 
     def step(character: tf.Tensor, **states: tf.Tensor) -> dict[str, tf.Tensor]:
-        ids = encoder.ragged(character)
+        ids = encoder.encode(character)
         lengths = tf.cast(ids.row_lengths(), tf.int32)
         padded = tf.pad(ids.to_tensor(BOUNDARY), [[0, 0], [0, tf.cast(tf.reduce_max(lengths) < 1, tf.int32)]])
         reading = model.read(padded, tf.maximum(lengths, 1), _nested(names, states))
-        known = tf.constant(encoder.strings)
+        known = tf.constant(encoder.tokens)
         return {
             "probabilities": tf.nn.softmax(reading.logits),
             # A row for each text, since a server that batches requests splits every output by rows.
@@ -114,7 +114,7 @@ def bundle(model: keras.Model, encoder: CharacterEncoder) -> Bundle:
     return Bundle(
         "language_modeling",
         model,
-        [],
+        [encoder],
         {
             "serving_default": Signature(score, {"text": strings}, [{"text": _strings(t)} for t in _TEXTS]),
             "generate": Signature(generate, inputs, [_request(rows, inputs) for rows in _GENERATIONS]),

@@ -14,7 +14,7 @@ from ...common.errors import UserError
 from ...common.files import replacing, write_json
 from ...export.bundle import Bundle
 from ...models.language_model import LanguageModel
-from ...models.text.characters import BOUNDARY, CharacterEncoder
+from ...models.text import BOUNDARY, CharacterCodec
 from ..datasets.batching import batch_by_tokens
 from ..datasets.documents import Document, TextSplits, read_files
 from ..datasets.lanes import Lanes, cut_windows, windows_of
@@ -85,8 +85,11 @@ class LanguageModelingTask(Task):
             lengths["characters"] += characters
             lengths["longest"] = max(lengths["longest"], characters)
             lengths["windows"] += windows_of(characters, config.truncation) if config.truncation else 0
-        encoder = CharacterEncoder.of_counts(config.tokenizer, counts, config.min_count)
-        if not len(encoder.symbols):
+        occurrences = {chr(number): int(counts[number]) for number in np.flatnonzero(counts)}
+        encoder = CharacterCodec.from_counts(
+            occurrences, tokenizer=config.tokenizer, min_count=config.min_count
+        )
+        if not encoder.vocabulary:
             raise UserError(
                 f"No character occurs {config.min_count} times in the training text; give more text or a smaller "
                 "--min_count."
@@ -171,9 +174,9 @@ class LanguageModelingTask(Task):
         return bundle(model, self.encoder)
 
     @cached_property
-    def encoder(self) -> CharacterEncoder:
+    def encoder(self) -> CharacterCodec:
         """The characters of the run."""
-        return CharacterEncoder.from_config(
+        return CharacterCodec.from_config(
             json.loads((self.run.vocabulary / "text.json").read_text(encoding="utf-8"))
         )
 
@@ -199,7 +202,7 @@ class LanguageModelingTask(Task):
     def _encoded(self, documents: Iterable[Document]) -> Iterator[Iterator[np.ndarray]]:
         """The pieces of each document as ids."""
         for document in documents:
-            yield (self.encoder.ids(piece) for piece in document.pieces())
+            yield (self.encoder.encode_symbols(piece) for piece in document.pieces())
 
     def _whole_documents(self) -> Iterator[dict[str, np.ndarray]]:
         """Each training document with its boundaries, for the shards; it is held in memory."""

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ...models.text import TextEncoder, pad
+from ...models.text import WordCodec, pad
 from ..datasets.batching import length_sorted_batches, windows
 from ..task import Evaluation
 from .data import Example
@@ -21,7 +21,7 @@ _SHOWN_CHARACTERS = 150
 def evaluate(
     model: keras.Model,
     examples: Iterable[tuple[Example, int]],
-    encoder: TextEncoder,
+    encoder: WordCodec,
     labels: Sequence[str],
     batch_tokens: int,
 ) -> Evaluation:
@@ -62,11 +62,11 @@ def _forward(model: keras.Model, ids: tf.Tensor) -> tf.Tensor:
 def _log_probabilities(
     model: keras.Model,
     examples: Sequence[Example],
-    encoder: TextEncoder,
+    encoder: WordCodec,
     batch_tokens: int,
 ) -> np.ndarray:
     """float32 [examples, classes]."""
-    ids = encoder.ragged(tf.constant([example.text_bytes for example in examples]))
+    ids = encoder.encode(tf.constant([example.text_bytes for example in examples]))
     lengths = ids.row_lengths().numpy()
     results: list[np.ndarray] = [np.empty(0)] * len(examples)
     for places in length_sorted_batches(lengths, batch_tokens):

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from ...export.bundle import Bundle, Signature
-from ...models.text import TextEncoder
+from ...models.text import WordCodec
 
 _REQUESTS = (
     ["A wonderful film, and not a minute too long."],
@@ -15,12 +15,12 @@ _REQUESTS = (
 )
 
 
-def bundle(model: keras.Model, encoder: TextEncoder, labels: Sequence[str]) -> Bundle:
+def bundle(model: keras.Model, encoder: WordCodec, labels: Sequence[str]) -> Bundle:
     """`serving_default`: text, string [batch] -> label, string [batch]; score, float32 [batch], the probability of that
     label; probabilities, float32 [batch, classes]; labels, string [batch, classes], the names of the classes."""
 
     def classify(text: tf.Tensor) -> dict[str, tf.Tensor]:
-        probabilities = tf.nn.softmax(model(encoder(text)))
+        probabilities = tf.nn.softmax(model(encoder.encode_padded(text)))
         names = tf.constant(labels)
         return {
             "label": tf.gather(names, tf.argmax(probabilities, axis=1)),

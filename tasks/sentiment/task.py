@@ -14,7 +14,7 @@ from ...common.errors import UserError
 from ...common.files import replacing, write_json
 from ...export.bundle import Bundle
 from ...models.sentiment import SentimentClassifier
-from ...models.text import TextEncoder
+from ...models.text import WordCodec
 from ..datasets.batching import batch_by_tokens, windows
 from ..datasets.shards import read_shards, shards_for, write_shards
 from ..datasets.splits import Splits, keep_examples, kept_examples
@@ -63,8 +63,12 @@ class SentimentTask(Task):
                 labels.update(example.label for example in window)
                 yield [example.text_bytes for example in window]
 
-        encoder = TextEncoder.learn(
-            texts(), config.tokenizer, config.max_length, config.vocabulary_size, config.min_count
+        encoder = WordCodec.learn(
+            texts(),
+            tokenizer=config.tokenizer,
+            max_size=config.vocabulary_size,
+            min_count=config.min_count,
+            max_length=config.max_length,
         )
         if len(labels) < 2:
             raise UserError(
@@ -76,7 +80,7 @@ class SentimentTask(Task):
                     f"The training data has the label {label!r}; labels are printable text in UTF-8. Mend the column "
                     f"{config.label_column!r}, or choose another by --label_column."
                 )
-        if not encoder.vocabulary.tokens:
+        if not encoder.vocabulary:
             raise UserError(
                 f"No token occurs {config.min_count} times in the training data; give more data "
                 "or a smaller --min_count."
@@ -100,7 +104,7 @@ class SentimentTask(Task):
     def build_model(self) -> keras.Model:
         config = self.config
         model = SentimentClassifier(
-            len(self.encoder.vocabulary),
+            len(self.encoder),
             len(self.labels),
             cell=config.cell,
             layers=config.layers,
@@ -143,9 +147,9 @@ class SentimentTask(Task):
         return bundle(model, self.encoder, self.labels)
 
     @cached_property
-    def encoder(self) -> TextEncoder:
+    def encoder(self) -> WordCodec:
         """The text pipeline of the run."""
-        return TextEncoder.from_config(
+        return WordCodec.from_config(
             json.loads((self.run.vocabulary / "text.json").read_text(encoding="utf-8"))
         )
 
@@ -179,7 +183,7 @@ class SentimentTask(Task):
     def _encoded(self, split: str) -> Iterator[dict[str, np.ndarray]]:
         """Each example as ids and class, for the shards."""
         for window in windows(self._labelled(split), _WINDOW):
-            ids = self.encoder.ragged(tf.constant([example.text_bytes for example, _ in window]))
+            ids = self.encoder.encode(tf.constant([example.text_bytes for example, _ in window]))
             values, splits = ids.values.numpy(), ids.row_splits.numpy()
             for row, (_, number) in enumerate(window):
                 yield {"ids": values[splits[row] : splits[row + 1]], "label": np.array([number])}

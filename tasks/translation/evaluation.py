@@ -13,9 +13,7 @@ import tensorflow as tf
 
 from ...common.files import replacing
 from ...models.decoding import Beams
-from ...models.text import pad
-from ...models.text.pieces import PieceEncoder, between_edges
-from ...models.text.vocabulary import PADDING
+from ...models.text import PADDING, SubwordCodec, pad, with_start_and_end
 from ..datasets.batching import length_sorted_batches, windows
 from ..task import Evaluation
 from .data import Pair
@@ -29,8 +27,8 @@ _SEPARATORS = re.compile(r"[\t\r\n]")
 def evaluate(
     model: keras.Model,
     pairs: Iterable[Pair],
-    source_encoder: PieceEncoder,
-    target_encoder: PieceEncoder,
+    source_encoder: SubwordCodec,
+    target_encoder: SubwordCodec,
     beams: Beams,
     longest: int,
     batch_tokens: int,
@@ -53,13 +51,13 @@ def evaluate(
     for window in windows(pairs, _WINDOW):
         sources, targets = zip(*(pair.in_bytes for pair in window), strict=True)
         encoded = [
-            e.ragged(tf.constant(t)) for e, t in ((source_encoder, sources), (target_encoder, targets))
+            e.encode(tf.constant(t)) for e, t in ((source_encoder, sources), (target_encoder, targets))
         ]
         lengths = np.maximum(*(ids.row_lengths().numpy() for ids in encoded))
         found: list[tuple[str, float]] = [("", 0.0)] * len(window)
         for places in length_sorted_batches(lengths, batch_tokens):
             source, target = (tf.gather(ids, places) for ids in encoded)
-            source, target = pad(source), between_edges(target)
+            source, target = pad(source), with_start_and_end(target)
             totals += float(_losses(model, source, target))
             tokens += int(tf.reduce_sum(tf.cast(target[:, 1:] != PADDING, tf.int32)))
             begun = time.monotonic()
@@ -88,11 +86,11 @@ def _losses(model: keras.Model, source: tf.Tensor, target: tf.Tensor) -> tf.Tens
 
 @tf.function(reduce_retracing=True)
 def _translate(
-    model: keras.Model, source: tf.Tensor, target_encoder: PieceEncoder, beams: Beams, longest: int
+    model: keras.Model, source: tf.Tensor, target_encoder: SubwordCodec, beams: Beams, longest: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The best translation of each row, and its score."""
     best = model.translate(source, beams, longest)
-    return target_encoder.text(best.ids[:, 0]), best.scores[:, 0]
+    return target_encoder.decode(best.ids[:, 0]), best.scores[:, 0]
 
 
 def _write(path: Path, rows: Sequence[tuple[str, str, str, float]]) -> None:

@@ -8,15 +8,13 @@ import tensorflow as tf
 
 from ...export.bundle import Bundle, Signature
 from ...models.decoding import Beams
-from ...models.text import pad
-from ...models.text.pieces import PieceEncoder, between_edges
-from ...models.text.vocabulary import PADDING
+from ...models.text import PADDING, SubwordCodec, pad, with_start_and_end
 
 _TEXTS = (["A man is reading."], ["Two dogs play in the garden.", "", "the old house " * 30])
 
 
 def bundle(
-    model: keras.Model, source_encoder: PieceEncoder, target_encoder: PieceEncoder, beams: Beams, longest: int
+    model: keras.Model, source_encoder: SubwordCodec, target_encoder: SubwordCodec, beams: Beams, longest: int
 ) -> Bundle:
     """Four signatures; all inputs are string [batch].
 
@@ -33,28 +31,28 @@ def bundle(
     """
 
     def n_best(text: tf.Tensor) -> dict[str, tf.Tensor]:
-        found = model.translate(pad(source_encoder.ragged(text)), beams, longest)
-        return {"texts": target_encoder.text(found.ids), "scores": found.scores}
+        found = model.translate(pad(source_encoder.encode(text)), beams, longest)
+        return {"texts": target_encoder.decode(found.ids), "scores": found.scores}
 
     def translate(text: tf.Tensor) -> dict[str, tf.Tensor]:
         found = n_best(text)
         return {"text": found["texts"][:, 0], "score": found["scores"][:, 0]}
 
     def align(text: tf.Tensor) -> dict[str, tf.Tensor]:
-        source = pad(source_encoder.ragged(text))
+        source = pad(source_encoder.encode(text))
         found = model.translate(source, beams, longest)
         ids, length = found.ids[:, 0], tf.shape(found.ids)[2]
         written = tf.range(length) <= found.lengths[:, :1]
         return {
-            "text": target_encoder.text(ids),
+            "text": target_encoder.decode(ids),
             "source_tokens": tf.gather(tf.constant(source_encoder.tokens), source),
             "target_tokens": tf.gather(tf.constant(target_encoder.tokens), tf.where(written, ids, PADDING)),
             "alignment": tf.where(written[..., None], found.seen[:, 0], 0.0),
         }
 
     def score(source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
-        targets = between_edges(target_encoder.ragged(target))
-        outputs = model(pad(source_encoder.ragged(source)), targets[:, :-1])
+        targets = with_start_and_end(target_encoder.encode(target))
+        outputs = model(pad(source_encoder.encode(source)), targets[:, :-1])
         shape = tf.shape(outputs)
         logits = model.logits(tf.reshape(outputs, [-1, outputs.shape[2]]))
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.reshape(targets[:, 1:], [-1]), logits)

@@ -13,8 +13,7 @@ from ...common.errors import UserError
 from ...common.files import replacing, write_json
 from ...export.bundle import Bundle
 from ...models.decoding import Beams
-from ...models.text.pieces import END, START, PieceEncoder
-from ...models.text.vocabulary import PADDING
+from ...models.text import END, PADDING, START, SubwordCodec
 from ...models.translation import TranslationModel
 from ...models.writing.losses import smoothed_cross_entropy
 from ..datasets.batching import batch_by_tokens, windows
@@ -148,16 +147,14 @@ class TranslationTask(Task):
         return beams_of(self.config, len(self.target_encoder))
 
     @cached_property
-    def source_encoder(self) -> PieceEncoder:
+    def source_encoder(self) -> SubwordCodec:
         """The tokens of the source language."""
-        return self._encoder("source")
+        return self._encoder("source", self.config.max_length)
 
     @cached_property
-    def target_encoder(self) -> PieceEncoder:
+    def target_encoder(self) -> SubwordCodec:
         """The tokens of the target language; it reads all that may be written."""
-        encoder = self._encoder("target")
-        encoder.max_length = max(encoder.max_length, self.config.max_decode_length)
-        return encoder
+        return self._encoder("target", max(self.config.max_length, self.config.max_decode_length))
 
     @cached_property
     def splits(self) -> Splits:
@@ -168,9 +165,9 @@ class TranslationTask(Task):
     def _pairs(self) -> dict[str, int]:
         return json.loads((self.run.vocabulary / "pairs.json").read_text(encoding="utf-8"))
 
-    def _encoder(self, side: str) -> PieceEncoder:
-        path = self.run.vocabulary / f"{side}.json"
-        return PieceEncoder.from_config(json.loads(path.read_text(encoding="utf-8")))
+    def _encoder(self, side: str, max_length: int) -> SubwordCodec:
+        config = json.loads((self.run.vocabulary / f"{side}.json").read_text(encoding="utf-8"))
+        return SubwordCodec.from_config(config | {"max_length": max_length})
 
     def _evaluate(self, model: keras.Model, split: str, beams: Beams) -> Evaluation:
         config = self.config
@@ -185,16 +182,20 @@ class TranslationTask(Task):
             self.run.path / f"translations-{split}.tsv",
         )
 
-    def _learn_vocabularies(self) -> tuple[PieceEncoder, PieceEncoder]:
+    def _learn_vocabularies(self) -> tuple[SubwordCodec, SubwordCodec]:
         config = self.config
 
-        def learn(sides: tuple[int, ...]) -> PieceEncoder:
+        def learn(sides: tuple[int, ...]) -> SubwordCodec:
             batches = (
                 [pair.in_bytes[side] for pair in window for side in sides]
                 for window in windows(self.splits.read("train"), _WINDOW)
             )
-            return PieceEncoder.learn(
-                batches, config.tokenizer, config.vocabulary_size, config.max_length, config.min_count
+            return SubwordCodec.learn(
+                batches,
+                tokenizer=config.tokenizer,
+                max_size=config.vocabulary_size,
+                min_count=config.min_count,
+                max_length=config.max_length,
             )
 
         if config.joint_vocabulary:
@@ -202,7 +203,7 @@ class TranslationTask(Task):
             return joint, joint
         return learn((0,)), learn((1,))
 
-    def _tell_sizes(self, source: PieceEncoder, target: PieceEncoder) -> None:
+    def _tell_sizes(self, source: SubwordCodec, target: SubwordCodec) -> None:
         """Prints the sizes of the vocabularies.
 
         Raises:
@@ -210,7 +211,7 @@ class TranslationTask(Task):
         """
         config = self.config
         for language, encoder in ((config.source_language, source), (config.target_language, target)):
-            if not encoder.pieces:
+            if not encoder.vocabulary:
                 raise UserError(
                     f"No token of {language!r} occurs {config.min_count} times in the training data; give a smaller "
                     "--min_count, or more data."
@@ -230,13 +231,11 @@ class TranslationTask(Task):
     def _encoded(self, split: str) -> Iterator[dict[str, np.ndarray]]:
         """Each pair as ids, the target between start and end; both empty where one is too long to be trained on."""
         longest = self.config.max_length
-        encoders = [self._encoder(side) for side in ("source", "target")]
-        for encoder in encoders:
-            # One more than is allowed, so that what is too long shows.
-            encoder.max_length = longest + 1
+        # One token more than allowed, so that a text that is too long shows.
+        encoders = [self._encoder(side, longest + 1) for side in ("source", "target")]
         for window in windows(self._examples(split), _WINDOW):
             sides = zip(*(pair.in_bytes for pair in window), strict=True)
-            ids = [e.ragged(tf.constant(texts)) for e, texts in zip(encoders, sides, strict=True)]
+            ids = [e.encode(tf.constant(texts)) for e, texts in zip(encoders, sides, strict=True)]
             for source, target in zip(*(ragged.numpy() for ragged in ids), strict=True):
                 if max(len(source), len(target)) > longest or not len(source):
                     yield {"source": np.zeros(0, np.int32), "target": np.zeros(0, np.int32)}

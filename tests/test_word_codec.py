@@ -1,4 +1,4 @@
-"""Text to ids: cleaning, the tokenizers, the vocabulary, and the encoder made of them."""
+"""Text to ids: cleaning, the tokenizers, the vocabulary, and the codec made of them."""
 
 import json
 from collections import Counter
@@ -6,9 +6,7 @@ from collections import Counter
 import pytest
 import tensorflow as tf
 
-from unroll.models.text import TextEncoder, Vocabulary, pad
-from unroll.models.text.tokenizers import TOKENIZERS
-from unroll.models.text.vocabulary import PADDING, UNKNOWN
+from unroll.models.text import PADDING, UNKNOWN, WordCodec, pad
 
 TEXTS = [
     b"A film that isn't bad.",
@@ -23,11 +21,13 @@ TEXTS = [
 def split(tokenizer, text):
     """The tokens of one text, str or bytes."""
     text = text.encode() if isinstance(text, str) else text
-    return [token.decode() for token in TOKENIZERS[tokenizer](tf.constant([text])).to_list()[0]]
+    return [
+        token.decode() for token in WordCodec.tokenizers[tokenizer].split(tf.constant([text])).to_list()[0]
+    ]
 
 
 def make_encoder(tokenizer="words", max_length=8):
-    return TextEncoder.learn([TEXTS[:5]], tokenizer, max_length, max_size=40, min_count=1)
+    return WordCodec.learn([TEXTS[:5]], tokenizer=tokenizer, max_size=40, max_length=max_length)
 
 
 @pytest.mark.parametrize(
@@ -115,41 +115,44 @@ def test_characters_keep_case_spaces_and_code_points():
     assert split("characters", "a<br />b") == ["a", " ", "b"]
 
 
-@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+@pytest.mark.parametrize("tokenizer", WordCodec.tokenizers)
 def test_tokenizers_take_a_batch_with_empty_rows(tokenizer):
-    rows = TOKENIZERS[tokenizer](tf.constant(["", "ab", ""])).to_list()
+    rows = WordCodec.tokenizers[tokenizer].split(tf.constant(["", "ab", ""])).to_list()
     assert [len(row) for row in rows] == [0, 1 if tokenizer == "words" else 2, 0]
-    assert TOKENIZERS[tokenizer](tf.constant([], tf.string)).to_list() == []
+    assert WordCodec.tokenizers[tokenizer].split(tf.constant([], tf.string)).to_list() == []
+
+
+def of_counts(counts, **options):
+    return WordCodec.from_counts(counts, tokenizer="words", **options)
 
 
 COUNTS = Counter({"the": 9, "b": 3, "é": 3, "a": 3, "once": 1})
 
 
 def test_vocabulary_ranks_by_count_then_by_code_point_whatever_the_order_of_counting():
-    assert Vocabulary.learn(COUNTS, 100).tokens == ("the", "a", "b", "é", "once")
+    assert of_counts(COUNTS).vocabulary == ("the", "a", "b", "é", "once")
     turned_round = Counter(dict(reversed(COUNTS.items())))
-    assert Vocabulary.learn(turned_round, 100).tokens == Vocabulary.learn(COUNTS, 100).tokens
+    assert of_counts(turned_round).vocabulary == of_counts(COUNTS).vocabulary
 
 
-@pytest.mark.parametrize(("max_size", "size"), [(0, 2), (2, 2), (3, 3), (5, 5), (7, 7), (100, 7)])
+@pytest.mark.parametrize(("max_size", "size"), [(0, 2), (2, 2), (3, 3), (5, 5), (7, 7), (100, 7), (None, 7)])
 def test_vocabulary_size_counts_padding_and_the_unknown_token(max_size, size):
-    vocabulary = Vocabulary.learn(COUNTS, max_size)
-    assert len(vocabulary) == size
-    assert vocabulary.tokens == ("the", "a", "b", "é", "once")[: size - 2]
+    encoder = of_counts(COUNTS, max_size=max_size)
+    assert len(encoder) == len(encoder.tokens) == size
+    assert encoder.vocabulary == ("the", "a", "b", "é", "once")[: size - 2]
 
 
 @pytest.mark.parametrize(("min_count", "known"), [(1, 5), (2, 4), (3, 4), (4, 1), (10, 0)])
 def test_vocabulary_holds_tokens_that_occur_often_enough(min_count, known):
-    assert len(Vocabulary.learn(COUNTS, 100, min_count).tokens) == known
+    assert len(of_counts(COUNTS, min_count=min_count).vocabulary) == known
 
 
 def test_vocabulary_ids():
-    vocabulary = Vocabulary(["the", "é"])
-    tokens = tf.ragged.constant([["é", "the", "The", ""], [], ["new", "the"]])
-    ids = vocabulary.ids(tokens)
+    texts = tf.constant(["é the The x", "", "new the"])
+    ids = WordCodec("words", ["the", "é"]).encode(texts)
     assert ids.dtype == tf.int32
-    assert ids.to_list() == [[3, 2, UNKNOWN, UNKNOWN], [], [UNKNOWN, 2]]
-    assert Vocabulary([]).ids(tokens).to_list() == [[UNKNOWN] * 4, [], [UNKNOWN] * 2]
+    assert ids.to_list() == [[3, 2, 2, UNKNOWN], [], [UNKNOWN, 2]]
+    assert WordCodec("words", []).encode(texts).to_list() == [[UNKNOWN] * 4, [], [UNKNOWN] * 2]
 
 
 def test_pad_fills_at_the_right_and_leaves_at_least_one_step():
@@ -159,35 +162,39 @@ def test_pad_fills_at_the_right_and_leaves_at_least_one_step():
 
 
 def test_encoder_cuts_pads_and_marks_the_unknown():
-    encoder = TextEncoder("words", Vocabulary(["good", "film"]), max_length=3)
-    ids = encoder(tf.constant(["Good film, good film", "film", "", "dull"]))
+    encoder = WordCodec("words", ["good", "film"], max_length=3)
+    ids = encoder.encode_padded(tf.constant(["Good film, good film", "film", "", "dull"]))
     assert ids.dtype == tf.int32
     assert ids.numpy().tolist() == [[2, 3, UNKNOWN], [3, 0, 0], [0, 0, 0], [UNKNOWN, 0, 0]]
-    assert encoder.ragged(tf.constant(["Good film, good film", ""])).to_list() == [[2, 3, UNKNOWN], []]
+    assert encoder.encode(tf.constant(["Good film, good film", ""])).to_list() == [[2, 3, UNKNOWN], []]
 
 
 @pytest.mark.parametrize("texts", [[""], ["", "<br />"], []])
 def test_encoder_gives_at_least_one_step(texts):
-    ids = make_encoder()(tf.constant(texts, tf.string))
+    ids = make_encoder().encode_padded(tf.constant(texts, tf.string))
     assert ids.shape == [len(texts), 1]
     assert not ids.numpy().any()
 
 
-@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+@pytest.mark.parametrize("tokenizer", WordCodec.tokenizers)
 def test_encoder_survives_json(tokenizer):
     encoder = make_encoder(tokenizer)
     config = json.loads(json.dumps(encoder.get_config()))
-    again = TextEncoder.from_config(config)
+    again = WordCodec.from_config(config)
     assert again.get_config() == encoder.get_config()
-    assert again(tf.constant(TEXTS)).numpy().tolist() == encoder(tf.constant(TEXTS)).numpy().tolist()
+    ids = again.encode_padded(tf.constant(TEXTS))
+    assert ids.numpy().tolist() == encoder.encode_padded(tf.constant(TEXTS)).numpy().tolist()
 
 
-@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+@pytest.mark.parametrize("tokenizer", WordCodec.tokenizers)
 def test_encoder_is_traced_once_for_all_shapes(tokenizer):
     encoder = make_encoder(tokenizer)
-    graph = tf.function(encoder, input_signature=[tf.TensorSpec([None], tf.string)])
+    graph = tf.function(encoder.encode_padded, input_signature=[tf.TensorSpec([None], tf.string)])
     for texts in (TEXTS, TEXTS[:1], [b""], [b"a much longer text than any before it " * 5]):
-        assert graph(tf.constant(texts)).numpy().tolist() == encoder(tf.constant(texts)).numpy().tolist()
+        assert (
+            graph(tf.constant(texts)).numpy().tolist()
+            == encoder.encode_padded(tf.constant(texts)).numpy().tolist()
+        )
     assert graph.experimental_get_tracing_count() == 1
 
 
@@ -197,65 +204,67 @@ def test_encoder_made_inside_a_graph_still_looks_up():
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def graph(texts):
-        encoders.append(TextEncoder("words", Vocabulary(["good"]), 4))
-        return encoders[-1](texts)
+        encoders.append(WordCodec("words", ["good"], 4))
+        return encoders[-1].encode_padded(texts)
 
     assert graph(tf.constant(["good film"])).numpy().tolist() == [[2, UNKNOWN]]
-    assert encoders[-1](tf.constant(["film good"])).numpy().tolist() == [[UNKNOWN, 2]]
+    assert encoders[-1].encode_padded(tf.constant(["film good"])).numpy().tolist() == [[UNKNOWN, 2]]
 
 
 def test_encoder_is_exported_with_its_table(tmp_path):
     module = tf.Module()
     module.encoder = make_encoder()
-    module.encode = tf.function(module.encoder, input_signature=[tf.TensorSpec([None], tf.string)])
+    module.encode = tf.function(
+        module.encoder.encode_padded, input_signature=[tf.TensorSpec([None], tf.string)]
+    )
     tf.saved_model.save(module, str(tmp_path))
     loaded = tf.saved_model.load(str(tmp_path))
     ids = loaded.encode(tf.constant(TEXTS)).numpy()
     assert (ids > UNKNOWN).any()
-    assert ids.tolist() == module.encoder(tf.constant(TEXTS)).numpy().tolist()
+    assert ids.tolist() == module.encoder.encode_padded(tf.constant(TEXTS)).numpy().tolist()
 
 
-@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+@pytest.mark.parametrize("tokenizer", WordCodec.tokenizers)
 def test_companions_in_the_batch_change_nothing(tokenizer):
     encoder = make_encoder(tokenizer)
-    together = encoder(tf.constant(TEXTS)).numpy()
+    together = encoder.encode_padded(tf.constant(TEXTS)).numpy()
     for text, row in zip(TEXTS, together, strict=True):
-        alone = encoder(tf.constant([text])).numpy()[0]
+        alone = encoder.encode_padded(tf.constant([text])).numpy()[0]
         assert row[: len(alone)].tolist() == alone.tolist()
         assert not row[len(alone) :].any()
 
 
-@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+@pytest.mark.parametrize("tokenizer", WordCodec.tokenizers)
 def test_a_text_of_200_000_words_is_cut(tokenizer):
     encoder = make_encoder(tokenizer, max_length=50)
     start = "A film that isn't bad, <br />naïve! "
-    ids = encoder(tf.constant([start * (200_000 // 7), "film"])).numpy()
+    ids = encoder.encode_padded(tf.constant([start * (200_000 // 7), "film"])).numpy()
     assert ids.shape == (2, 50)
-    assert ids[0].tolist() == encoder(tf.constant([start * 20])).numpy()[0].tolist()
+    assert ids[0].tolist() == encoder.encode_padded(tf.constant([start * 20])).numpy()[0].tolist()
 
 
 def test_learn_counts_only_what_is_read_of_each_text():
     batches = [[b"one two three four"], [b"two <br /> one five", b"one"]]
-    encoder = TextEncoder.learn(batches, "words", max_length=2, max_size=100, min_count=1)
-    assert encoder.vocabulary.tokens == ("one", "two")
-    longer = TextEncoder.learn(batches, "words", max_length=3, max_size=100, min_count=1)
-    assert longer.vocabulary.tokens == ("one", "two", "five", "three")
+    encoder = WordCodec.learn(batches, tokenizer="words", max_length=2, max_size=100)
+    assert encoder.vocabulary == ("one", "two")
+    longer = WordCodec.learn(batches, tokenizer="words", max_length=3, max_size=100)
+    assert longer.vocabulary == ("one", "two", "five", "three")
 
 
 def test_learn_counts_over_batches_and_within_a_text():
     batches = [[b"b a b", b""], [b"c b c"], [b"a c C d"]]
-    encoder = TextEncoder.learn(batches, "words", max_length=10, max_size=5, min_count=2)
-    assert encoder.vocabulary.tokens == ("c", "b", "a")
+    encoder = WordCodec.learn(batches, tokenizer="words", max_length=10, max_size=5, min_count=2)
+    assert encoder.vocabulary == ("c", "b", "a")
     assert encoder.max_length == 10
-    assert encoder(tf.constant(["a b c d"])).numpy().tolist() == [[4, 3, 2, UNKNOWN]]
+    assert encoder.encode_padded(tf.constant(["a b c d"])).numpy().tolist() == [[4, 3, 2, UNKNOWN]]
 
 
 def test_learn_takes_any_bytes():
-    encoder = TextEncoder.learn([[b"\xff caf\xc3\xa9 \0 caf\xe9"]], "characters", 100, 100, 1)
-    assert encoder.vocabulary.tokens == (" ", "a", "c", "f", "é")
+    encoder = WordCodec.learn([[b"\xff caf\xc3\xa9 \0 caf\xe9"]], tokenizer="characters")
+    assert encoder.vocabulary == (" ", "a", "c", "f", "é")
 
 
 def test_learn_from_nothing_knows_nothing():
-    encoder = TextEncoder.learn([], "words", max_length=10, max_size=100, min_count=1)
-    assert len(encoder.vocabulary) == 2
-    assert encoder(tf.constant(["a"])).numpy().tolist() == [[UNKNOWN]]
+    encoder = WordCodec.learn([], tokenizer="words", max_length=10, max_size=100)
+    assert len(encoder) == 2
+    assert encoder.encode_padded(tf.constant(["a"])).numpy().tolist() == [[UNKNOWN]]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from unroll.models.text.pieces import END, START, TOKENIZERS, PieceEncoder, between_edges, marked_words
+from unroll.models.text import END, START, SubwordCodec, with_start_and_end
+from unroll.models.text.subwords import marked_words
 
 # The example of the module.
 EXAMPLE = "The dog's here."
@@ -40,13 +41,15 @@ def strings(ragged):
 
 
 def learnt(texts, tokenizer, max_size=10_000, max_length=1000, **options):
-    return PieceEncoder.learn([bytes_of(texts)], tokenizer, max_size, max_length, **options)
+    return SubwordCodec.learn(
+        [bytes_of(texts)], tokenizer=tokenizer, max_size=max_size, max_length=max_length, **options
+    )
 
 
 def back(encoder, texts):
     """From texts to ids and back."""
-    ids = encoder.ragged(tf.constant(bytes_of(texts), tf.string)).to_tensor(0)
-    return [text.decode() for text in encoder.text(ids).numpy()]
+    ids = encoder.encode(tf.constant(bytes_of(texts), tf.string)).to_tensor(0)
+    return [text.decode() for text in encoder.decode(ids).numpy()]
 
 
 def longest_first(word, pieces):
@@ -59,7 +62,7 @@ def longest_first(word, pieces):
     return found
 
 
-@pytest.fixture(params=TOKENIZERS)
+@pytest.fixture(params=SubwordCodec.tokenizers)
 def tokenizer(request):
     return request.param
 
@@ -105,12 +108,12 @@ def test_bytes_that_are_no_text_separate_words():
 def test_empty_batches_have_no_rows():
     nothing = tf.constant([], tf.string)
     assert marked_words(nothing).shape.as_list() == [0, None]
-    assert between_edges(tf.RaggedTensor.from_row_lengths(tf.constant([], tf.int32), [])).shape[0] == 0
+    assert with_start_and_end(tf.RaggedTensor.from_row_lengths(tf.constant([], tf.int32), [])).shape[0] == 0
 
 
 def test_edges_are_put_around_each_text():
     ids = tf.ragged.constant([[5, 6, 7], [], [9]], dtype=tf.int32)
-    edged = between_edges(ids)
+    edged = with_start_and_end(ids)
     assert edged.dtype == tf.int32
     assert edged.numpy().tolist() == [[START, 5, 6, 7, END], [START, END, 0, 0, 0], [START, 9, END, 0, 0]]
 
@@ -120,9 +123,9 @@ def test_edges_are_put_around_each_text():
 
 def test_example_is_split_as_the_module_tells(tokenizer):
     known = sorted(set(PIECES[tokenizer].split(" ")))
-    encoder = PieceEncoder(tokenizer, known, 100)
-    (ids,) = encoder.ragged(tf.constant([EXAMPLE])).to_list()
-    assert [encoder.tokens[number] for number in ids] == PIECES[tokenizer].split(" ")
+    encoder = SubwordCodec(tokenizer, known, 100)
+    (ids,) = encoder.encode(tf.constant([EXAMPLE])).to_list()
+    assert [encoder.tokens[number].decode() for number in ids] == PIECES[tokenizer].split(" ")
     assert back(encoder, [EXAMPLE]) == [EXAMPLE]
 
 
@@ -135,15 +138,15 @@ def test_white_space_comes_back_as_single_spaces(tokenizer):
     expected = ["a b c ( d )", "e", "f g"]
     encoder = learnt(spaced, tokenizer)
     assert back(encoder, spaced) == expected
-    ragged = encoder.ragged(tf.constant(spaced)).to_list()
-    assert ragged == encoder.ragged(tf.constant(expected)).to_list()
+    ragged = encoder.encode(tf.constant(spaced)).to_list()
+    assert ragged == encoder.encode(tf.constant(expected)).to_list()
 
 
 def test_what_is_not_known_has_an_id_of_its_own_and_comes_back_as_a_replacement():
     texts = ["cat Öl", "cab ☃"]
     known = "the cat sat on a mat"
     words = learnt([known], "words")
-    assert (words.ragged(tf.constant(texts)).to_tensor(0).numpy() == 1).tolist() == [
+    assert (words.encode(tf.constant(texts)).to_tensor(0).numpy() == 1).tolist() == [
         [False, True],
         [True] * 2,
     ]
@@ -155,19 +158,19 @@ def test_what_is_not_known_has_an_id_of_its_own_and_comes_back_as_a_replacement(
 
 
 def test_text_of_ids_leaves_out_padding_and_edges(tokenizer):
-    encoder = PieceEncoder(tokenizer, ["▁a", "b", "▁", "c"], 9)
+    encoder = SubwordCodec(tokenizer, ["▁a", "b", "▁", "c"], 9)
     ids = [[[START, 4, 5, END, 0], [0, 0, 6, 7, 1]], [[END] * 5, [5, 4, 4, END, 5]]]
-    texts = encoder.text(tf.constant(ids))
+    texts = encoder.decode(tf.constant(ids))
     assert texts.shape == (2, 2)
     assert [[t.decode() for t in row] for row in texts.numpy()] == [["ab", "c\ufffd"], ["", "b a ab"]]
-    assert encoder.tokens == ["", "\ufffd", "<s>", "</s>", "▁a", "b", "▁", "c"]
+    assert [token.decode() for token in encoder.tokens] == ["", "\ufffd", "<s>", "</s>", "▁a", "b", "▁", "c"]
 
 
 def test_no_text_is_taken_for_padding_or_an_edge(tokenizer, rng):
     texts = ["<s> </s> <pad> \0 \ufffd", "<s>", "</s>", *SENTENCES]
     texts += ["".join(map(chr, rng.integers(1, 0xD7FF, size=40))) for _ in range(50)]
-    for encoder in (learnt(texts, tokenizer), learnt(SENTENCES, tokenizer), PieceEncoder(tokenizer, [], 99)):
-        ids = encoder.ragged(tf.constant(texts)).flat_values.numpy()
+    for encoder in (learnt(texts, tokenizer), learnt(SENTENCES, tokenizer), SubwordCodec(tokenizer, [], 99)):
+        ids = encoder.encode(tf.constant(texts)).flat_values.numpy()
         assert len(ids) > 100
         assert set(ids) <= {1, *range(4, len(encoder))}
 
@@ -183,9 +186,9 @@ def test_words_are_split_into_the_longest_pieces_from_their_start_on(seed):
     inner = {word(6) for _ in range(25)} | {"a", "c"}
     pieces = sorted(inner | {f"▁{piece}" for piece in list(inner)[::2]} | ({"▁"} if seed else set()))
     words = [word(14) for _ in range(150)]
-    encoder = PieceEncoder("subwords", pieces, 1000)
+    encoder = SubwordCodec("subwords", pieces, 1000)
     texts = [" ".join(words[first : first + 5]) for first in range(0, len(words), 5)]
-    for text, ids in zip(texts, encoder.ragged(tf.constant(texts)).to_list(), strict=True):
+    for text, ids in zip(texts, encoder.encode(tf.constant(texts)).to_list(), strict=True):
         wanted = [piece for part in text.split() for piece in longest_first(f"▁{part}", pieces)]
         assert ids == [1 if piece is None else 4 + pieces.index(piece) for piece in wanted]
     assert any(len(longest_first(f"▁{part}", pieces)) > 3 for part in words)
@@ -194,29 +197,39 @@ def test_words_are_split_into_the_longest_pieces_from_their_start_on(seed):
 def test_texts_are_cut_after_the_maximum_length(tokenizer):
     texts = [EXAMPLE, "here", "", "The dog's here. " * 500]
     known = sorted(set(PIECES[tokenizer].split(" ")))
-    whole = PieceEncoder(tokenizer, known, 10_000).ragged(tf.constant(texts)).to_list()
+    whole = SubwordCodec(tokenizer, known, 10_000).encode(tf.constant(texts)).to_list()
     for longest in (1, 4, 6):
-        encoder = PieceEncoder(tokenizer, known, longest)
-        assert encoder.ragged(tf.constant(texts)).to_list() == [ids[:longest] for ids in whole]
+        encoder = SubwordCodec(tokenizer, known, longest)
+        assert encoder.encode(tf.constant(texts)).to_list() == [ids[:longest] for ids in whole]
+        assert encoder.encode(tf.constant(texts), max_length=2).to_list() == [ids[:2] for ids in whole]
+        assert encoder.encode(tf.constant(texts), max_length=10_000).to_list() == whole
     assert max(map(len, whole)) > 2000
+
+
+def test_a_word_of_any_length_is_cut_before_it_is_split(tokenizer):
+    known = sorted(set(PIECES[tokenizer].split(" ")) | set("abc"))
+    texts = ["abc" * 100_000, "here " + "cab" * 30, "c"]
+    ids = SubwordCodec(tokenizer, known, 50).encode(tf.constant(texts)).to_list()
+    short = SubwordCodec(tokenizer, known).encode(tf.constant(["abc" * 50, *texts[1:]])).to_list()
+    assert ids == [row[:50] for row in short]
 
 
 def test_empty_texts_have_no_pieces(tokenizer):
     for pieces in ([], ["▁", "a"]):
-        encoder = PieceEncoder(tokenizer, pieces, 5)
+        encoder = SubwordCodec(tokenizer, pieces, 5)
         for texts in ([""], ["", " \n\u00a0"], []):
-            ids = encoder.ragged(tf.constant(texts, tf.string))
+            ids = encoder.encode(tf.constant(texts, tf.string))
             assert ids.dtype == tf.int32
             assert ids.to_list() == [[]] * len(texts)
             assert back(encoder, texts) == [""] * len(texts)
-    assert len(PieceEncoder(tokenizer, [], 5)) == 4
+    assert len(SubwordCodec(tokenizer, [], 5)) == 4
 
 
 def test_texts_do_not_change_each_other(tokenizer):
     encoder = learnt(SENTENCES[:4], tokenizer)
-    together = encoder.ragged(tf.constant(SENTENCES)).to_list()
-    assert together == [encoder.ragged(tf.constant([text])).to_list()[0] for text in SENTENCES]
-    assert encoder.ragged(tf.constant(SENTENCES[::-1])).to_list() == together[::-1]
+    together = encoder.encode(tf.constant(SENTENCES)).to_list()
+    assert together == [encoder.encode(tf.constant([text])).to_list()[0] for text in SENTENCES]
+    assert encoder.encode(tf.constant(SENTENCES[::-1])).to_list() == together[::-1]
 
 
 def test_a_graph_of_texts_of_any_number_is_traced_once(tokenizer):
@@ -224,12 +237,12 @@ def test_a_graph_of_texts_of_any_number_is_traced_once(tokenizer):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def graph(texts):
-        ids = encoder.ragged(texts)
-        return ids, encoder.text(between_edges(ids))
+        ids = encoder.encode(texts)
+        return ids, encoder.decode(with_start_and_end(ids))
 
     for texts in (SENTENCES, SENTENCES[:1], [""], ["unknown ☃ words"], []):
         ids, texts_again = graph(tf.constant(texts, tf.string))
-        assert ids.to_list() == encoder.ragged(tf.constant(texts, tf.string)).to_list()
+        assert ids.to_list() == encoder.encode(tf.constant(texts, tf.string)).to_list()
         assert [text.decode() for text in texts_again.numpy()] == back(encoder, texts)
     assert graph.experimental_get_tracing_count() == 1
 
@@ -239,23 +252,23 @@ def test_encoder_is_exported_and_restored_with_its_table(tokenizer, tmp_path):
     module = tf.Module()
     module.encoder = encoder
     module.ids = tf.function(
-        lambda texts: encoder.ragged(texts).to_tensor(0),
+        lambda texts: encoder.encode(texts).to_tensor(0),
         input_signature=[tf.TensorSpec([None], tf.string)],
     )
     tf.saved_model.save(module, str(tmp_path))
     restored = tf.saved_model.load(str(tmp_path))
-    expected = encoder.ragged(tf.constant(SENTENCES)).to_tensor(0)
+    expected = encoder.encode(tf.constant(SENTENCES)).to_tensor(0)
     np.testing.assert_array_equal(restored.ids(tf.constant(SENTENCES)), expected)
 
 
 def test_an_encoder_is_made_again_of_its_configuration(tokenizer):
     encoder = learnt(SENTENCES, tokenizer, max_length=7)
-    again = PieceEncoder.from_config(json.loads(json.dumps(encoder.get_config())))
+    again = SubwordCodec.from_config(json.loads(json.dumps(encoder.get_config())))
     assert again.get_config() == encoder.get_config()
     assert (again.tokenizer, again.max_length, len(again)) == (tokenizer, 7, len(encoder))
     assert again.tokens == encoder.tokens
     texts = tf.constant([*SENTENCES, "unheard ☃"])
-    assert again.ragged(texts).to_list() == encoder.ragged(texts).to_list()
+    assert again.encode(texts).to_list() == encoder.encode(texts).to_list()
 
 
 # Learning.
@@ -265,13 +278,13 @@ def test_the_most_frequent_words_and_characters_are_learnt_in_their_order():
     texts = ["b a b c", "c a b", "zz"]
     words = learnt(texts, "words")
     # Of equal frequency in alphabetical order.
-    assert words.pieces == ("▁b", "▁a", "▁c", "▁zz")
+    assert words.vocabulary == ("▁b", "▁a", "▁c", "▁zz")
     assert len(words) == 8
-    assert learnt(texts, "characters").pieces == ("▁", "b", "a", "c", "z")
+    assert learnt(texts, "characters").vocabulary == ("▁", "b", "a", "c", "z")
 
 
 def test_a_word_is_another_one_after_a_space():
-    assert set(learnt(["dog (dog)"], "words").pieces) == {"▁dog", "dog", "▁(", ")"}
+    assert set(learnt(["dog (dog)"], "words").vocabulary) == {"▁dog", "dog", "▁(", ")"}
 
 
 def assert_byte_pairs(words, pieces):
@@ -302,7 +315,7 @@ def assert_byte_pairs(words, pieces):
 def test_subwords_are_all_characters_and_the_most_frequent_pairs_in_their_order():
     counts = {"low": 5, "lower": 2, "newest": 6, "widest": 3, "slow": 4, "new": 7, "wide": 1}
     text = " ".join(word for word, count in counts.items() for _ in range(count))
-    pieces = learnt([text], "subwords", max_size=4 + 11 + 12).pieces
+    pieces = learnt([text], "subwords", max_size=4 + 11 + 12).vocabulary
     assert len(pieces) == 23
     assert_byte_pairs({f"▁{word}": count for word, count in counts.items()}, pieces)
 
@@ -310,23 +323,23 @@ def test_subwords_are_all_characters_and_the_most_frequent_pairs_in_their_order(
 def test_words_more_frequent_than_a_line_of_what_is_learnt_from_count_in_full():
     counts = {"zy": 2600, "qx": 1400, "ab": 1200}
     text = " ".join(word for word, count in counts.items() for _ in range(count))
-    pieces = learnt([text], "subwords", max_size=4 + 7 + 6).pieces
+    pieces = learnt([text], "subwords", max_size=4 + 7 + 6).vocabulary
     assert [piece.strip("▁")[0] for piece in pieces[7:]] == ["z", "z", "q", "q", "a", "a"]
     assert_byte_pairs({f"▁{word}": count for word, count in counts.items()}, pieces)
 
 
 def test_frequent_words_become_one_piece_and_rare_ones_stay_apart():
     encoder = learnt(["the the the the house", "the then"], "subwords", max_size=4 + 8 + 4)
-    assert "▁the" in encoder.pieces
-    (frequent, rare) = encoder.ragged(tf.constant(["the", "house"])).to_list()
-    assert [encoder.tokens[number] for number in frequent] == ["▁the"]
+    assert "▁the" in encoder.vocabulary
+    (frequent, rare) = encoder.encode(tf.constant(["the", "house"])).to_list()
+    assert [encoder.tokens[number].decode() for number in frequent] == ["▁the"]
     assert len(rare) > 3
 
 
 def test_no_piece_is_longer_than_sixteen_characters():
     letters = "abcdefghijklmnopqrstuvwxyz"
     beginnings = [letters[:length] for length in range(1, 27)]
-    pieces = learnt([" ".join(beginnings)] * 2, "subwords").pieces
+    pieces = learnt([" ".join(beginnings)] * 2, "subwords").vocabulary
     assert {f"▁{letters[:length]}" for length in range(1, 15)} <= set(pieces)
     assert max(map(len, pieces)) <= 16
 
@@ -340,7 +353,7 @@ def test_no_more_ids_than_the_maximum_are_learnt():
             encoder = learnt([text] * 2, tokenizer, max_size=size)
             assert len(encoder) == len(encoder.tokens) == size
             # A smaller vocabulary is the beginning of a larger one.
-            assert encoder.pieces == whole.pieces[: size - 4]
+            assert encoder.vocabulary == whole.vocabulary[: size - 4]
     assert len(learnt([text], "words", max_size=0)) == 4
 
 
@@ -349,7 +362,7 @@ def test_pieces_must_occur_often_enough(tokenizer):
     counts = {"aaa": 4, "bb": 3, "c": 1}
     for least in (1, 2, 3, 4, 5):
         encoder = learnt(texts, tokenizer, min_count=least)
-        known = {piece.strip("▁") for piece in encoder.pieces} - {""}
+        known = {piece.strip("▁") for piece in encoder.vocabulary} - {""}
         if tokenizer == "words":
             assert known == {word for word, count in counts.items() if count >= least}
         elif tokenizer == "characters":
@@ -357,29 +370,31 @@ def test_pieces_must_occur_often_enough(tokenizer):
         else:
             assert "".join(known).count("c") == (least == 1)
             # The pieces of a word of three letters are made by two merges.
-            assert ("▁aaa" in encoder.pieces) == (least <= 4)
-            assert ("▁bb" in encoder.pieces) == (least <= 3)
+            assert ("▁aaa" in encoder.vocabulary) == (least <= 4)
+            assert ("▁bb" in encoder.vocabulary) == (least <= 3)
 
 
 def test_learning_twice_gives_the_same_pieces(tokenizer, rng):
     letters = list("abcdefgäö")
     texts = [" ".join("".join(rng.choice(letters, size=4)) for _ in range(6)) for _ in range(60)]
     encoder = learnt(texts, tokenizer, max_size=60)
-    assert len(set(encoder.pieces)) == len(encoder.pieces) == (56 if tokenizer != "characters" else 10)
+    assert (
+        len(set(encoder.vocabulary)) == len(encoder.vocabulary) == (56 if tokenizer != "characters" else 10)
+    )
     for _ in range(2):
-        assert learnt(texts, tokenizer, max_size=60).pieces == encoder.pieces
+        assert learnt(texts, tokenizer, max_size=60).vocabulary == encoder.vocabulary
     # Neither does the order of the texts matter, nor how many are read at a time.
     shuffled = bytes_of(texts[i] for i in rng.permutation(60))
     for size in (1, 7, 60):
         batches = (shuffled[first : first + size] for first in range(0, 60, size))
-        again = PieceEncoder.learn(batches, tokenizer, 60, 1000)
-        assert again.pieces == encoder.pieces
+        again = SubwordCodec.learn(batches, tokenizer=tokenizer, max_size=60, max_length=1000)
+        assert again.vocabulary == encoder.vocabulary
 
 
 @pytest.mark.parametrize("texts", [[], [""], [" ", "\n"]])
 def test_nothing_is_learnt_of_nothing(tokenizer, texts):
     batches = [bytes_of(texts)] if texts else []
-    encoder = PieceEncoder.learn(batches, tokenizer, 100, 10)
-    assert encoder.pieces == ()
-    assert encoder.ragged(tf.constant(["a b", ""])).to_list()[1] == []
-    assert set(encoder.ragged(tf.constant(["a b"])).flat_values.numpy()) == {1}
+    encoder = SubwordCodec.learn(batches, tokenizer=tokenizer, max_size=100, max_length=10)
+    assert encoder.vocabulary == ()
+    assert encoder.encode(tf.constant(["a b", ""])).to_list()[1] == []
+    assert set(encoder.encode(tf.constant(["a b"])).flat_values.numpy()) == {1}

@@ -1,0 +1,185 @@
+"""What all codecs share: counting and ranking tokens, the table from tokens to ids, and the way to and fro."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, Self
+
+import tensorflow as tf
+
+from .ids import UNKNOWN, pad
+
+# Stands for an unknown token.
+REPLACEMENT = "\ufffd"
+
+
+def most_frequent(counts: Mapping[str, int], size: int | None, min_count: int) -> list[str]:
+    """Returns the most frequent tokens, those of equal frequency in alphabetical order.
+
+    Args:
+        counts: Occurrences of each token.
+        size: Maximum number of tokens; None for all.
+        min_count: Minimum occurrences of a token.
+    """
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [token for token, count in ranked[:size] if count >= min_count]
+
+
+class Tokenizer(NamedTuple):
+    """A way to split text, and to choose a vocabulary.
+
+    Attributes:
+        split: Text to tokens, string [batch] -> string [batch, (tokens)].
+        choose: (counts of tokens, maximum size, minimum count) -> vocabulary in the order of ids.
+        pieces: Whether the vocabulary holds pieces of the tokens, so that each token is split further.
+        charset: Encoding of the tokens in a graph.
+    """
+
+    split: Callable[[tf.Tensor], tf.RaggedTensor]
+    choose: Callable[[Mapping[str, int], int | None, int], list[str]] = most_frequent
+    pieces: bool = False
+    charset: str = "utf-8"
+
+
+class Codec(tf.Module):
+    """Text to ids and back. It is learnt from text, saved with a run and exported with its model.
+
+    Ids: the special tokens come first, 0 for padding and 1 for any unknown token; the vocabulary follows.
+
+    A new tokenizer is a line in `tokenizers` of a codec, and a file if it is long.
+
+    Args:
+        tokenizer: Name of the tokenizer, a key of `tokenizers`.
+        vocabulary: Known tokens in the order of their ids, without the special ones.
+        max_length: Maximum number of ids of a text, which is cut after them; None for no limit.
+    """
+
+    tokenizers: ClassVar[Mapping[str, Tokenizer]]
+    special: ClassVar[tuple[str, ...]] = ("", REPLACEMENT)
+
+    def __init__(self, tokenizer: str, vocabulary: Iterable[str], max_length: int | None = None) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.vocabulary = tuple(vocabulary)
+        self.max_length = max_length
+        # Outside of any graph. As an attribute, or it would be missing from the SavedModel.
+        with tf.init_scope():
+            self._table = tf.lookup.StaticHashTable(
+                tf.lookup.KeyValueTensorInitializer(
+                    # A table needs an entry, even if the vocabulary is empty; the empty string is never a token.
+                    tf.constant([b"", *self._vocabulary_bytes]),
+                    tf.constant([UNKNOWN, *range(len(self.special), len(self))], tf.int32),
+                ),
+                default_value=UNKNOWN,
+            )
+
+    @classmethod
+    def learn(
+        cls,
+        batches: Iterable[Sequence[bytes]],
+        *,
+        tokenizer: str,
+        max_size: int | None = None,
+        min_count: int = 1,
+        max_length: int | None = None,
+    ) -> Self:
+        """Returns a codec with the vocabulary of some texts.
+
+        Args:
+            batches: Batches of texts in UTF-8.
+            tokenizer: As for the class.
+            max_size: Maximum number of ids, those of the special tokens included; None for no limit.
+            min_count: Minimum occurrences of a token.
+            max_length: As for the class.
+        """
+        count = tf.function(
+            lambda texts: tf.unique_with_counts(cls._counted(texts, tokenizer, max_length).flat_values),
+            input_signature=[tf.TensorSpec([None], tf.string)],
+        )
+        charset = cls.tokenizers[tokenizer].charset
+        totals: Counter[str] = Counter()
+        for batch in batches:
+            tokens, _, counts = count(tf.constant(batch, tf.string))
+            strings = (token.decode(charset) for token in tokens.numpy())
+            totals.update(dict(zip(strings, counts.numpy().tolist(), strict=True)))
+        return cls.from_counts(
+            totals, tokenizer=tokenizer, max_size=max_size, min_count=min_count, max_length=max_length
+        )
+
+    @classmethod
+    def from_counts(
+        cls,
+        counts: Mapping[str, int],
+        *,
+        tokenizer: str,
+        max_size: int | None = None,
+        min_count: int = 1,
+        max_length: int | None = None,
+    ) -> Self:
+        """`learn` from tokens that are counted already.
+
+        Args:
+            counts: Occurrences of each token that the tokenizer splits text into.
+            tokenizer, max_size, min_count, max_length: As for `learn`.
+        """
+        size = None if max_size is None else max(0, max_size - len(cls.special))
+        vocabulary = cls.tokenizers[tokenizer].choose(counts, size, min_count)
+        return cls(tokenizer, vocabulary, max_length)
+
+    def __len__(self) -> int:
+        """Number of ids."""
+        return len(self.special) + len(self.vocabulary)
+
+    @property
+    def tokens(self) -> list[bytes]:
+        """The token of each id."""
+        return [*(token.encode() for token in self.special), *self._vocabulary_bytes]
+
+    def encode(self, texts: tf.Tensor, *, max_length: int | None = None) -> tf.RaggedTensor:
+        """Turns text into ids: string [batch] -> int32 [batch, (time)].
+
+        Args:
+            texts: string [batch].
+            max_length: Maximum number of ids instead of the codec's own.
+        """
+        tokens = self.tokenizers[self.tokenizer].split(texts)
+        return self._ids(tokens, self.max_length if max_length is None else max_length)
+
+    def encode_padded(self, texts: tf.Tensor) -> tf.Tensor:
+        """Turns text into zero-padded ids: string [batch] -> int32 [batch, time], where time is at least 1."""
+        return pad(self.encode(texts))
+
+    def decode(self, ids: tf.Tensor) -> tf.Tensor:
+        """Turns ids into text without special tokens, but for the unknown one: int32 [..., time] -> string [...]."""
+        shown = ["", REPLACEMENT, *[""] * (len(self.special) - 2)]
+        strings = tf.constant([*(token.encode() for token in shown), *self._vocabulary_bytes])
+        return self._join(tf.gather(strings, ids))
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments as JSON, for `from_config`."""
+        return {
+            "tokenizer": self.tokenizer,
+            "vocabulary": list(self.vocabulary),
+            "max_length": self.max_length,
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Returns the codec that `get_config` describes."""
+        return cls(**config)
+
+    @classmethod
+    def _counted(cls, texts: tf.Tensor, tokenizer: str, max_length: int | None) -> tf.RaggedTensor:
+        """The tokens that `learn` counts."""
+        return cls.tokenizers[tokenizer].split(texts)
+
+    def _ids(self, tokens: tf.RaggedTensor, max_length: int | None) -> tf.RaggedTensor:
+        return tf.ragged.map_flat_values(self._table.lookup, tokens[:, :max_length])
+
+    def _join(self, tokens: tf.Tensor) -> tf.Tensor:
+        """Tokens into text: string [..., time] -> string [...]."""
+        return tf.strings.reduce_join(tokens, axis=-1)
+
+    @property
+    def _vocabulary_bytes(self) -> list[bytes]:
+        charset = self.tokenizers[self.tokenizer].charset
+        return [token.encode(charset) for token in self.vocabulary]

@@ -1,0 +1,25 @@
+"""Ids with a meaning of their own, and rows of ids made equal in length."""
+
+import tensorflow as tf
+
+PADDING = 0
+UNKNOWN = 1
+# Of the codecs whose texts have them.
+START = 2
+END = 3
+
+
+def pad(ids: tf.RaggedTensor) -> tf.Tensor:
+    """Pads rows with zeros at the right: int32 [batch, (time)] -> int32 [batch, time], where time is at least 1."""
+    return at_least_one_step(ids.to_tensor(PADDING))
+
+
+def at_least_one_step(ids: tf.Tensor) -> tf.Tensor:
+    """Pads [batch, 0], a batch of empty texts, with zeros to [batch, 1]; returns any other as is."""
+    return tf.pad(ids, [[0, 0], [0, tf.maximum(0, 1 - tf.shape(ids)[1])]])
+
+
+def with_start_and_end(ids: tf.RaggedTensor) -> tf.Tensor:
+    """Puts each row between start and end: int32 [batch, (time)] -> int32 [batch, time + 2], zero-padded."""
+    column = tf.ones([ids.nrows(), 1], tf.int32)
+    return tf.concat([START * column, ids, END * column], axis=1).to_tensor(PADDING)

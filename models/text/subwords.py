@@ -1,0 +1,117 @@
+"""Text as a decoder writes it: subwords, words or characters that can be joined to text again.
+
+A space is part of the token that follows it, as a mark:
+
+    "The dog's here."   ->   words        ▁The ▁dog ' s ▁here .
+                        ->   subwords     ▁The ▁do g ' s ▁he re .
+                        ->   characters   ▁ T h e ▁ d o g ' s ▁ h e r e .
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
+
+import tensorflow as tf
+
+from .byte_pairs import byte_pairs
+from .cleaning import clean, with_single_spaces
+from .codec import Codec, Tokenizer
+from .ids import PADDING, UNKNOWN
+
+SPACE = "\u2581"
+
+
+def marked_words(texts: tf.Tensor) -> tf.RaggedTensor:
+    """Splits text into words, punctuation marks and digits, with the mark for a space: string [batch] -> string [batch,
+    (words)]. Runs of white space count as one space."""
+    texts = with_single_spaces(tf.strings.regex_replace(clean(texts), SPACE, "_"))
+    marked = tf.strings.regex_replace(tf.strings.join([" ", texts]), " ", f" {SPACE}")
+    # Digits one by one: numbers are not words.
+    apart = tf.strings.regex_replace(marked, rf"({SPACE}?(?:[^\pL\pM\pN {SPACE}]|\pN))", r" \1 ")
+    words = tf.strings.split(apart)
+    # An empty text leaves a mark by itself.
+    return tf.ragged.boolean_mask(words, words != SPACE)
+
+
+def marked_characters(texts: tf.Tensor) -> tf.RaggedTensor:
+    """Splits text into characters, with the mark for a space: string [batch] -> string [batch, (characters)]."""
+    return tf.strings.unicode_split(marked_words(texts), "UTF-8").merge_dims(1, 2)
+
+
+class SubwordCodec(Codec):
+    """Subwords, words or characters, from which the text comes back but for its white space.
+
+    Ids: 0 is padding, 1 an unknown token, 2 the start and 3 the end of a text; the vocabulary follows. `encode` adds
+    neither start nor end: `with_start_and_end` does.
+
+    Args:
+        tokenizer: "subwords", "words" or "characters". The subwords of a word are, from its start on, the longest that
+            fit.
+        vocabulary, max_length: As for `Codec`.
+    """
+
+    tokenizers: ClassVar[Mapping[str, Tokenizer]] = {
+        "subwords": Tokenizer(marked_words, byte_pairs, pieces=True),
+        "words": Tokenizer(marked_words),
+        "characters": Tokenizer(marked_characters),
+    }
+    special = (*Codec.special, "<s>", "</s>")
+
+    def __init__(self, tokenizer: str, vocabulary: Iterable[str], max_length: int | None = None) -> None:
+        super().__init__(tokenizer, vocabulary, max_length)
+        self._longest = max(map(len, self.vocabulary), default=1)
+
+    def _ids(self, tokens: tf.RaggedTensor, max_length: int | None) -> tf.RaggedTensor:
+        if not self.tokenizers[self.tokenizer].pieces:
+            return super()._ids(tokens, max_length)
+        # Each different word is split once.
+        words, indices = tf.unique(tokens.flat_values)
+        pieces = tf.gather(self._longest_pieces(words, max_length), indices)
+        return tokens.with_flat_values(pieces).merge_dims(1, 2)[:, :max_length]
+
+    def _join(self, tokens: tf.Tensor) -> tf.Tensor:
+        return tf.strings.strip(tf.strings.regex_replace(super()._join(tokens), SPACE, " "))
+
+    def _longest_pieces(self, words: tf.Tensor, max_pieces: int | None) -> tf.RaggedTensor:
+        """Splits words into the longest pieces that fit, one after the other.
+
+        Args:
+            words: string [words].
+            max_pieces: Number of pieces after which a word is cut; without a limit, the time for a long word grows with
+                the square of its length.
+
+        Returns:
+            int32 [words, (pieces)].
+        """
+        lengths = tf.strings.length(words, "UTF8_CHAR")
+        sizes = tf.range(self._longest, 0, -1)
+        limit = tf.int32.max if max_pieces is None else max_pieces
+
+        def take(number: tf.Tensor, position: tf.Tensor, pieces: tf.TensorArray) -> tuple:
+            left = lengths - position
+            # Finished words are looked up as well, and the result is dropped.
+            begin = tf.broadcast_to(
+                tf.minimum(position, lengths - 1)[:, None], [tf.shape(words)[0], self._longest]
+            )
+            prefixes = tf.strings.substr(
+                tf.broadcast_to(words[:, None], tf.shape(begin)),
+                begin,
+                tf.broadcast_to(sizes, tf.shape(begin)),
+                unit="UTF8_CHAR",
+            )
+            ids = self._table.lookup(prefixes)
+            first = tf.argmax(ids != UNKNOWN, axis=1, output_type=tf.int32)
+            found = tf.gather(ids, first, batch_dims=1)
+            size = tf.where(found == UNKNOWN, 1, tf.minimum(tf.gather(sizes, first), left))
+            pieces = pieces.write(number, tf.where(left > 0, found, PADDING))
+            return number + 1, position + tf.maximum(size, 0), pieces
+
+        _, _, pieces = tf.while_loop(
+            # At least once, or there is nothing to stack.
+            lambda number, position, pieces: (
+                (number < 1) | (number < limit) & tf.reduce_any(position < lengths)
+            ),
+            take,
+            (0, tf.zeros_like(lengths), tf.TensorArray(tf.int32, 0, dynamic_size=True, element_shape=[None])),
+        )
+        stacked = tf.transpose(tf.ensure_shape(pieces.stack(), [None, None]))
+        return tf.RaggedTensor.from_tensor(stacked, padding=PADDING)

@@ -60,7 +60,7 @@ def log_softmax(logits):
 def graph(width, beams, forbidden, by_position, eager=False):
     """`beam_search` with a table in the place of a model, which is read by the node or the position.
 
-    What is seen is the number of ids read, and the last of them.
+    The alignment is the number of ids read, and the last of them.
     """
 
     def run(table, max_length):
@@ -77,10 +77,10 @@ def graph(width, beams, forbidden, by_position, eager=False):
             else:
                 node = tf.where(count == 0, 0, tf.minimum(child(node, ids, width), tf.shape(table)[1] - 1))
             logits = tf.gather_nd(table, tf.stack([row, node], axis=1))
-            seen = tf.cast(tf.stack([count, ids], axis=1), tf.float32)
+            alignment = tf.cast(tf.stack([count, ids], axis=1), tf.float32)
             as_floats = [tf.cast(t, tf.float32) for t in (count + 1, node, row, row)]
             pair = tf.reshape(tf.stack(as_floats, axis=1), [-1, 2, 2])
-            return logits, {"row": row, "written": (node, pair)}, seen
+            return logits, {"row": row, "written": (node, pair)}, alignment
 
         pair = tf.stack([tf.zeros_like(rows), tf.zeros_like(rows), rows, rows], axis=1)
         pair = tf.cast(tf.reshape(pair, [-1, 2, 2]), tf.float32)
@@ -102,7 +102,7 @@ def search(table, max_length, beams, forbidden=(), by_position=False):
     found = type(found)(*(tensor.numpy() for tensor in found))
     assert found.ids.shape[:2] == (len(table), beams.width)
     assert found.lengths.shape == found.log_probabilities.shape == found.scores.shape == found.ids.shape[:2]
-    assert found.seen.shape == (*found.ids.shape, 2)
+    assert found.alignments.shape == (*found.ids.shape, 2)
     return found
 
 
@@ -312,7 +312,7 @@ def test_steps_are_made_until_every_hypothesis_has_ended():
     # Others are in the beam that have not ended.
     reads.clear()
     found = beam_search(step, positions, START, END, tf.constant([4, 2]), Beams(2), 5)
-    assert len(reads) == found.ids.shape[2] == found.seen.shape[2]
+    assert len(reads) == found.ids.shape[2] == found.alignments.shape[2]
     assert max(found.lengths.numpy().ravel()) == len(reads) - 1
 
 
@@ -422,7 +422,7 @@ def test_scores_are_the_log_probabilities_of_what_is_written(options, rng):
     assert count == 40
 
 
-def test_what_is_seen_follows_the_hypotheses_that_win(rng):
+def test_alignments_follow_the_winning_hypotheses(rng):
     tree = random_tree(rng, rows=10, width=5, depth=4, scale=0.5)
     found = search(tree, 4, Beams(5))
     parents = set()
@@ -430,7 +430,7 @@ def test_what_is_seen_follows_the_hypotheses_that_win(rng):
         for beam, sequence in enumerate(written(found, row)):
             read = (START, *sequence.ids)
             for time, number in enumerate(read):
-                assert found.seen[row, beam, time].tolist() == [time, number]
+                assert found.alignments[row, beam, time].tolist() == [time, number]
             parents.add(sequence.ids[:2])
     assert len(parents) > 5
 
@@ -459,7 +459,7 @@ def test_a_graph_for_any_number_of_rows_is_traced_once(rng):
         ours, theirs = run(tree, lengths), eager(tree, lengths)
         np.testing.assert_array_equal(ours.ids, theirs.ids)
         np.testing.assert_allclose(ours.scores, theirs.scores, rtol=1e-5)
-        np.testing.assert_array_equal(ours.seen, theirs.seen)
+        np.testing.assert_array_equal(ours.alignments, theirs.alignments)
     assert run.experimental_get_tracing_count() - before == 1
 
 

@@ -185,7 +185,7 @@ def test_a_few_images_are_learnt_by_heart_and_written(rng):
     assert loss < 0.05
     found = model.caption(tf.constant(features), Beams(2), longest=6)
     assert found.ids[:, 0, :3].numpy().tolist() == [[4, 5, 6], [7, 5, END], [8, 9, 10]]
-    np.testing.assert_allclose(tf.reduce_sum(found.seen[0, 0, :4], axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(tf.reduce_sum(found.alignments[0, 0, :4], axis=1), 1, atol=1e-5)
 
 
 def test_configuration_and_weights_make_the_same_model(rng, tmp_path):

@@ -353,8 +353,8 @@ def test_padding_and_companions_change_no_translation(kind, rng):
         assert_same(together.scores[row], alone.scores[0])
         # What is seen after the end means nothing.
         written = tf.range(time) <= alone.lengths[0][:, None]
-        seen = tf.where(written[..., None], together.seen[row, :, :time, : len(text)], 0.0)
-        assert_same(seen, tf.where(written[..., None], alone.seen[0], 0.0))
+        seen = tf.where(written[..., None], together.alignments[row, :, :time, : len(text)], 0.0)
+        assert_same(seen, tf.where(written[..., None], alone.alignments[0], 0.0))
 
 
 def test_what_is_seen_are_the_weights_of_attention(rng):
@@ -363,7 +363,7 @@ def test_what_is_seen_are_the_weights_of_attention(rng):
     found = model.translate(source, Beams(2), 6)
     for row, number in itertools.product(range(3), range(2)):
         length = int(found.lengths[row, number]) + 1
-        seen = found.seen[row, number, :length].numpy()
+        seen = found.alignments[row, number, :length].numpy()
         np.testing.assert_allclose(seen.sum(axis=1), 1, atol=1e-5)
         assert not seen[:, source[row] == PADDING].any()
 
@@ -472,6 +472,6 @@ def test_mixed_precision_comes_close_and_decodes(kind, rng):
     assert small.logits(tf.zeros([1, small(*texts).shape[2]], tf.bfloat16)).dtype == tf.float32
     assert found.dtype == tf.float32
     assert np.abs(found - expected).mean() < 0.1
-    assert best.scores.dtype == best.seen.dtype == tf.float32
+    assert best.scores.dtype == best.alignments.dtype == tf.float32
     plain = model.translate(texts[0], Beams(2, length_penalty=1.0), 6)
     np.testing.assert_allclose(best.scores[:, 0], plain.scores[:, 0], rtol=0.1)

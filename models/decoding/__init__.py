@@ -1,4 +1,4 @@
-"""How a model writes, inside the graph: any function from ids and states to logits can be decoded."""
+"""Beam search and sampling inside the graph, for any function from ids and states to logits."""
 
 from .beam_search import Beams, Hypotheses, beam_search
 from .sampling import Sampling, sample

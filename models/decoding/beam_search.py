@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from .top_k import top_k
 
-# (ids int32 [rows], states) -> (logits float32 [rows, ids], states, seen float32 [rows, any]), a row for each
-# hypothesis. `seen` holds the attention weights of a step, which are returned for the best hypotheses.
+# (ids int32 [rows], states) -> (logits float32 [rows, ids], states, alignment float32 [rows, positions]), one row per
+# hypothesis. The alignment holds the attention weights of the step; there may be 0 positions.
 Step = Callable[[tf.Tensor, Any], tuple[tf.Tensor, Any, tf.Tensor]]
 
 _IMPOSSIBLE = -1e9
@@ -39,14 +39,14 @@ class Hypotheses(NamedTuple):
         lengths: int32 [batch, beams], number of ids before the end.
         log_probabilities: float32 [batch, beams], of the ids and the end, if it was written.
         scores: float32 [batch, beams], with the length penalty; missing hypotheses have -1e9 or less.
-        seen: float32 [batch, beams, time, any], what the step saw (attention weights) when it wrote each id.
+        alignments: float32 [batch, beams, time, positions], attention weights of the step that wrote each id.
     """
 
     ids: tf.Tensor
     lengths: tf.Tensor
     log_probabilities: tf.Tensor
     scores: tf.Tensor
-    seen: tf.Tensor
+    alignments: tf.Tensor
 
 
 def beam_search(
@@ -87,7 +87,7 @@ def beam_search(
 
     def search(position: tf.Tensor, last: tf.Tensor, hypotheses: tuple, states: Any, arrays: tuple) -> tuple:
         totals, ended, ids = hypotheses
-        logits, after, seen = step(tf.reshape(last, [-1]), states)
+        logits, new_states, alignment = step(tf.reshape(last, [-1]), states)
         logits = tf.reshape(logits, [batch, width, vocabulary_size])
         allowed = logits
         if beams.block_ngrams:
@@ -114,22 +114,23 @@ def beam_search(
         rows = tf.reshape(tf.range(batch)[:, None] * width + parents, [-1])
         # Keep the size of a batch whose size is known when the graph is built.
         states = tf.nest.map_structure(
-            lambda new, old: tf.ensure_shape(tf.gather(new, rows), old.shape), after, states
+            lambda new, old: tf.ensure_shape(tf.gather(new, rows), old.shape), new_states, states
         )
-        parent_array, seen_array = arrays
-        arrays = (parent_array.write(position, rows), seen_array.write(position, seen))
+        parents_array, alignments_array = arrays
+        arrays = (parents_array.write(position, rows), alignments_array.write(position, alignment))
         return position + 1, last, (totals, ended, ids), states, arrays
 
     arrays = (
         tf.TensorArray(tf.int32, size=longest, element_shape=[None]),
         tf.TensorArray(tf.float32, size=longest, element_shape=[None, None]),
     )
-    length, _, (totals, _, ids), _, (parents, seen) = tf.while_loop(
+    length, _, (totals, _, ids), _, (parents, alignments) = tf.while_loop(
         lambda position, last, hypotheses, *_: (position < longest) & ~tf.reduce_all(hypotheses[1]),
         search,
         (0, tf.fill([batch, width], start), (totals, tf.zeros([batch, width], tf.bool), ids), states, arrays),
     )
-    return _ranked(ids[:, :, :length], totals, _traced(parents, seen, length, batch, width), end, beams)
+    traced = _traced(parents, alignments, length, batch, width)
+    return _ranked(ids[:, :, :length], totals, traced, end, beams)
 
 
 def _log_normalizer(logits: tf.Tensor, likeliest: tf.Tensor) -> tf.Tensor:
@@ -163,13 +164,14 @@ def _repeating(ids: tf.Tensor, position: tf.Tensor, n: int, vocabulary_size: int
 
 
 def _traced(
-    parents: tf.TensorArray, seen: tf.TensorArray, length: tf.Tensor, batch: tf.Tensor, width: int
+    parents: tf.TensorArray, alignments: tf.TensorArray, length: tf.Tensor, batch: tf.Tensor, width: int
 ) -> tf.Tensor:
-    """Traces back what each final hypothesis saw at its steps, [batch, beams, time, any]."""
+    """Collects the alignments of each final hypothesis from its last step back to its first, [batch, beams, time,
+    positions]."""
 
     def trace(position: tf.Tensor, rows: tf.Tensor, found: tf.TensorArray) -> tuple:
         rows = tf.gather(parents.read(position), rows)
-        return position - 1, rows, found.write(position, tf.gather(seen.read(position), rows))
+        return position - 1, rows, found.write(position, tf.gather(alignments.read(position), rows))
 
     found = tf.TensorArray(tf.float32, size=length, element_shape=[None, None])
     _, _, found = tf.while_loop(
@@ -179,7 +181,7 @@ def _traced(
     return tf.reshape(stacked, tf.concat([[batch, width], tf.shape(stacked)[1:]], axis=0))
 
 
-def _ranked(ids: tf.Tensor, totals: tf.Tensor, seen: tf.Tensor, end: int, beams: Beams) -> Hypotheses:
+def _ranked(ids: tf.Tensor, totals: tf.Tensor, alignments: tf.Tensor, end: int, beams: Beams) -> Hypotheses:
     written = tf.reduce_sum(
         tf.cast(tf.cumsum(tf.cast(tf.equal(ids, end), tf.int32), axis=2) < 1, tf.int32), axis=2
     )
@@ -192,4 +194,4 @@ def _ranked(ids: tf.Tensor, totals: tf.Tensor, seen: tf.Tensor, end: int, beams:
     def ordered(tensor: tf.Tensor) -> tf.Tensor:
         return tf.gather(tensor, order, batch_dims=1)
 
-    return Hypotheses(ordered(ids), ordered(written), ordered(totals), scores, ordered(seen))
+    return Hypotheses(ordered(ids), ordered(written), ordered(totals), scores, ordered(alignments))

@@ -1,4 +1,4 @@
-"""Sampling: one id after the other, drawn from the distribution of the next."""
+"""Sampling, with temperature, top-k, top-p, stop sequences and a seed per row."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ import tensorflow as tf
 # (ids int32 [batch], states) -> (logits float32 [batch, ids], states)
 Step = Callable[[tf.Tensor, Any], tuple[tf.Tensor, Any]]
 
-# Temperatures below are taken for zero: what is divided by them may overflow.
+# Lower temperatures count as zero, since division by them may overflow.
 _GREEDY = 1e-4
 # The multipliers of SplitMix64 (Steele, Lea and Flood, 2014), as signed numbers.
 _INCREMENT = 0x9E3779B97F4A7C15 - 2**64
@@ -17,14 +17,14 @@ _MIX_2 = 0x94D049BB133111EB - 2**64
 
 
 class Sampling(NamedTuple):
-    """How each row is sampled.
+    """The options of sampling, per row.
 
     Attributes:
-        temperature: float32 [batch], what the logits are divided by; less than 0.0001 takes the most probable id.
-        top_k: int32 [batch], only the so many most probable ids are drawn; 0 or less: all.
-        top_p: float32 [batch], only the most probable ids that together have this probability are drawn, after top_k
-            (Holtzman et al., 2020, https://arxiv.org/abs/1904.09751), and always one at least; 1 or more: all.
-        seed: int64 [batch]; a row's draws depend on its seed and on nothing else.
+        temperature: float32 [batch], divisor of the logits; below 0.0001 the most probable id is taken.
+        top_k: int32 [batch], draws from the k most probable ids; 0 or less: from all.
+        top_p: float32 [batch], draws from the fewest most probable ids that together have this probability, after top_k
+            (Holtzman et al., 2020, https://arxiv.org/abs/1904.09751); 1 or more: from all.
+        seed: int64 [batch], which alone decides the random numbers of a row.
     """
 
     temperature: tf.Tensor
@@ -34,14 +34,14 @@ class Sampling(NamedTuple):
 
 
 def uniform(seed: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-    """Random numbers that are the same wherever and in whatever company they are drawn.
+    """Returns random numbers that depend on the seeds alone, not on the device or the rest of the batch.
 
     Args:
         seed: int64 [batch].
-        draws: number of draws, int32 scalar.
+        draws: int32 scalar, number of draws.
 
     Returns:
-        float32 [draws, batch], in [0, 1), multiples of 2**-23: times any other float32, still smaller than that.
+        float32 [draws, batch], in [0, 1), multiples of 2**-23: a product with any float32 stays below that float32.
     """
     # SplitMix64 with the mixed seed as its state; the sums and products overflow on purpose.
     counter = tf.cast(tf.range(1, draws + 1), tf.int64)[:, None]
@@ -52,9 +52,9 @@ def choose(logits: tf.Tensor, sampling: Sampling, drawn: tf.Tensor) -> tf.Tensor
     """Draws an id from each row.
 
     Args:
-        logits: float32 [batch, ids]; -inf where an id is not allowed.
-        sampling: of the rows.
-        drawn: a random number in [0, 1) for each row, float32 [batch].
+        logits: float32 [batch, ids]; -inf for forbidden ids.
+        sampling: Options of the rows.
+        drawn: float32 [batch], a random number in [0, 1) per row.
 
     Returns:
         int32 [batch].
@@ -67,14 +67,14 @@ def choose(logits: tf.Tensor, sampling: Sampling, drawn: tf.Tensor) -> tf.Tensor
         lambda: probabilities * _most_probable(probabilities, top_k, sampling.top_p),
         lambda: probabilities,
     )
-    # The first id up to which more of the mass lies than was drawn.
+    # The first id at which the cumulative mass exceeds the drawn number.
     mass = tf.cumsum(probabilities, axis=1)
     drawn = drawn[:, None] * mass[:, -1:]
     return tf.reduce_sum(tf.cast(mass <= drawn, tf.int32), axis=1)
 
 
 def _most_probable(probabilities: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor) -> tf.Tensor:
-    """1 for the ids that may be drawn and 0 for the others, float32 [batch, ids]."""
+    """Returns 1 for the ids that may be drawn and 0 for the others, float32 [batch, ids]."""
     width = tf.shape(probabilities)[1]
     ordered, ids = tf.math.top_k(probabilities, width)
     ranks = tf.range(width)
@@ -95,21 +95,21 @@ def sample(
     forbidden: Sequence[int] = (),
     stop: tf.RaggedTensor | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Writes until every row is done: at its end, its stop sequence or its maximum length.
+    """Samples until every row has reached its end, its stop sequence or its maximum length.
 
     Args:
-        step: reads an id and gives the logits of the next.
-        logits: of the first id, float32 [batch, ids].
-        states: for the first step, any nest of tensors.
-        sampling: of the rows.
-        max_length: int32 [batch], ids to write at most.
-        end: the id that ends a row; it is not part of what is written.
-        forbidden: ids that are never written.
-        stop: int32 [batch, (ids)]; a row ends after it has written these, unless they are none.
+        step: Reads an id of each row and returns the logits of the next.
+        logits: float32 [batch, ids], logits of the first id.
+        states: States for the first step, a nest of tensors.
+        sampling: Options of the rows.
+        max_length: int32 [batch], maximum number of ids.
+        end: Id that ends a row; it is not part of the result.
+        forbidden: Ids that are never written.
+        stop: int32 [batch, (ids)], sequences that end their rows, as part of the result; an empty one never does.
 
     Returns:
-        ids, int32 [batch, time], padded with `end`; and float32 [batch], the log probability of the written ids, by the
-        unchanged logits.
+        The ids, int32 [batch, time], padded with `end`, and their log probability by the unchanged logits, float32
+        [batch].
     """
     batch, width = tf.shape(logits)[0], logits.shape[1]
     allowed = tf.constant([0.0 if number not in forbidden else -float("inf") for number in range(width)])
@@ -135,11 +135,11 @@ def sample(
         if stop is not None:
             recent = recent.followed_by(ids)
             done |= recent.stops()
-        # The last step is made for nothing, which costs less than a branch in every step.
+        # The last step is wasted, which costs less than a branch in every step.
         logits, states = step(ids, states)
         return position + 1, logits, states, done, score, recent, written.write(position, ids)
 
-    # Something is written before the loop, which may make no step at all: nothing cannot be stacked.
+    # The loop may make no step, and an empty array cannot be stacked: write an element before it.
     written = tf.TensorArray(tf.int32, size=tf.maximum(longest, 1), element_shape=[None])
     written = written.write(0, tf.fill([batch], end))
     position, _, _, _, score, _, written = tf.while_loop(
@@ -151,8 +151,8 @@ def sample(
 
 
 class _Recent(NamedTuple):
-    """The stop sequence of each row and the ids that it has written last, int32 [batch, longest] both; a shorter
-    stop sequence has -1 in front."""
+    """The stop sequence of each row and its last ids, both int32 [batch, longest]; shorter stop sequences begin with
+    -1."""
 
     stop: tf.Tensor
     ids: tf.Tensor
@@ -167,13 +167,13 @@ class _Recent(NamedTuple):
         return _Recent(self.stop, tf.ensure_shape(moved, self.ids.shape))
 
     def stops(self) -> tf.Tensor:
-        """bool [batch], whether a row has just written its stop sequence."""
+        """Returns whether the last ids of each row are its stop sequence, bool [batch]."""
         counts = self.stop >= 0
         return tf.reduce_all(~counts | tf.equal(self.stop, self.ids), axis=1) & tf.reduce_any(counts, axis=1)
 
 
 def _shifted_right(numbers: tf.Tensor, bits: int) -> tf.Tensor:
-    """The logical shift of an unsigned number; int64 knows the arithmetic one alone."""
+    """Shifts unsigned numbers; TensorFlow shifts int64 as signed numbers."""
     return tf.bitwise.bitwise_and(
         tf.bitwise.right_shift(numbers, tf.cast(bits, tf.int64)), 2 ** (64 - bits) - 1
     )

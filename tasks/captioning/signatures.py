@@ -50,7 +50,7 @@ def bundle(
         good = error == ""
         ids, length = found.ids[:, 0], tf.shape(found.ids)[2]
         written = (tf.range(length) <= found.lengths[:, :1]) & good[:, None]
-        attention = tf.where(written[..., None], found.seen[:, 0], 0.0)
+        attention = tf.where(written[..., None], found.alignments[:, 0], 0.0)
         return {
             "caption": tf.where(good, encoder.decode(ids), ""),
             "tokens": tf.gather(tf.constant(encoder.tokens), tf.where(written, ids, PADDING)),

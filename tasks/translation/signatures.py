@@ -47,7 +47,7 @@ def bundle(
             "text": target_encoder.decode(ids),
             "source_tokens": tf.gather(tf.constant(source_encoder.tokens), source),
             "target_tokens": tf.gather(tf.constant(target_encoder.tokens), tf.where(written, ids, PADDING)),
-            "alignment": tf.where(written[..., None], found.seen[:, 0], 0.0),
+            "alignment": tf.where(written[..., None], found.alignments[:, 0], 0.0),
         }
 
     def score(source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -56,7 +56,9 @@ def training(directory: Path) -> tuple[LanguageModelingTask, TrainingState]:
 def without_taps():
     """Layers that are traced in this block run their loop as if there were no taps."""
     asked = taps.run
-    taps.run = lambda layer, *arguments: loop.run(layer.recurrence, *arguments)
+    taps.run = lambda layer, projected, state, masks: loop.run(
+        layer.cell, projected, state, layer.recurrent_weights(), masks
+    )
     try:
         yield
     finally:

@@ -182,7 +182,7 @@ def test_gates_and_sequence(rng):
     kept = np.log(1 / (1 + np.exp(-forget))) * LENGTHS.sum()
     np.testing.assert_allclose(sums["log_kept"], kept, rtol=1e-4)
     # The longest row, real steps only.
-    assert len(sums["sequence"].z) == LENGTHS.max()
+    assert len(sums["sequence"].previous[0]) == LENGTHS.max()
 
 
 # Kernels.
@@ -231,6 +231,7 @@ def measured(reach, rows=None, loss=None, truncation=None, clipping=None, cell="
         "rows": rows or [10.0] * len(reach),
         "loss_h": loss or reach,
         "kernel": {"recurrent": {"largest_singular_value": 1.8, "spectral_radius": 1.1}},
+        "memory_gate": "forget" if cell == "lstm" else None,
         "gates": {"forget": {"memory_longest_tenth": 3.0}},
     }
     common = {"step": "word", "truncation": truncation, "truncation_option": "truncate_gradient"}

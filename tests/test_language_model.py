@@ -351,7 +351,7 @@ def test_weights_alone_are_saved_and_loaded(kind, ids, rng, tmp_path):
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_number_of_weights(cell):
-    gates = {"lstm": 4, "simple_rnn": 1}[cell]
+    gates = {"lstm": 4, "gru": 3, "simple_rnn": 1}[cell]
     model = built("lstm", cell=cell, layers=2)
     first, second = gates * UNITS * (5 + UNITS + 1), gates * UNITS * (UNITS + UNITS + 1)
     assert model.count_params() - sum(int(np.prod(w.shape)) for w in model.non_trainable_weights) == (

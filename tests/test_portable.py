@@ -6,11 +6,12 @@ import pytest
 import tensorflow as tf
 from keras.src.backend.tensorflow.rnn import _standardize_cudnn_weights
 
-from unroll.models.recurrent import LSTM, SimpleRNN, portable
+from unroll.models.recurrent import GRU, LSTM, SimpleRNN, portable
 
 BATCH, TIME, FEATURES, UNITS = 5, 7, 3, 4
 CELLS = {
     "lstm": (LSTM, {}),
+    "gru": (GRU, {}),
     "rnn_tanh": (SimpleRNN, {}),
     "rnn_relu": (SimpleRNN, {"activation": "relu"}),
 }
@@ -54,12 +55,12 @@ def cudnn(monkeypatch):
 def stand_in(layer, sequences, state, lengths):
     """What cuDNN computes over [time, batch, features], from weights in its own layout."""
     time, batch, features = sequences.shape
-    gates, units = layer.gates, layer.units
+    gates, units = layer.cell.gate_count, layer.units
     sizes = [gates * units * features, gates * units * units, gates * units, gates * units]
     parts = np.split(portable.cudnn_parameters(layer).numpy(), np.cumsum(sizes)[:-1])
     kernels = parts[0].reshape(gates, units, features)
     recurrent_kernels = parts[1].reshape(gates, units, units)
-    biases = (parts[2] + parts[3]).reshape(gates, units)
+    biases, recurrent_biases = (part.reshape(gates, units) for part in parts[2:])
 
     def sigmoid(z):
         return 1 / (1 + np.exp(-z))
@@ -71,11 +72,17 @@ def stand_in(layer, sequences, state, lengths):
         assert lengths[row] > 0
         for t in range(lengths[row]):
             h = final[0][row]
-            z = [kernels[g] @ sequences[t, row] + recurrent_kernels[g] @ h + biases[g] for g in range(gates)]
+            of_input = [kernels[g] @ sequences[t, row] + biases[g] for g in range(gates)]
+            of_h = [recurrent_kernels[g] @ h + recurrent_biases[g] for g in range(gates)]
+            z = [a + b for a, b in zip(of_input, of_h, strict=True)]
             if gates == 4:
                 i, f, o = sigmoid(z[0]), sigmoid(z[1]), sigmoid(z[3])
                 final[1][row] = f * final[1][row] + i * np.tanh(z[2])
                 final[0][row] = o * np.tanh(final[1][row])
+            elif gates == 3:
+                reset, update = sigmoid(z[0]), sigmoid(z[1])
+                candidate = np.tanh(of_input[2] + reset * of_h[2])
+                final[0][row] = (1 - update) * candidate + update * h
             elif layer.activation.name == "relu":
                 final[0][row] = np.maximum(z[0], 0)
             else:
@@ -97,7 +104,7 @@ def randomized(layer, x, rng):
 
 
 def initial_state(layer, rng):
-    return [tf.constant(rng.normal(size=(BATCH, UNITS)), tf.float32) for _ in range(layer.state_size)]
+    return [tf.constant(rng.normal(size=(BATCH, UNITS)), tf.float32) for _ in range(layer.cell.state_count)]
 
 
 def traced(call, *specs):
@@ -197,10 +204,12 @@ def test_graph_holds_both_ways(mode, x, rng):
     [
         LSTM(UNITS, activation="relu"),
         LSTM(UNITS, recurrent_activation="hard_sigmoid"),
+        GRU(UNITS, reset_after=False),
+        GRU(UNITS, activation="relu"),
         SimpleRNN(UNITS, activation="sigmoid"),
         SimpleRNN(UNITS, activation="linear"),
     ],
-    ids=["lstm_relu", "lstm_hard_sigmoid", "rnn_sigmoid", "rnn_linear"],
+    ids=["lstm_relu", "lstm_hard_sigmoid", "gru_reset_before", "gru_relu", "rnn_sigmoid", "rnn_linear"],
 )
 def test_no_branch_where_cudnn_lacks_the_recurrence(layer, x, rng):
     randomized(layer, x, rng)
@@ -229,10 +238,19 @@ def test_block_ends_at_an_error(x, rng):
 def test_parameters_have_the_layout_of_stock_keras(mode, x, rng, use_bias):
     layer = randomized(make(mode, use_bias=use_bias), x, rng)
     kernel, recurrent_kernel, *bias = layer.get_weights()
+    # Biases of the two products; stock Keras gives cuDNN the only one that an LSTM has as the second.
     bias = bias[0] if use_bias else np.zeros_like(kernel[0])
+    biases = bias if bias.ndim == 2 else np.stack([np.zeros_like(bias), bias])
+    # Stock Keras swaps the first two gates of a GRU.
+    order = (1, 0, 2) if mode == "gru" else range(layer.cell.gate_count)
+
+    def by_gate(weights):
+        gates = np.split(weights, layer.cell.gate_count, axis=-1)
+        return [gates[gate] for gate in order]
+
     expected = _standardize_cudnn_weights(
-        weights=[*np.split(kernel, layer.gates, axis=1), *np.split(recurrent_kernel, layer.gates, axis=1)],
-        biases=np.split(np.concatenate([np.zeros_like(bias), bias]), 2 * layer.gates),
+        weights=[*by_gate(kernel), *by_gate(recurrent_kernel)],
+        biases=[*by_gate(biases[0]), *by_gate(biases[1])],
         shape=tf.constant([-1]),
         transpose_weights=True,
     )

@@ -1,15 +1,22 @@
 """The custom layers against stock Keras, against a NumPy oracle, and against autodiff of a plain loop."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from unroll.models.recurrent import LSTM, SimpleRNN
+from unroll.models.recurrent import GRU, LSTM, SimpleRNN
 from unroll.models.recurrent.loop import block_edges
 
 BATCH, TIME, FEATURES, UNITS = 5, 7, 3, 4
-PAIRS = {"lstm": (LSTM, keras.layers.LSTM), "simple_rnn": (SimpleRNN, keras.layers.SimpleRNN)}
+PAIRS = {
+    "lstm": (LSTM, keras.layers.LSTM),
+    "simple_rnn": (SimpleRNN, keras.layers.SimpleRNN),
+    "gru": (GRU, keras.layers.GRU),
+    "gru_reset_before": (partial(GRU, reset_after=False), partial(keras.layers.GRU, reset_after=False)),
+}
 MASKS = {
     "none": None,
     "full": np.ones((BATCH, TIME), bool),
@@ -100,8 +107,11 @@ def test_equals_stock_for_any_activation(cell, x, rng, activation):
 
 
 @pytest.mark.parametrize("recurrent_activation", ["hard_sigmoid", "relu", "tanh"])
-def test_equals_stock_for_any_recurrent_activation(x, rng, recurrent_activation):
-    assert_equals_stock("lstm", x * 0.3, rng, {"recurrent_activation": recurrent_activation}, {})
+@pytest.mark.parametrize("cell", ["lstm", "gru", "gru_reset_before"])
+def test_equals_stock_for_any_recurrent_activation(cell, x, rng, recurrent_activation):
+    # Gates above 1 let a GRU's state grow, and float32 rounds its gradients by more than the tolerance.
+    options = {"recurrent_activation": recurrent_activation, "dtype": "float64"}
+    assert_equals_stock(cell, x * 0.3, rng, options, {})
 
 
 def test_equals_stock_without_bias(cell, x, rng):
@@ -117,7 +127,7 @@ def test_equals_stock_with_regularizers_and_constraints(cell, x, rng):
         "recurrent_constraint": "unit_norm",
         "bias_constraint": "non_neg",
     }
-    if cell == "lstm":
+    if cell != "simple_rnn":
         # Stock SimpleRNN takes an activity regulariser and ignores it.
         options["activity_regularizer"] = "l2"
     trained = []
@@ -257,13 +267,42 @@ def numpy_simple_rnn(x, kernel, recurrent_kernel, bias):
     return h
 
 
+def numpy_gru(x, kernel, recurrent_kernel, bias):
+    bias, recurrent_bias = bias
+    h = np.zeros((len(x), UNITS))
+    for t in range(x.shape[1]):
+        x_z, x_r, x_c = np.split(x[:, t] @ kernel + bias, 3, axis=1)
+        h_z, h_r, h_c = np.split(h @ recurrent_kernel + recurrent_bias, 3, axis=1)
+        z, r = sigmoid(x_z + h_z), sigmoid(x_r + h_r)
+        h = z * h + (1 - z) * np.tanh(x_c + r * h_c)
+    return h
+
+
+def numpy_gru_reset_before(x, kernel, recurrent_kernel, bias):
+    u_z, u_r, u_c = np.split(recurrent_kernel, 3, axis=1)
+    h = np.zeros((len(x), UNITS))
+    for t in range(x.shape[1]):
+        x_z, x_r, x_c = np.split(x[:, t] @ kernel + bias, 3, axis=1)
+        z, r = sigmoid(x_z + h @ u_z), sigmoid(x_r + h @ u_r)
+        h = z * h + (1 - z) * np.tanh(x_c + (r * h) @ u_c)
+    return h
+
+
+ORACLES = {
+    "lstm": numpy_lstm,
+    "simple_rnn": numpy_simple_rnn,
+    "gru": numpy_gru,
+    "gru_reset_before": numpy_gru_reset_before,
+}
+
+
 @pytest.mark.parametrize("truncated_mask", [None, "right_padded"])
 def test_equals_numpy_oracle_and_its_numeric_gradient(cell, rng, truncated_mask):
     layer = PAIRS[cell][0](UNITS, dtype="float64")
     x = rng.normal(size=(BATCH, TIME, FEATURES))
     layer.build(x.shape)
     layer.set_weights([rng.normal(size=w.shape, scale=0.7) for w in layer.get_weights()])
-    oracle = numpy_lstm if cell == "lstm" else numpy_simple_rnn
+    oracle = ORACLES[cell]
     mask = None if truncated_mask is None else MASKS[truncated_mask]
     lengths = [TIME] * BATCH if mask is None else mask.sum(axis=1)
 

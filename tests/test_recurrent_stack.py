@@ -107,7 +107,9 @@ def test_gradients_through_single_steps_are_those_through_the_call(cell, layers,
 
 def test_a_layers_stepper_goes_on_as_the_layer_does(cell, x, rng):
     layer = make_stack(cell, 1, rng).layers[0]
-    state = tuple(tf.constant(rng.normal(size=(BATCH, UNITS)), tf.float32) for _ in range(layer.state_size))
+    state = tuple(
+        tf.constant(rng.normal(size=(BATCH, UNITS)), tf.float32) for _ in range(layer.cell.state_count)
+    )
     outputs, *last = layer(x, initial_state=list(state))
     step = layer.stepper()
     for time in range(TIME):
@@ -119,11 +121,18 @@ def test_a_layers_stepper_goes_on_as_the_layer_does(cell, x, rng):
 
 def test_a_layers_stepper_drops_units_on_their_way_through_the_recurrent_kernel(cell, x, rng):
     layer = make_stack(cell, 1, rng).layers[0]
-    h, *others = (tf.constant(rng.normal(size=(BATCH, UNITS)), tf.float32) for _ in range(layer.state_size))
+    h, *others = (
+        tf.constant(rng.normal(size=(BATCH, UNITS)), tf.float32) for _ in range(layer.cell.state_count)
+    )
     mask = tf.constant(rng.choice([0.0, 2.0], size=(BATCH, UNITS)), tf.float32)
     projected = layer.project(x[:, 0])
-    expected = layer.stepper()(projected, (h * mask, *others))
-    assert_same(layer.stepper()(projected, (h, *others), mask), expected)
+    dropped = layer.stepper()(projected, (h, *others), mask)
+    kernel = layer.recurrent_kernel.numpy()
+    for row in range(BATCH):
+        # Of the state only its way through the kernel is touched: as if rows of the kernel were missing.
+        layer.recurrent_kernel.assign(mask[row][:, None] * kernel)
+        of_row = layer.stepper()(projected[row, None], tuple(s[row, None] for s in (h, *others)))
+        assert_same(tf.nest.map_structure(lambda s, row=row: s[row, None], dropped), of_row)
     assert_same(layer.step(projected, (h, *others), mask), expected)
     assert np.abs(layer.step(projected, (h, *others))[0] - expected[0]).max() > 1e-3
 
@@ -160,7 +169,7 @@ def test_two_directions(cell, x, rng):
     stack = make_stack(cell, 2, rng, bidirectional=True)
     outputs, states = stack(x)
     assert outputs.shape == (BATCH, TIME, 2 * UNITS)
-    count = {"lstm": 2, "simple_rnn": 1}[cell]
+    count = {"lstm": 2, "gru": 1, "simple_rnn": 1}[cell]
     for state in states:
         assert [tensor.shape for tensor in state] == [(BATCH, UNITS)] * (2 * count)
     forward, backward = states[-1][0], states[-1][count]
@@ -256,5 +265,7 @@ def test_initial_states_are_zeros(cell, layers):
     states = stack.get_initial_state(3)
     assert len(states) == layers
     for state in states:
-        assert [tensor.shape for tensor in state] == [(3, UNITS)] * {"lstm": 2, "simple_rnn": 1}[cell]
+        assert [tensor.shape for tensor in state] == [(3, UNITS)] * {"lstm": 2, "gru": 1, "simple_rnn": 1}[
+            cell
+        ]
         assert not any(tensor.numpy().any() for tensor in state)

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from unroll.models.recurrent import LSTM, RecurrentStack, SimpleRNN
+from unroll.models.recurrent import CELLS, GRU, LSTM, RecurrentStack, SimpleRNN
+from unroll.models.recurrent.cell import GateMatrices
 from unroll.models.recurrent.loop import block_edges, jacobians
 from unroll.models.recurrent.taps import gradients, tapping
 from unroll.models.writing.decoder import Decoder
@@ -13,6 +14,8 @@ from unroll.models.writing.decoder import Decoder
 BATCH, TIME, FEATURES, UNITS = 4, 7, 3, 5
 LAYERS = {
     "lstm": lambda **options: LSTM(UNITS, **options),
+    "gru": lambda **options: GRU(UNITS, **options),
+    "gru_reset_before": lambda **options: GRU(UNITS, reset_after=False, **options),
     "simple_rnn": lambda **options: SimpleRNN(UNITS, **options),
     "irnn": lambda **options: SimpleRNN.irnn(UNITS, **options),
 }
@@ -44,7 +47,7 @@ def tapped_gradients(function, truncated=True):
     def compiled():
         with tapping(truncated) as taps:
             loss = function()
-        seen = [(tap.z, tap.previous, tap.states, tap.real, tap.gates()) for tap in taps]
+        seen = [(tap.kept, tap.previous, tap.states, tap.real, tap.switches) for tap in taps]
         return gradients(loss, taps), seen
 
     return compiled()
@@ -57,7 +60,7 @@ def plain_gradients(layer, x, mask=None, dropped=None, truncated=True):
     cut = np.zeros((TIME, BATCH, 1), bool)
     if layer.truncate_gradient and truncated:
         cut = block_edges(tf.constant(real.T[..., None]), layer.truncate_gradient).numpy()
-    zeros = [[tf.zeros([BATCH, UNITS]) for _ in range(layer.state_size)] for _ in range(TIME)]
+    zeros = [[tf.zeros([BATCH, UNITS]) for _ in range(layer.cell.state_count)] for _ in range(TIME)]
     with tf.GradientTape() as tape:
         tape.watch(zeros)
         state, outputs, seen = layer.get_initial_state(BATCH), [], np.zeros((BATCH, 1), bool)
@@ -71,7 +74,7 @@ def plain_gradients(layer, x, mask=None, dropped=None, truncated=True):
             outputs.append(tf.where(seen, state[0], 0.0))
         loss = loss_of(tf.stack(outputs, axis=1))
     found = tape.gradient(loss, zeros, unconnected_gradients="zero")
-    return [np.stack([g[number] for g in found]) for number in range(layer.state_size)]
+    return [np.stack([g[number] for g in found]) for number in range(layer.cell.state_count)]
 
 
 def assert_close(ours, theirs):
@@ -99,10 +102,14 @@ def test_gradients_of_states_with_recurrent_dropout(name, x, rng, monkeypatch):
     layer = built(name, rng, recurrent_dropout=0.4)
     dropped = tf.constant(rng.choice([0, 1 / 0.6], size=(BATCH, UNITS)), tf.float32)
     monkeypatch.setattr(layer, "dropout_mask", lambda *_: dropped)
-    (found,), ((z, previous, *_),) = tapped_gradients(lambda: loss_of(layer(x, training=True)))
+    (found,), ((kept, previous, states, *_),) = tapped_gradients(lambda: loss_of(layer(x, training=True)))
     assert_close(found, plain_gradients(layer, x, dropped=dropped))
-    expected = layer.project(tf.constant(x[:, 3])) + (previous[0][3] * dropped) @ layer.recurrent_kernel.value
-    assert_close([z[3]], [expected])
+    before = tuple(state[3] for state in previous)
+    projected = tf.split(layer.project(tf.constant(x[:, 3])), layer.cell.gate_count, axis=1)
+    kernel = GateMatrices.split(*layer.recurrent_weights(), layer.cell.gate_count, dropped)
+    expected_states, expected_kept = layer.cell.forward(tuple(projected), before, kernel)
+    assert_close([k[3] for k in kept], expected_kept)
+    assert_close([s[3] for s in states], expected_states)
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -116,11 +123,12 @@ def test_truncation_can_be_ignored(name, x, rng):
 
 def test_taps_know_states_gates_and_real_steps(x, rng):
     layer, mask = built("lstm", rng), MASKS["holes"]
-    _, ((_, previous, states, real, gates),) = tapped_gradients(
+    _, ((kept, previous, states, real, switches),) = tapped_gradients(
         lambda: loss_of(layer(x, mask=tf.constant(mask)))
     )
     np.testing.assert_array_equal(real, mask.T)
-    i, f, g, _ = gates
+    i, f, g, o = kept
+    assert_close([switches[name] for name in ("input", "forget", "output")], [i, f, o])
     new_c = f * previous[1] + i * g
     assert_close([new_c[mask.T]], [states[1][mask.T]])
     assert_close([states[1][:-1]], [previous[1][1:]])
@@ -167,7 +175,7 @@ def test_without_taps_the_graph_is_unchanged(x, rng):
     assert len(tapped.graph.as_graph_def().node) != len(before.node)
 
 
-@pytest.mark.parametrize("cell", ["lstm", "simple_rnn"])
+@pytest.mark.parametrize("cell", CELLS)
 def test_step_by_step_loops_equal_autodiff(cell, x, rng):
     """A decoder with input feeding and two layers, against the same steps in Python with zeros that are watched."""
     decoder = Decoder(cell, 2, UNITS, 6, attention="general", input_feeding=True, residual=True)
@@ -210,11 +218,11 @@ def test_step_by_step_loops_equal_autodiff(cell, x, rng):
 @pytest.mark.parametrize("name", LAYERS)
 def test_jacobians_equal_autodiff(name, x, rng):
     layer = built(name, rng)
-    _, ((z, previous, states, *_),) = tapped_gradients(lambda: loss_of(layer(x)))
+    _, ((kept, previous, states, *_),) = tapped_gradients(lambda: loss_of(layer(x)))
     row = 2
     ours = jacobians(
-        layer.recurrence,
-        z[:, row],
+        layer.cell,
+        tuple(k[:, row] for k in kept),
         tuple(p[:, row] for p in previous),
         tuple(s[:, row] for s in states),
         layer.weight(layer.recurrent_kernel),
@@ -224,7 +232,7 @@ def test_jacobians_equal_autodiff(name, x, rng):
         start = tf.concat([p[TIME - distance, row] for p in previous], axis=0)
         with tf.GradientTape() as tape:
             tape.watch(start)
-            state = tf.split(start[None], layer.state_size, axis=1)
+            state = tf.split(start[None], layer.cell.state_count, axis=1)
             for t in range(TIME - distance, TIME):
                 _, state = layer.step(layer.project(tf.constant(x[row : row + 1, t])), state)
             last = tf.concat(state, axis=1)[0]

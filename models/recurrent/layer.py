@@ -1,4 +1,4 @@
-"""What `SimpleRNN` and `LSTM` share: everything but the cell's element-wise part."""
+"""The part that all recurrent layers share: everything but the cell."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from ..blocks.random import ReplicaSeedGenerator
 from . import activations, loop, portable, taps
+from .cell import Cell, GateMatrices
 
 
 class RecurrentLayer(keras.layers.Layer):
@@ -48,8 +49,8 @@ class RecurrentLayer(keras.layers.Layer):
         the states, each [batch, units].
     """
 
-    gates: int
-    state_size: int
+    # One step of the recurrence; each layer sets its own.
+    cell: Cell
     # Asked for by `keras.layers.Bidirectional`: here state goes in and out explicitly, whatever the batch size.
     stateful = False
     states = None
@@ -113,16 +114,16 @@ class RecurrentLayer(keras.layers.Layer):
         self.supports_masking = True
 
     @property
-    def recurrence(self) -> loop.Recurrence:
-        """The element-wise part of the recurrence."""
-        raise NotImplementedError
+    def bias_shape(self) -> tuple[int, ...]:
+        """[gates * units]; [2, gates * units] where the product with the recurrent kernel has a bias, too."""
+        return (self.cell.gate_count * self.units,)
 
     def initial_bias(self, shape: tuple[int, ...], dtype: str) -> tf.Tensor:
-        """The bias at the start of training, [gates * units]."""
+        """Returns the bias at the start of training."""
         return self.bias_initializer(shape, dtype=dtype)
 
     def build(self, sequences_shape: tuple, initial_state_shape: Any = None) -> None:
-        width = self.gates * self.units
+        width = self.cell.gate_count * self.units
         self.kernel = self.add_weight(
             name="kernel",
             shape=(sequences_shape[-1], width),
@@ -141,7 +142,7 @@ class RecurrentLayer(keras.layers.Layer):
         if self.use_bias:
             self.bias = self.add_weight(
                 name="bias",
-                shape=(width,),
+                shape=self.bias_shape,
                 initializer=self.initial_bias,
                 regularizer=self.bias_regularizer,
                 constraint=self.bias_constraint,
@@ -151,12 +152,23 @@ class RecurrentLayer(keras.layers.Layer):
         """A weight in the layer's compute dtype, inside a call of the layer and outside."""
         return tf.cast(tf.convert_to_tensor(variable), self.compute_dtype)
 
+    def biases(self) -> tuple[tf.Tensor | None, tf.Tensor | None]:
+        """The biases of the products with the kernel and with the recurrent kernel, [gates * units] or None."""
+        if not self.use_bias:
+            return None, None
+        bias = self.weight(self.bias)
+        return tuple(tf.unstack(bias)) if len(bias.shape) == 2 else (bias, None)
+
+    def recurrent_weights(self) -> loop.RecurrentWeights:
+        """The weights inside the time loop."""
+        return loop.RecurrentWeights(self.weight(self.recurrent_kernel), self.biases()[1])
+
     def project(self, inputs: tf.Tensor) -> tf.Tensor:
         """x W_x + b: [..., features] -> [..., gates * units], one matrix product whatever the rank."""
-        kernel = self.weight(self.kernel)
+        kernel, (bias, _) = self.weight(self.kernel), self.biases()
         flat = tf.matmul(tf.reshape(inputs, [-1, inputs.shape[-1]]), kernel)
-        if self.use_bias:
-            flat = tf.nn.bias_add(flat, self.weight(self.bias))
+        if bias is not None:
+            flat = tf.nn.bias_add(flat, bias)
         shape = tf.concat([tf.shape(inputs)[:-1], [kernel.shape[1]]], axis=0)
         return tf.ensure_shape(tf.reshape(flat, shape), inputs.shape[:-1] + kernel.shape[1:])
 
@@ -181,29 +193,35 @@ class RecurrentLayer(keras.layers.Layer):
         Args:
             projected: whether the step is given `project(x_t)`, as `step` is, or x_t itself.
         """
-        kernels = self.weight(self.recurrent_kernel)
-        if not projected:
-            kernels = tf.concat([self.weight(self.kernel), kernels], axis=0)
-            bias = self.weight(self.bias) if self.use_bias else tf.zeros([kernels.shape[1]], kernels.dtype)
-        kernels = tf.split(kernels, self.gates, axis=1)
+        cell, (kernel, recurrent_bias) = self.cell, self.recurrent_weights()
+        gates, (bias, _) = cell.gate_count, self.biases()
+        joined = not projected and not cell.separate_input
+        if joined:
+            kernel = tf.concat([self.weight(self.kernel), kernel], axis=0)
+            bias = tf.zeros([kernel.shape[1]], kernel.dtype) if bias is None else bias
+        elif not projected:
+            inputs_kernel = GateMatrices.split(self.weight(self.kernel), bias, gates)
+        kernel = GateMatrices.split(kernel, recurrent_bias, gates)
 
         def step(
             inputs: tf.Tensor, state: Sequence[tf.Tensor], dropout_mask: tf.Tensor | None = None
         ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
-            h = state[0] if dropout_mask is None else state[0] * dropout_mask
-            read, added = (h, inputs) if projected else (tf.concat([inputs, h], axis=1), bias)
-            added = tf.split(added, self.gates, axis=-1)
-            # A product for each gate, as in the loop: for a single row it takes a third of the time of the wide one.
-            z = tuple(tf.matmul(read, kernel) + a for kernel, a in zip(kernels, added, strict=True))
-            new_state, _ = self.recurrence.forward(z, tuple(state))
-            new_state = taps.step(self, z, state, new_state)
+            here = kernel._replace(dropout=dropout_mask, inputs=inputs if joined else None)
+            if projected or joined:
+                x = tuple(tf.split(inputs if projected else bias, gates, axis=-1))
+            else:
+                x = inputs_kernel.product(inputs)
+            new_state, kept = cell.forward(x, tuple(state), here)
+            new_state = taps.step(self, kept, state, new_state)
             return new_state[0], new_state
 
         return step
 
     def get_initial_state(self, batch_size: int | tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Zeros, [batch, units] for each state."""
-        return tuple(tf.zeros([batch_size, self.units], self.compute_dtype) for _ in range(self.state_size))
+        return tuple(
+            tf.zeros([batch_size, self.units], self.compute_dtype) for _ in range(self.cell.state_count)
+        )
 
     def dropout_mask(self, rate: float, batch_size: int | tf.Tensor, size: int) -> tf.Tensor:
         """A mask [batch, size] of zeros and 1 / (1 - rate), to multiply with."""
@@ -231,9 +249,8 @@ class RecurrentLayer(keras.layers.Layer):
         if portable.wants_portable(self, training):
             outputs, state = portable.run(self, sequences, state, real)
         else:
-            steps = self._steps(sequences, real, training)
-            kernel = self.weight(self.recurrent_kernel)
-            outputs, state = taps.run(self, self.project(sequences), state, kernel, steps)
+            masks = self._masks(sequences, real, training)
+            outputs, state = taps.run(self, self.project(sequences), state, masks)
         output = self._masked_output(outputs, state[0], real)
         return (output, *state) if self.return_state else output
 
@@ -243,13 +260,14 @@ class RecurrentLayer(keras.layers.Layer):
         if initial_state is None:
             return self.get_initial_state(tf.shape(sequences)[1])
         tensors = initial_state if isinstance(initial_state, list | tuple) else [initial_state]
-        if len(tensors) != self.state_size:
+        if len(tensors) != self.cell.state_count:
             raise ValueError(
-                f"{type(self).__name__} has {self.state_size} state tensor(s), but initial_state has {len(tensors)}."
+                f"{type(self).__name__} has {self.cell.state_count} state tensor(s), but initial_state has "
+                f"{len(tensors)}."
             )
         return tuple(tf.cast(tf.convert_to_tensor(t), self.compute_dtype) for t in tensors)
 
-    def _steps(self, sequences: tf.Tensor, real: tf.Tensor | None, training: bool) -> loop.Steps:
+    def _masks(self, sequences: tf.Tensor, real: tf.Tensor | None, training: bool) -> loop.Masks:
         """The masks of the loop for time-major sequences."""
         cut = None
         if self.truncate_gradient and not taps.ignore_truncation():
@@ -258,7 +276,7 @@ class RecurrentLayer(keras.layers.Layer):
         dropped = None
         if training and self.recurrent_dropout:
             dropped = self.dropout_mask(self.recurrent_dropout, tf.shape(sequences)[1], self.units)
-        return loop.Steps(real, cut, dropped)
+        return loop.Masks(real, cut, dropped)
 
     def _masked_output(self, outputs: tf.Tensor, last: tf.Tensor, real: tf.Tensor | None) -> tf.Tensor:
         """Zeros where a step is masked (`zero_output_for_mask`) or no real step came before; batch-major."""
@@ -275,12 +293,12 @@ class RecurrentLayer(keras.layers.Layer):
     def compute_output_shape(self, sequences_shape: tuple, initial_state_shape: Any = None) -> tuple:
         batch, time = sequences_shape[:2]
         output = (batch, time, self.units) if self.return_sequences else (batch, self.units)
-        return (output, *[(batch, self.units)] * self.state_size) if self.return_state else output
+        return (output, *[(batch, self.units)] * self.cell.state_count) if self.return_state else output
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         mask = mask[0] if isinstance(mask, list | tuple) else mask
         output_mask = mask if self.return_sequences else None
-        return [output_mask, *[None] * self.state_size] if self.return_state else output_mask
+        return [output_mask, *[None] * self.cell.state_count] if self.return_state else output_mask
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object

@@ -1,31 +1,33 @@
 """The LSTM layer."""
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
 
 from . import activations
+from .cell import Cell, CudnnLayout, Factors, GateMatrices, Gates, State, TransposedMatrices, summed
 from .layer import RecurrentLayer
-from .loop import Factors, Gates, State
 
 
-class _LSTMRecurrence(NamedTuple):
-    activation: activations.Activation
+@dataclass(frozen=True)
+class _LSTMCell(Cell):
     recurrent_activation: activations.Activation
 
-    gates = 4
-    state_size = 2
-    kept_size = 4
+    gate_names: ClassVar = ("input", "forget", "candidate", "output")
+    state_names: ClassVar = ("h", "c")
+    kept_names: ClassVar = gate_names
+    switches: ClassVar = ("input", "forget", "output")
+    memory_gate: ClassVar = "forget"
 
     @property
-    def cudnn_mode(self) -> str | None:
-        return (
-            "lstm" if (self.activation.name, self.recurrent_activation.name) == ("tanh", "sigmoid") else None
-        )
+    def cudnn(self) -> CudnnLayout | None:
+        known = (self.activation.name, self.recurrent_activation.name) == ("tanh", "sigmoid")
+        return CudnnLayout("lstm", (0, 1, 2, 3)) if known else None
 
-    def forward(self, z: Gates, state: State) -> tuple[State, State]:
-        z_i, z_f, z_g, z_o = z
+    def forward(self, x: Gates, state: State, kernel: GateMatrices) -> tuple[State, State]:
+        z_i, z_f, z_g, z_o = summed(x, kernel.product(state[0]))
         i = self.recurrent_activation.function(z_i)
         f = self.recurrent_activation.function(z_f)
         g = self.activation.function(z_g)
@@ -48,11 +50,12 @@ class _LSTMRecurrence(NamedTuple):
             carry=(f,),
         )
 
-    def backward(self, factors: Factors, gradient: State) -> tuple[Gates, State]:
+    def backward(self, factors: Factors, gradient: State, kernel: TransposedMatrices) -> tuple[Gates, State]:
         (h_to_c, c_to_i, c_to_f, c_to_g, h_to_o), (forget,) = factors
         dh, dc = gradient
         dc += dh * h_to_c
-        return (dc * c_to_i, dc * c_to_f, dc * c_to_g, dh * h_to_o), (dc * forget,)
+        d_gates = (dc * c_to_i, dc * c_to_f, dc * c_to_g, dh * h_to_o)
+        return d_gates, (kernel.product(d_gates), dc * forget)
 
 
 @keras.saving.register_keras_serializable("unroll")
@@ -77,9 +80,6 @@ class LSTM(RecurrentLayer):
         **kwargs: as for `RecurrentLayer`.
     """
 
-    gates = _LSTMRecurrence.gates
-    state_size = _LSTMRecurrence.state_size
-
     def __init__(
         self,
         units: int,
@@ -91,10 +91,7 @@ class LSTM(RecurrentLayer):
         super().__init__(units, **kwargs)
         self.recurrent_activation = activations.get(recurrent_activation)
         self.unit_forget_bias = unit_forget_bias
-
-    @property
-    def recurrence(self) -> _LSTMRecurrence:
-        return _LSTMRecurrence(self.activation, self.recurrent_activation)
+        self.cell = _LSTMCell(self.activation, self.recurrent_activation)
 
     def initial_bias(self, shape: tuple[int, ...], dtype: str) -> tf.Tensor:
         if not self.unit_forget_bias:

@@ -31,8 +31,8 @@ def device_portable() -> Iterator[None]:
 
 
 def wants_portable(layer: "RecurrentLayer", training: bool) -> bool:
-    """Whether both ways are asked for, and cuDNN knows the layer's recurrence."""
-    return _enabled.get() and not training and layer.recurrence.cudnn_mode is not None
+    """Whether both ways are asked for, and cuDNN has the layer's cell."""
+    return _enabled.get() and not training and layer.cell.cudnn is not None
 
 
 def run(
@@ -46,11 +46,10 @@ def run(
         state: the initial state.
         real: bool [time, batch, 1] or None, reversed as `sequences` is.
     """
-    steps = loop.Steps(real)
+    masks = loop.Masks(real)
 
     def on_cpu() -> tuple[tf.Tensor, loop.State]:
-        kernel = layer.weight(layer.recurrent_kernel)
-        return loop.run(layer.recurrence, layer.project(sequences), state, kernel, steps)
+        return loop.run(layer.cell, layer.project(sequences), state, layer.recurrent_weights(), masks)
 
     def on_gpu() -> tuple[tf.Tensor, loop.State]:
         if real is None:
@@ -70,19 +69,24 @@ def run(
 
 
 def cudnn_parameters(layer: "RecurrentLayer") -> tf.Tensor:
-    """The weights in the order of cuDNN: each gate's kernel, then each gate's recurrent kernel, transposed and flat;
-    then two biases for each gate, of which Keras has one.
+    """Packs the weights as cuDNN has them: the kernels of the gates, then their recurrent kernels, transposed and flat;
+    then the biases of both, of which most cells have one alone.
 
     Returns:
         float32 [units * gates * (features + units + 2)].
     """
-    kernel = layer.weight(layer.kernel)
-    recurrent_kernel = layer.weight(layer.recurrent_kernel)
-    width = recurrent_kernel.shape[1]
-    bias = layer.weight(layer.bias) if layer.use_bias else tf.zeros([width], kernel.dtype)
-    # Transposing the whole puts the gates one after the other, each transposed.
-    matrices = [tf.reshape(tf.transpose(matrix), [-1]) for matrix in (kernel, recurrent_kernel)]
-    return tf.concat([*matrices, tf.zeros_like(bias), bias], axis=0)
+    kernel, recurrent_kernel = layer.weight(layer.kernel), layer.weight(layer.recurrent_kernel)
+    zeros = tf.zeros(recurrent_kernel.shape[1:], kernel.dtype)
+    bias, recurrent_bias = layer.biases()
+    if recurrent_bias is None:
+        bias, recurrent_bias = zeros, zeros if bias is None else bias
+    order = layer.cell.cudnn.gate_order
+
+    def packed(weights: tf.Tensor) -> tf.Tensor:
+        gates = tf.split(weights, len(order), axis=-1)
+        return tf.concat([tf.reshape(tf.transpose(gates[gate]), [-1]) for gate in order], axis=0)
+
+    return tf.concat([packed(w) for w in (kernel, recurrent_kernel, bias, recurrent_bias)], axis=0)
 
 
 def _cudnn(
@@ -99,7 +103,7 @@ def _cudnn(
         input_c=c,
         params=cudnn_parameters(layer),
         sequence_lengths=lengths,
-        rnn_mode=layer.recurrence.cudnn_mode,
+        rnn_mode=layer.cell.cudnn.mode,
         is_training=False,
         time_major=True,
     )

@@ -1,33 +1,33 @@
 """The vanilla recurrent layer."""
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import keras
 
-from . import activations
+from .cell import Cell, CudnnLayout, Factors, GateMatrices, Gates, State, TransposedMatrices, summed
 from .layer import RecurrentLayer
-from .loop import Factors, Gates, State
 
 
-class _SimpleRecurrence(NamedTuple):
-    activation: activations.Activation
-
-    gates = 1
-    state_size = 1
-    kept_size = 0
+@dataclass(frozen=True)
+class _SimpleCell(Cell):
+    gate_names: ClassVar = ("recurrent",)
 
     @property
-    def cudnn_mode(self) -> str | None:
-        return {"tanh": "rnn_tanh", "relu": "rnn_relu"}.get(self.activation.name)
+    def cudnn(self) -> CudnnLayout | None:
+        mode = {"tanh": "rnn_tanh", "relu": "rnn_relu"}.get(self.activation.name)
+        return CudnnLayout(mode, (0,)) if mode else None
 
-    def forward(self, z: Gates, state: State) -> tuple[State, State]:
-        return (self.activation.function(z[0]),), ()
+    def forward(self, x: Gates, state: State, kernel: GateMatrices) -> tuple[State, State]:
+        (z,) = summed(x, kernel.product(state[0]))
+        return (self.activation.function(z),), ()
 
     def factors(self, kept: State, states: State, previous: State) -> Factors:
         return Factors(inner=(self.activation.derivative(states[0]),), carry=())
 
-    def backward(self, factors: Factors, gradient: State) -> tuple[Gates, State]:
-        return (gradient[0] * factors.inner[0],), ()
+    def backward(self, factors: Factors, gradient: State, kernel: TransposedMatrices) -> tuple[Gates, State]:
+        d_gates = (gradient[0] * factors.inner[0],)
+        return d_gates, (kernel.product(d_gates),)
 
 
 @keras.saving.register_keras_serializable("unroll")
@@ -40,15 +40,12 @@ class SimpleRNN(RecurrentLayer):
     bias b [units]. The state is (h,), [batch, units].
     """
 
-    gates = _SimpleRecurrence.gates
-    state_size = _SimpleRecurrence.state_size
+    def __init__(self, units: int, **kwargs: Any) -> None:
+        super().__init__(units, **kwargs)
+        self.cell = _SimpleCell(self.activation)
 
     @classmethod
     def irnn(cls, units: int, **kwargs: Any) -> "SimpleRNN":
         """The preset of Le, Jaitly and Hinton (2015, https://arxiv.org/abs/1504.00941): ReLU units whose recurrent
         kernel starts as the identity, so that at first nothing is forgotten."""
         return cls(units, activation="relu", recurrent_initializer="identity", **kwargs)
-
-    @property
-    def recurrence(self) -> _SimpleRecurrence:
-        return _SimpleRecurrence(self.activation)

@@ -6,10 +6,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from .gru import GRU
 from .lstm import LSTM
 from .simple_rnn import SimpleRNN
 
-CELLS = {"lstm": LSTM, "simple_rnn": SimpleRNN}
+CELLS = {"lstm": LSTM, "gru": GRU, "simple_rnn": SimpleRNN}
 
 # The state of each layer, each a tensor [batch, units] for each of its states.
 States = tuple[tuple[tf.Tensor, ...], ...]
@@ -22,7 +23,7 @@ class RecurrentStack(keras.layers.Layer):
     """Stacked recurrent layers, each of which reads the outputs of the one below.
 
     Args:
-        cell: lstm or simple_rnn.
+        cell: lstm, gru or simple_rnn.
         layers: their number.
         units: of each layer and direction.
         bidirectional: read from both ends and concatenate the outputs.

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import tensorflow as tf
 
 from . import loop
+from .cell import GateMatrices
 
 if TYPE_CHECKING:
     from .layer import RecurrentLayer
@@ -28,7 +29,7 @@ class Tap(NamedTuple):
 
     Attributes:
         layer: which it was.
-        z: [time, batch, gates * units], W_x x_t + b + W_h h_{t-1}.
+        kept: The tensors that the cell keeps of each step, [time, batch, units] each; of an LSTM the gates i, f, g, o.
         previous, states: before and after each step, [time, batch, units] for each state.
         zeros: of the same shapes as `states`; the gradient with respect to them is dL/d(state). The state is seen as a
             whole: dL/dc_t of an LSTM is what reaches c_t from c_{t+1}, and what c_t does by way of h_t is in dL/dh_t.
@@ -36,7 +37,7 @@ class Tap(NamedTuple):
     """
 
     layer: "RecurrentLayer"
-    z: tf.Tensor
+    kept: loop.State
     previous: loop.State
     states: loop.State
     zeros: loop.State
@@ -53,10 +54,12 @@ class Tap(NamedTuple):
             return "/".join(parts)
         return "/".join(parts[:-1] or parts) + (" forward" if forward else " backward")
 
-    def gates(self) -> loop.State:
-        """What the recurrence keeps of each step, [time, batch, units] each: of an LSTM the gates i, f, g, o."""
-        recurrence = self.layer.recurrence
-        return recurrence.forward(tuple(tf.split(self.z, recurrence.gates, axis=2)), self.previous)[1]
+    @property
+    def switches(self) -> dict[str, tf.Tensor]:
+        """The gates that open and shut, by name, [time, batch, units] each."""
+        cell = self.layer.cell
+        kept = dict(zip(cell.kept_names, self.kept, strict=True))
+        return {name: kept[name] for name in cell.switches}
 
 
 class _Opened(NamedTuple):
@@ -118,33 +121,31 @@ def ignore_truncation() -> bool:
 
 
 def run(
-    layer: "RecurrentLayer",
-    projected: tf.Tensor,
-    state: loop.State,
-    recurrent_kernel: tf.Tensor,
-    steps: loop.Steps,
+    layer: "RecurrentLayer", projected: tf.Tensor, state: loop.State, masks: loop.Masks
 ) -> tuple[tf.Tensor, loop.State]:
-    """`loop.run` of a layer's recurrence, tapped where taps are open."""
-    opened, recurrence = _opened.get(), layer.recurrence
+    """`loop.run` of a layer's cell, tapped where taps are open."""
+    opened, cell, weights = _opened.get(), layer.cell, layer.recurrent_weights()
     if opened is None:
-        return loop.run(recurrence, projected, state, recurrent_kernel, steps)
+        return loop.run(cell, projected, state, weights, masks)
     time, batch = tf.shape(projected)[0], tf.shape(projected)[1]
     zeros = _zeros(layer, time, batch)
-    states, final = loop.run_tapped(recurrence, projected, state, recurrent_kernel, steps, zeros)
+    states, final = loop.run_tapped(cell, projected, state, weights, masks, zeros)
     previous = loop.previous_states(state, states)
-    added = tf.tensordot(loop.drop(previous[0], steps), recurrent_kernel, axes=1)
-    real = tf.ones([time, batch], tf.bool) if steps.real is None else steps.real[..., 0]
-    opened.taps.append(Tap(layer, projected + added, previous, states, zeros, real))
+    # All steps once more, at once: the loop's own are lost where its gradient is defined.
+    kernel = GateMatrices.split(weights.kernel, weights.bias, cell.gate_count, masks.dropout)
+    _, kept = cell.forward(tuple(tf.split(projected, cell.gate_count, axis=2)), previous, kernel)
+    real = tf.ones([time, batch], tf.bool) if masks.real is None else masks.real[..., 0]
+    opened.taps.append(Tap(layer, kept, previous, states, zeros, real))
     return states[0], final
 
 
-def step(layer: "RecurrentLayer", z: loop.Gates, state: loop.State, new_state: loop.State) -> loop.State:
+def step(layer: "RecurrentLayer", kept: loop.State, state: loop.State, new_state: loop.State) -> loop.State:
     """The new state of a single step, tapped within `while_loop` where taps are open."""
     current = _stepping.get()
     if current is None or id(layer) not in current.zeros:
         return new_state
     tapped = tuple(s + zero for s, zero in zip(new_state, current.zeros[id(layer)], strict=True))
-    current.seen[id(layer)] = (tf.concat(z, axis=1), *state, *tapped)
+    current.seen[id(layer)] = (*kept, *state, *tapped)
     return tapped
 
 
@@ -196,19 +197,24 @@ def while_loop(
         lambda _, t, *others: t < length, tapped_body, (seen, *variables), maximum_iterations=length
     )
     for layer, of_layer, zero in zip(layers, seen, zeros, strict=True):
-        z, *rest = (array.stack() for array in of_layer)
-        previous, states = tuple(rest[: layer.state_size]), tuple(rest[layer.state_size :])
-        opened.taps.append(Tap(layer, z, previous, states, zero, tf.ones([length, batch], tf.bool)))
+        stacked = tuple(array.stack() for array in of_layer)
+        states = len(stacked) - layer.cell.state_count
+        previous = states - layer.cell.state_count
+        found = (stacked[:previous], stacked[previous:states], stacked[states:])
+        opened.taps.append(Tap(layer, *found, zero, tf.ones([length, batch], tf.bool)))
     return tuple(after)
 
 
 def _zeros(layer: "RecurrentLayer", time: tf.Tensor, batch: tf.Tensor) -> loop.State:
-    return tuple(tf.zeros([time, batch, layer.units], layer.compute_dtype) for _ in range(layer.state_size))
+    return tuple(
+        tf.zeros([time, batch, layer.units], layer.compute_dtype) for _ in range(layer.cell.state_count)
+    )
 
 
 def _arrays(layer: "RecurrentLayer", length: tf.Tensor) -> tuple[tf.TensorArray, ...]:
-    """Empty arrays for z, the states before and the states after each step."""
-    sizes = (layer.gates * layer.units, *[layer.units] * (2 * layer.state_size))
+    """Empty arrays for the kept tensors, and the states before and after each step."""
+    count = len(layer.cell.kept_names) + 2 * layer.cell.state_count
     return tuple(
-        tf.TensorArray(layer.compute_dtype, size=length, element_shape=[None, size]) for size in sizes
+        tf.TensorArray(layer.compute_dtype, size=length, element_shape=[None, layer.units])
+        for _ in range(count)
     )

@@ -16,13 +16,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ...models.recurrent import LSTM
 from ...models.recurrent.taps import Tap, gradients, tapping
 from ..training.objective import Batch, Objective
 
 # A gate beyond these is as good as open or shut.
 OPEN, SHUT = 0.95, 0.05
-GATES = {"input": 0, "forget": 1, "output": 3}
 # Below it a product of forget gates has no logarithm worth adding.
 _SMALLEST = 1e-12
 
@@ -32,7 +30,7 @@ Sums = dict[str, Any]
 class Track(NamedTuple):
     """What a layer did with one sequence, real steps only: as of `Tap`, without the batch."""
 
-    z: np.ndarray
+    kept: tuple[np.ndarray, ...]
     previous: tuple[np.ndarray, ...]
     states: tuple[np.ndarray, ...]
 
@@ -109,7 +107,7 @@ class FlowMeter:
             row = tf.argmax(tf.reduce_sum(tf.cast(counted, tf.int32), axis=0))
             sums["sequence"] = tf.nest.map_structure(
                 lambda s: tf.boolean_mask(tf.cast(s[:, row], tf.float32), counted[:, row]),
-                Track(tap.z, tap.previous, tap.states),
+                Track(tap.kept, tap.previous, tap.states),
             )
         return sums
 
@@ -138,7 +136,7 @@ def _added(one: Sums, other: Sums) -> Sums:
         if name != "sequence"
     }
     if "sequence" in one:
-        flat["sequence"] = max(one["sequence"], other["sequence"], key=lambda sequence: len(sequence.z))
+        flat["sequence"] = max(one["sequence"], other["sequence"], key=lambda sequence: len(sequence.previous[0]))
     return flat
 
 
@@ -171,14 +169,14 @@ def _gate_sums(tap: Tap, counted: tf.Tensor) -> Sums:
             "sum": tf.reduce_sum(chosen),
         }
 
-    if not isinstance(tap.layer, LSTM):
+    switches, memory_gate = tap.switches, tap.layer.cell.memory_gate
+    if memory_gate is None:
         return {"steps": steps, "output": shares(tf.abs(tap.states[0]))}
-    gates = tap.gates()
-    forget = tf.boolean_mask(tf.cast(gates[GATES["forget"]], tf.float32), counted)
-    log_kept = tf.math.log(tf.maximum(forget, _SMALLEST))
+    memory = tf.boolean_mask(tf.cast(switches[memory_gate], tf.float32), counted)
+    log_kept = tf.math.log(tf.maximum(memory, _SMALLEST))
     return {
         "steps": steps,
-        "gates": {name: shares(gates[number]) for name, number in GATES.items()},
-        # Of each unit: what of c is left after these steps, were nothing else done to it.
+        "gates": {name: shares(gate) for name, gate in switches.items()},
+        # Of each unit: the share of the state that is left after these steps, were nothing added to it.
         "log_kept": tf.reduce_sum(log_kept, axis=0),
     }

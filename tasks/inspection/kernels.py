@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ...models.recurrent import LSTM, RecurrentLayer, loop
+from ...models.recurrent import RecurrentLayer, loop
+from ...models.recurrent.cell import State
 from .flow import Track
 
-_GATES_OF_LSTM = ("input", "forget", "candidate", "output")
 # Steps in a product of Jacobians, and what they are for large states, whose matrices would fill the memory.
 _LONGEST, _LONGEST_OF_LARGE, _LARGE = 128, 64, 600
 # Distances between neighbouring points of a curve grow by it.
@@ -32,8 +32,8 @@ def spectrum(layer: RecurrentLayer) -> dict[str, dict[str, Any]]:
     The largest singular value bounds by how much a vector can grow in one passage; the spectral radius, the largest
     absolute eigenvalue, tells how it grows in many.
     """
-    names = _GATES_OF_LSTM if isinstance(layer, LSTM) else ("recurrent",)
-    kernels = np.split(layer.recurrent_kernel.numpy().astype(np.float64), layer.gates, axis=1)
+    names = layer.cell.gate_names
+    kernels = np.split(layer.recurrent_kernel.numpy().astype(np.float64), len(names), axis=1)
     found = {}
     for name, kernel in zip(names, kernels, strict=True):
         values = np.linalg.svd(kernel, compute_uv=False) if np.isfinite(kernel).all() else [np.nan]
@@ -51,8 +51,8 @@ def jacobian_norms(layer: RecurrentLayer, track: Track) -> dict[str, list]:
 
     The state of an LSTM is h and c together. No gradient of that sequence can grow by more on its way back.
     """
-    size = layer.state_size * layer.units
-    longest = min(len(track.z), _LONGEST_OF_LARGE if size > _LARGE else _LONGEST)
+    size = layer.cell.state_count * layer.units
+    longest = min(len(track.previous[0]), _LONGEST_OF_LARGE if size > _LARGE else _LONGEST)
     distances = spread_distances(longest)
     products = _products(layer, track, distances).numpy() if distances else []
     norms = [float(np.linalg.norm(p, 2)) if np.isfinite(p).all() else np.inf for p in products]
@@ -63,7 +63,7 @@ def _products(layer: RecurrentLayer, track: Track, distances: Sequence[int]) -> 
     kernel = tf.constant(layer.recurrent_kernel.numpy(), tf.float32)
 
     @tf.function
-    def compiled(z: tf.Tensor, previous: loop.State, states: loop.State) -> tf.Tensor:
-        return loop.jacobians(layer.recurrence, z, previous, states, kernel, distances)
+    def compiled(kept: State, previous: State, states: State) -> tf.Tensor:
+        return loop.jacobians(layer.cell, kept, previous, states, kernel, distances)
 
     return compiled(*tf.nest.map_structure(tf.constant, tuple(track)))

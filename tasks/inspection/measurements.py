@@ -9,9 +9,9 @@ import numpy as np
 
 from ...common.errors import UserError
 from ...common.json_lines import JsonLines
-from ...models.recurrent import LSTM, RecurrentLayer
+from ...models.recurrent import CELLS, RecurrentLayer
 from ..task import Task
-from .flow import GATES, FlowMeter, Sums, add_up
+from .flow import FlowMeter, Sums, add_up
 from .kernels import jacobian_norms, spectrum
 
 # How tokens of each tokenizer are called; steps elsewhere.
@@ -112,18 +112,19 @@ def clipping(metrics: Path) -> dict[str, Any] | None:
 def _layer(name: str, layer: RecurrentLayer, of_whole: Sums, of_training: Sums) -> dict[str, Any]:
     return {
         "name": name,
-        "cell": "lstm" if isinstance(layer, LSTM) else "simple_rnn",
+        "cell": next(name for name, kind in CELLS.items() if kind is type(layer)),
         "activation": layer.activation.name,
         "units": layer.units,
         **curves(of_whole, of_training),
         "kernel": spectrum(layer),
         "jacobians": jacobian_norms(layer, of_whole["sequence"]),
-        "gates": _gates(of_whole),
+        "memory_gate": layer.cell.memory_gate,
+        "gates": _gates(of_whole, layer.cell.memory_gate),
     }
 
 
-def _gates(sums: Sums) -> dict[str, Any]:
-    """What each gate of an LSTM, or |h| of a simple network, does over all steps and units."""
+def _gates(sums: Sums, memory_gate: str | None) -> dict[str, Any]:
+    """The activity of each gate, or of |h| in a cell without gates, over all steps and units."""
     steps = max(float(sums["steps"]), 1.0)
     if "gates" not in sums:
         numbers = steps * (sums["sequence"].states[0].shape[1])
@@ -131,12 +132,12 @@ def _gates(sums: Sums) -> dict[str, Any]:
     units = len(sums["log_kept"])
     found = {
         name: {what: float(value / (steps * units)) for what, value in _named(sums["gates"][name]).items()}
-        for name in GATES
+        for name in sums["gates"]
     }
-    # Steps after which 1/e of c is left, of each unit; 1 / (1 - f) for an f that is near 1.
+    # Steps after which 1/e of the state is left, of each unit; 1 / (1 - f) for an f that is near 1.
     memory = -steps / np.minimum(np.asarray(sums["log_kept"], np.float64), -1e-9)
-    found["forget"]["memory_median"] = float(np.median(memory))
-    found["forget"]["memory_longest_tenth"] = float(np.quantile(memory, 0.9))
+    found[memory_gate]["memory_median"] = float(np.median(memory))
+    found[memory_gate]["memory_longest_tenth"] = float(np.quantile(memory, 0.9))
     return found
 
 

@@ -112,7 +112,7 @@ def _gate_table(layers: list[dict[str, Any]]) -> str:
     for layer in layers:
         for gate, found in layer["gates"].items():
             # Of a simple network there is |h| alone.
-            name = f"{layer['name']}, {gate}" if "forget" in layer["gates"] else f"{layer['name']}, |h|"
+            name = f"{layer['name']}, {gate}" if layer["memory_gate"] else f"{layer['name']}, |h|"
             memory = f"{found['memory_median']:.3g}" if "memory_median" in found else ""
             shares = [f"{100 * found[share]:.1f} %" for share in ("above_0.95", "below_0.05")]
             rows.append([name, f"{found['mean']:.3f}", *shares, memory])

@@ -127,7 +127,7 @@ def bundle(model: keras.Model, encoder: CharacterCodec) -> Bundle:
 def _state_names(model: keras.Model) -> list[list[str]]:
     """The names of each layer's states in the `step` signature."""
     return [
-        [f"state_{number}_{letter}" for letter in "hc"[: layer.state_size]]
+        [f"state_{number}_{name}" for name in layer.cell.state_names]
         for number, layer in enumerate(model.recurrent.layers)
     ]
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from .decoding import Beams, Hypotheses
 from .images.encoders import SmallImageEncoder
-from .recurrent import States
+from .recurrent import CELLS, States
 from .writing.writer import Encoded, WritingModel, embedded
 
 IMAGE_PLACES = ("state", "input")
@@ -96,7 +96,7 @@ class CaptioningModel(WritingModel):
             self.image_encoder = SmallImageEncoder(units, name="image_encoder")
         self.projection = keras.layers.Dense(units, activation="relu", name="projection")
         if image_as == "state":
-            states = layers * (2 if cell == "lstm" else 1)
+            states = layers * len(CELLS[cell].state_names)
             self.starts = [
                 keras.layers.Dense(units, activation="tanh", name=f"start_{n}") for n in range(states)
             ]

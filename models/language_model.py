@@ -33,7 +33,7 @@ class LanguageModel(keras.Model):
 
     Args:
         vocabulary_size: number of ids.
-        cell: lstm or simple_rnn.
+        cell: lstm, gru or simple_rnn.
         layers: number of recurrent layers.
         units: of each layer.
         embedding_size: of a character's vector; 0 for one-hot vectors.

@@ -18,7 +18,7 @@ class SentimentClassifier(keras.Model):
     Args:
         vocabulary_size: number of ids, padding and the unknown word among them.
         classes: number of classes.
-        cell: lstm or simple_rnn.
+        cell: lstm, gru or simple_rnn.
         layers: number of recurrent layers.
         units: of each direction of a layer.
         embedding_size: of a word's vector.

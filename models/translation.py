@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from .decoding import Beams, Hypotheses
-from .recurrent import RecurrentStack, States
+from .recurrent import CELLS, RecurrentStack, States
 from .text import END, PADDING
 from .writing.writer import Encoded, WritingModel, embedded, embedding
 
@@ -19,7 +19,7 @@ class TranslationModel(WritingModel):
 
     Args:
         source_vocabulary_size, target_vocabulary_size: numbers of ids.
-        cell: lstm or simple_rnn.
+        cell: lstm, gru or simple_rnn.
         layers: recurrent layers of the encoder, and as many of the decoder.
         units: of each layer; a bidirectional encoder has half of them in each direction, so that the states fit.
         embedding_size: of a token's vector.
@@ -128,7 +128,7 @@ class TranslationModel(WritingModel):
         self.bridge = bridge
         self.bridges = []
         if bridge == "dense":
-            states = layers * (2 if cell == "lstm" else 1)
+            states = layers * len(CELLS[cell].state_names)
             self.bridges = [
                 keras.layers.Dense(units, activation="tanh", name=f"bridge_{n}") for n in range(states)
             ]

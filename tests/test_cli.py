@@ -45,7 +45,7 @@ FLAG_ERRORS = {
     "not_a_number": ([*TRAIN, "--units=many"], "--units=many"),
     "too_small": ([*TRAIN, "--units=0"], "--units=0"),
     "too_large": ([*TRAIN, "--dropout=1.5"], "--dropout=1.5"),
-    "not_a_choice": ([*TRAIN, "--cell=gru"], "lstm|simple_rnn"),
+    "not_a_choice": ([*TRAIN, "--cell=gur"], "lstm|gru|simple_rnn"),
     "not_a_boolean": ([*TRAIN, "--bidirectional=perhaps"], "--bidirectional=perhaps"),
     "no_value": ([*TRAIN, "--units"], "--units"),
     "preset": ([*TRAIN, "--preset=nosuch"], "no preset 'nosuch'; choose one of"),

@@ -1,7 +1,7 @@
 """The part that all recurrent layers share: everything but the cell."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -51,6 +51,8 @@ class RecurrentLayer(keras.layers.Layer):
 
     # One step of the recurrence; each layer sets its own.
     cell: Cell
+    # The tensors of a state; h, the output, is the first.
+    state_names: ClassVar[tuple[str, ...]] = Cell.state_names
     # Asked for by `keras.layers.Bidirectional`: here state goes in and out explicitly, whatever the batch size.
     stateful = False
     states = None

@@ -80,6 +80,8 @@ class LSTM(RecurrentLayer):
         **kwargs: as for `RecurrentLayer`.
     """
 
+    state_names = _LSTMCell.state_names
+
     def __init__(
         self,
         units: int,

@@ -136,7 +136,9 @@ def _added(one: Sums, other: Sums) -> Sums:
         if name != "sequence"
     }
     if "sequence" in one:
-        flat["sequence"] = max(one["sequence"], other["sequence"], key=lambda sequence: len(sequence.previous[0]))
+        flat["sequence"] = max(
+            one["sequence"], other["sequence"], key=lambda sequence: len(sequence.previous[0])
+        )
     return flat
 
 

@@ -221,7 +221,9 @@ def _advice(
 
 def _memory_advice(layers: list[dict[str, Any]], judgements: list[Judgement]) -> str:
     longest = max(
-        layer["gates"][layer["memory_gate"]]["memory_longest_tenth"] for layer in layers if layer["memory_gate"]
+        layer["gates"][layer["memory_gate"]]["memory_longest_tenth"]
+        for layer in layers
+        if layer["memory_gate"]
     )
     needed = max(judgement.distance for judgement in judgements)
     return (

@@ -128,7 +128,7 @@ class TrainingConfig(DataConfig):
 class RecurrentConfig:
     """The recurrent layers of a model, whatever the application."""
 
-    cell: str = option("lstm", "the recurrence", choices=("lstm", "simple_rnn"))
+    cell: str = option("lstm", "the recurrence", choices=("lstm", "gru", "simple_rnn"))
     layers: int = option(1, "recurrent layers", minimum=1)
     recurrent_dropout: float = option(0.0, "share of recurrent units dropped", minimum=0, maximum=0.95)
 

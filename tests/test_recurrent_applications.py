@@ -1,0 +1,41 @@
+"""A cell in all applications: training, inspection, export and the exported model, from the command line."""
+
+import json
+
+import pytest
+from captioned_images import as_flags, tiny_model_flags, write_captioned_images
+from tiny_training import (
+    metrics_lines,
+    tiny_options,
+    tiny_text_options,
+    tiny_translation_options,
+    write_texts,
+)
+
+from unroll.tasks import cli
+
+APPLICATIONS = {
+    "sentiment": tiny_options,
+    "captioning": lambda path: write_captioned_images(path) | tiny_model_flags() | {"image_as": "state"},
+    "translation": lambda path: tiny_translation_options(path) | {"bridge": "dense"},
+    "language_modeling": lambda path: tiny_text_options(write_texts(path / "texts", [300, 200])),
+}
+
+
+@pytest.mark.parametrize("application", APPLICATIONS)
+def test_a_gru_learns_and_is_inspected_and_exported(application, tmp_path, capsys):
+    options = APPLICATIONS[application](tmp_path) | {"cell": "gru", "epochs": 3, "learning_rate": 0.02}
+    run = tmp_path / "run"
+    assert cli.main(["train", application, f"--workdir={run}", *as_flags(options)]) == 0
+    losses = [line["train_loss"] for line in metrics_lines(run) if "train_loss" in line]
+    assert losses[-1] < losses[0] - 0.02
+    assert cli.main(["inspect", f"--workdir={run}", "--batches=2"]) == 0
+    report = json.loads((run / "inspect" / "gradient_flow.json").read_text(encoding="utf-8"))
+    for layer in report["layers"]:
+        assert layer["cell"] == "gru"
+        assert list(layer["kernel"]) == ["update", "reset", "candidate"]
+        assert list(layer["gates"]) == ["update", "reset"]
+        assert layer["gates"]["update"]["memory_median"] > 0
+    # Exporting compares the exported model with the one in memory.
+    assert cli.main(["export", f"--workdir={run}", f"--output={tmp_path / 'exports'}"]) == 0
+    assert "gru" in capsys.readouterr().out

@@ -37,8 +37,8 @@ class JsonLines:
             file.write(json.dumps(content) + "\n")
 
     def read(self) -> list[Any]:
-        """The lines; none where there is no file."""
+        """Returns the lines, none if the file does not exist."""
         if not self._path.exists():
             return []
-        # A training that is killed, or goes on, may have left half a line.
+        # A killed or running process may have left an incomplete line.
         return [json.loads(line) for line in self._path.read_text(encoding="utf-8").split("\n")[:-1]]

@@ -1,4 +1,4 @@
-"""Losses of what is predicted, one for each row of logits."""
+"""Cross entropy with label smoothing."""
 
 from collections.abc import Callable
 
@@ -6,17 +6,17 @@ import tensorflow as tf
 
 
 def smoothed_cross_entropy(logits: tf.Tensor, targets: tf.Tensor, smoothing: float) -> tf.Tensor:
-    """The cross entropy with smoothed labels (Szegedy et al., 2016, https://arxiv.org/abs/1512.00567).
+    """Returns the cross entropy with smoothed labels (Szegedy et al., 2016, https://arxiv.org/abs/1512.00567).
 
         loss = -(1 - smoothing) log p(target) - smoothing * (mean of log p over all ids)
 
-    The gradient is written by hand: autodiff adds up that of the gathered targets in a tensor as large as the logits,
-    which took an eighth of the time of a training step.
+    The gradient is written by hand: autodiff would accumulate the gradient of the gathered targets in a tensor as large
+    as the logits, which took an eighth of the time of a training step.
 
     Args:
         logits: float32 [rows, ids].
         targets: int32 [rows].
-        smoothing: share of the probability that is to go to all ids alike.
+        smoothing: Share of the target probability that is spread evenly over all ids.
 
     Returns:
         float32 [rows], in nats.
@@ -31,12 +31,12 @@ def smoothed_cross_entropy(logits: tf.Tensor, targets: tf.Tensor, smoothing: flo
             losses -= smoothing * tf.reduce_mean(log_probabilities, axis=1)
 
         def gradient(d_losses: tf.Tensor) -> tf.Tensor:
-            everywhere = tf.exp(log_probabilities)
+            d_logits = tf.exp(log_probabilities)
             if smoothing:
-                everywhere -= smoothing / logits.shape[1]
-            places = tf.stack([tf.range(tf.size(targets)), targets], axis=1)
+                d_logits -= smoothing / logits.shape[1]
+            indices = tf.stack([tf.range(tf.size(targets)), targets], axis=1)
             at_targets = tf.fill([tf.size(targets)], tf.cast(1 - smoothing, logits.dtype))
-            return tf.tensor_scatter_nd_sub(everywhere, places, at_targets) * d_losses[:, None]
+            return tf.tensor_scatter_nd_sub(d_logits, indices, at_targets) * d_losses[:, None]
 
         return losses, gradient
 

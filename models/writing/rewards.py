@@ -1,4 +1,4 @@
-"""Training on what a model writes itself: rewards for whole texts, and the loss that raises them."""
+"""Self-critical training: rewards for texts that the model draws itself, and the loss that raises them."""
 
 from collections.abc import Iterator
 
@@ -6,26 +6,26 @@ import tensorflow as tf
 
 from ..text import PADDING
 
-# Of BLEU.
+# BLEU-4 counts n-grams up to this length.
 _LONGEST_NGRAM = 4
 
 
 def sentence_bleu(hypotheses: tf.Tensor, references: tf.Tensor) -> tf.Tensor:
-    """The mean of BLEU-1 to BLEU-4 of each text alone (Papineni et al., 2002, https://aclanthology.org/P02-1040).
+    """Returns the mean of BLEU-1 to BLEU-4 of each text alone (Papineni et al., 2002, https://aclanthology.org/P02-1040).
 
-    From bigrams on, one is added to the counts, so that a text without a common n-gram still has a score (Lin and Och,
-    2004, https://aclanthology.org/C04-1072). The brevity penalty is by the reference whose length is the nearest.
+    From bigrams on, 1 is added to the counts, so that a text without a common n-gram still has a score (Lin and Och,
+    2004, https://aclanthology.org/C04-1072). The brevity penalty uses the reference of the closest length.
 
     Args:
         hypotheses: int32 [groups, texts, time], zeros for padding.
-        references: int32 [groups, references, time] of all texts of a group, zeros for padding; those that are all
-            padding do not count, and one at least has an id.
+        references: int32 [groups, references, time], shared by all texts of a group, zeros for padding. References of
+            padding alone do not count; at least one has an id.
 
     Returns:
         float32 [groups, texts], 0 to 1.
     """
     lengths, wanted = (tf.math.count_nonzero(ids, axis=2, dtype=tf.int32) for ids in (hypotheses, references))
-    # Of two that are as near, the shorter one.
+    # In a tie, the shorter reference.
     longer = wanted[:, None] - lengths[..., None]
     distances = 2 * tf.abs(longer) + tf.cast(longer > 0, tf.int32)
     distances = tf.where(wanted[:, None] > 0, distances, distances.dtype.max)
@@ -43,13 +43,14 @@ def sentence_bleu(hypotheses: tf.Tensor, references: tf.Tensor) -> tf.Tensor:
 
 
 def rewarded(rewards: tf.Tensor, losses: tf.Tensor) -> tf.Tensor:
-    """The loss of texts that were drawn from the model's own distribution, 1 - reward, with a gradient that makes those
-    more probable that were better than the others of the same group (REINFORCE; Rennie et al., 2017,
-    https://arxiv.org/abs/1612.00563, with the baseline of Kool et al., 2019,
-    https://openreview.net/forum?id=r1lgTGL5DE: the mean reward of the others).
+    """Returns 1 - reward of each drawn text, with the gradient of REINFORCE.
+
+    The gradient raises the probability of texts that are better than the others of their group (Rennie et al., 2017,
+    https://arxiv.org/abs/1612.00563), with the mean reward of the others as the baseline (Kool et al., 2019,
+    https://openreview.net/forum?id=r1lgTGL5DE).
 
     Args:
-        rewards: float32 [groups, texts], two texts a group at least.
+        rewards: float32 [groups, texts], at least two texts in a group.
         losses: float32 [groups, texts], the negative log probability of each text, which is differentiated.
 
     Returns:
@@ -62,21 +63,21 @@ def rewarded(rewards: tf.Tensor, losses: tf.Tensor) -> tf.Tensor:
 
 
 def _matches(hypotheses: tf.Tensor, references: tf.Tensor) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-    """For each length of n-grams, how many of a hypothesis are in a reference, each as often as it is there at most,
-    and how many there are; float32 [groups, texts]."""
+    """Yields, for n from 1 to 4, how many n-grams of each hypothesis match (clipped), and how many it has; float32
+    [groups, texts]."""
     real = hypotheses != PADDING
-    # Which ids are the same as one of a reference, [groups, texts, references, time, time], or of the text itself.
+    # Equal ids in text and reference, [groups, texts, references, time, time], and within the text.
     in_reference = tf.equal(hypotheses[:, :, None, :, None], references[:, None, :, None])
     in_text = tf.equal(hypotheses[..., None], hypotheses[:, :, None])
     there, same, repeated = real, in_reference, in_text
     for n in range(1, _LONGEST_NGRAM + 1):
         if n > 1:
-            # An n-gram is the shorter one that begins with it, and an id more.
+            # An n-gram is an (n-1)-gram followed by one more id.
             there = there[..., :-1] & real[..., n - 1 :]
             same = same[..., :-1, :-1] & in_reference[..., n - 1 :, n - 1 :]
             repeated = repeated[..., :-1, :-1] & in_text[..., n - 1 :, n - 1 :]
         available = tf.reduce_max(tf.math.count_nonzero(same, axis=4, dtype=tf.int32), axis=2)
-        places = tf.range(tf.shape(there)[2])
-        earlier = tf.math.count_nonzero(repeated & (places < places[:, None]), axis=3, dtype=tf.int32)
+        positions = tf.range(tf.shape(there)[2])
+        earlier = tf.math.count_nonzero(repeated & (positions < positions[:, None]), axis=3, dtype=tf.int32)
         found = there & (earlier < available)
         yield tuple(tf.math.count_nonzero(which, axis=2, dtype=tf.float32) for which in (found, there))

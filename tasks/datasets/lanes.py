@@ -1,7 +1,7 @@
-"""Texts of any length for truncated backpropagation through time.
+"""Lays texts of any length in lanes of windows, for truncated backpropagation through time.
 
-The text is cut into windows of `steps` positions, and the windows are laid in lanes: each lane is a contiguous stretch
-of the text, and a batch holds the next window of every lane.
+The text is cut into windows of `steps` characters. The windows form lanes: each lane is a contiguous stretch of the
+text, and a batch holds the next window of every lane.
 
     text      to be or not to be, that is the question          (3 lanes, windows of 5; ^ is the boundary)
 
@@ -9,9 +9,9 @@ of the text, and a batch holds the next window of every lane.
     lane 1    o be,| that| is t                  batch 1 = "e or ", " that", "estio"
     lane 2    he qu|estio|n                      batch 2 = "not t", " is t", "n"
 
-A recurrent network that keeps each row's state from one batch to the next has then read every lane from its start,
-though no gradient reaches back beyond a window. A document begins with a new window, and there, and at the start of a
-lane, the row is to be reset.
+A recurrent network that carries each row's state from batch to batch has read every lane from its start, although
+gradients end at the edge of a window. A document begins with a new window. The state is reset there, and at the start
+of a lane.
 """
 
 import os
@@ -26,13 +26,13 @@ from ...models.text import BOUNDARY
 
 
 class Window(NamedTuple):
-    """Some steps of a document.
+    """A window of a document.
 
     Attributes:
-        ids: int32 [steps + 1], what is read at each step, and one more: what is to be predicted after the last. A
-            document begins with a boundary, and ends with one that is predicted and not read; boundaries fill the rest.
-        length: number of steps that there are.
-        begins: whether the document begins here.
+        ids: int32 [steps + 1], the inputs of all steps, and the target of the last. A document begins with a boundary,
+            and ends with one that is a target but not an input; boundaries fill the rest.
+        length: Number of real steps.
+        begins: Whether the document begins here.
     """
 
     ids: np.ndarray
@@ -41,11 +41,11 @@ class Window(NamedTuple):
 
 
 def cut_windows(document: Iterable[np.ndarray], steps: int) -> Iterator[Window]:
-    """The windows of a document, given as pieces of ids without boundaries."""
+    """Cuts a document, given as pieces of ids without boundaries, into windows."""
     rest, begins = np.full(1, BOUNDARY, np.int32), True
     for piece in document:
         rest = np.concatenate([rest, piece])
-        # One id stays back: it is read by the next window, or followed by the boundary.
+        # Keep one id back: the next window reads it, or the boundary follows.
         count = (len(rest) - 1) // steps
         for start in range(0, count * steps, steps):
             yield Window(rest[start : start + steps + 1], steps, begins)
@@ -57,21 +57,21 @@ def cut_windows(document: Iterable[np.ndarray], steps: int) -> Iterator[Window]:
 
 
 def windows_of(characters: int, steps: int) -> int:
-    """How many windows `cut_windows` makes of a document."""
+    """Returns the number of windows that `cut_windows` makes of a document."""
     return characters // steps + 1
 
 
 class Lanes:
-    """A file of windows in the order in which training reads them.
+    """A file of windows in the order of training.
 
-    Each record holds the windows of one batch: int32 [lanes, steps + 3], a row for each lane: the ids of the window,
-    its length, and whether the row is to be reset. Lanes that are shorter than others end with windows of length 0.
+    Each record holds the windows of one batch, int32 [lanes, steps + 3]: for each lane the ids of the window, its
+    length, and whether the state is reset. Shorter lanes end with windows of length 0.
 
     Args:
-        path: of the file.
-        steps: of a window.
-        lanes: their number.
-        windows: their number, in all lanes together.
+        path: Path of the file.
+        steps: Steps of a window.
+        lanes: Number of lanes.
+        windows: Number of windows in all lanes together.
     """
 
     def __init__(self, path: Path, steps: int, lanes: int, windows: int) -> None:
@@ -87,17 +87,17 @@ class Lanes:
         empty = np.zeros(self.steps + 3, np.int32).tobytes()
         rows = self.batches * self.lanes
         number = 0
-        # Not by `np.memmap`, whose pages count as the process's memory.
+        # Not `np.memmap`, whose pages count as the process's memory.
         with self._path.open("wb", buffering=0) as file:
             for number, (ids, length, begins) in enumerate(windows, start=1):
                 reset = begins or (number - 1) % self.batches == 0
                 row = np.concatenate([ids, [length, reset]]).astype(np.int32)
-                os.pwrite(file.fileno(), row.tobytes(), self._place(number - 1))
+                os.pwrite(file.fileno(), row.tobytes(), self._offset(number - 1))
             for missing in range(number, rows):
-                os.pwrite(file.fileno(), empty, self._place(missing))
+                os.pwrite(file.fileno(), empty, self._offset(missing))
 
     def read(self) -> tf.data.Dataset:
-        """The batches: `ids`, int32 [lanes, steps + 1]; `length`, int32 [lanes]; `reset`, bool [lanes]."""
+        """Reads the batches: `ids`, int32 [lanes, steps + 1]; `length`, int32 [lanes]; `reset`, bool [lanes]."""
 
         def parse(record: tf.Tensor) -> dict[str, tf.Tensor]:
             rows = tf.reshape(tf.io.decode_raw(record, tf.int32), [self.lanes, self.steps + 3])
@@ -106,15 +106,20 @@ class Lanes:
         return tf.data.FixedLengthRecordDataset(os.fspath(self._path), self._row * self.lanes).map(parse)
 
     def read_joined(self, steps: int) -> tf.data.Dataset:
-        """The same, with the successive windows of each lane joined: as many as there are in so many steps, two at
-        least where there are two. A row ends where its document does."""
+        """Reads batches in which successive windows of a lane are joined.
+
+        A row ends where its document does.
+
+        Args:
+            steps: Steps of a joined row, at least two windows if a lane has two.
+        """
         joined = min(max(2, steps // self.steps), self.batches)
 
         def join(batches: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             """[windows, lanes, ...] -> [lanes, ...]"""
             ids, lengths = batches["ids"], batches["length"]
             rows = tf.reshape(tf.transpose(ids[:, :, :-1], [1, 0, 2]), [self.lanes, joined * self.steps])
-            # A window goes on with the text where all before it are full and none since the first begins one.
+            # A window continues the row if all windows before it are full and no document begins since the first.
             full = tf.concat([tf.ones_like(lengths[:1]), lengths[:-1] // self.steps], axis=0)
             same = tf.concat([tf.ones_like(lengths[:1]), 1 - tf.cast(batches["reset"][1:], tf.int32)], axis=0)
             length = tf.reduce_sum(lengths * tf.math.cumprod(full * same), axis=0)
@@ -123,7 +128,7 @@ class Lanes:
 
         return self.read().batch(joined, drop_remainder=True).map(join)
 
-    def _place(self, number: int) -> int:
-        """Where a window stands in the file, in bytes."""
+    def _offset(self, number: int) -> int:
+        """Returns the offset of a window in the file, in bytes."""
         lane, batch = divmod(number, self.batches)
         return (batch * self.lanes + lane) * self._row

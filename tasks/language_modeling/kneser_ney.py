@@ -1,4 +1,4 @@
-"""The classical language model, a table of n-grams, to set a network's reach and size against."""
+"""Interpolated Kneser-Ney n-grams, the classical language model to compare a network with."""
 
 from collections.abc import Iterable
 
@@ -14,23 +14,23 @@ class KneserNey:
 
         P_n(w | h) = (max(c(h w) - D, 0) + D * N(h) * P_{n-1}(w | h')) / c(h)
 
-    N(h) is the number of different ids that follow h. c counts occurrences in the highest order, and below it the
-    number of different ids in front. P_0 is uniform. The discount is n_1 / (n_1 + 2 n_2), n_i the number of n-grams
-    with count i.
+    N(h) is the number of different ids that follow h. c counts occurrences in the highest order, and the number of
+    different preceding ids below it. P_0 is uniform. The discount is n_1 / (n_1 + 2 n_2), where n_i is the number of
+    n-grams with count i.
 
-    An n-gram is known by its rank among those of its order: that of (its first id, the rank of the rest). So the
-    table is a few sorted arrays, whatever the number of ids and the order.
+    The rank of (its first id, the rank of the rest) identifies an n-gram among those of its order, so the table is a
+    few sorted arrays for any number of ids and any order.
 
     Args:
         order: n of the longest n-grams, at least 1.
-        vocabulary_size: number of ids.
+        vocabulary_size: Number of ids.
     """
 
     def __init__(self, order: int, vocabulary_size: int) -> None:
         self.order = order
         self.vocabulary_size = vocabulary_size
-        # By order, from 1 on: the sorted keys of all n-grams, contexts among them; of each n-gram its count less the
-        # discount, at least 0; of each n-gram as the context of the next order, c(h) and D * N(h).
+        # For each order from 1 on: the sorted keys of all n-grams, including contexts; each n-gram's discounted count,
+        # at least 0; and for each n-gram as the context of the next order, c(h) and D * N(h).
         self._keys: list[np.ndarray] = []
         self._discounted: list[np.ndarray] = []
         self._context_counts: list[np.ndarray] = []
@@ -40,17 +40,17 @@ class KneserNey:
     def learn(
         cls, documents: Iterable[Iterable[np.ndarray]], order: int, vocabulary_size: int
     ) -> "KneserNey":
-        """The table of some documents, all of which are held in memory.
+        """Learns a table from documents, which it holds in memory.
 
         Args:
-            documents: each as pieces of ids without boundaries; its end is predicted, too.
-            order, vocabulary_size: as for the class.
+            documents: Documents, each as pieces of ids without boundaries; their ends are predicted, too.
+            order, vocabulary_size: As for the class.
         """
         table = cls(order, vocabulary_size)
         padded = [table._padded(document) for document in documents]
         ids = np.concatenate([document for document, _ in padded])
         predicted = np.concatenate([mask for _, mask in padded])
-        # The rank of the n-gram that ends at each place, or none before the first.
+        # The rank of the n-gram that ends at each position, or none before the first.
         ranks, before = ids, np.zeros(len(ids), np.int64)
         shorter: list[np.ndarray] = []
         counts: list[np.ndarray] = []
@@ -62,12 +62,12 @@ class KneserNey:
             ranks = np.searchsorted(table._keys[-1], keys)
             size = len(table._keys[-1])
             counts.append(np.bincount(ranks[predicted], minlength=size))
-            # Each n-gram's own context and its suffix, the same at all places where it occurs.
+            # The context and the suffix of each n-gram, the same at all its positions.
             contexts.append(_of_each(ranks, before, size))
             shorter.append(_of_each(ranks, suffixes, size))
             before = np.concatenate([[0], ranks[:-1]])
         for n in range(order - 1, 0, -1):
-            # The number of different ids in front of each n-gram that is predicted.
+            # The number of different ids that precede each predicted n-gram.
             occurs = counts[n] > 0
             counts[n - 1] = np.bincount(shorter[n][occurs], minlength=len(table._keys[n - 1]))
         for n in range(1, order + 1):
@@ -77,11 +77,11 @@ class KneserNey:
 
     @property
     def size(self) -> int:
-        """Number of n-grams of all orders that are stored with a count."""
+        """Number of n-grams of all orders with a stored count."""
         return sum(int((discounted >= 0).sum()) for discounted in self._discounted)
 
     def probabilities(self, document: Iterable[np.ndarray]) -> np.ndarray:
-        """P(id | the ids before it) of each id of a document and of its end, float64 [ids + 1]."""
+        """Returns P(id | preceding ids) of each id of a document and of its end, float64 [ids + 1]."""
         ids, predicted = self._padded(document)
         probability = np.full(len(ids), 1 / self.vocabulary_size)
         ranks, before = ids, np.zeros(len(ids), np.int64)
@@ -99,14 +99,14 @@ class KneserNey:
         return probability[predicted]
 
     def _padded(self, document: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """The ids between boundaries, and which of them are predicted: all but the boundaries in front."""
+        """Returns the ids between boundaries, and a mask of the predicted ones: all but the boundaries in front."""
         ids = np.concatenate([np.zeros(0, np.int64), *document])
         front = max(1, self.order - 1)
         padded = np.concatenate([np.full(front, BOUNDARY), ids, [BOUNDARY]]).astype(np.int64)
         return padded, np.arange(len(padded)) >= front
 
     def _keys_of(self, ids: np.ndarray, ranks: np.ndarray, n: int) -> np.ndarray:
-        """The key of the n-gram that ends at each place: its first id, and the rank of the rest."""
+        """Returns the key of the n-gram that ends at each position: its first id, and the rank of the rest."""
         first = np.concatenate([np.full(n - 1, BOUNDARY), ids[: 1 - n]])
         return first * len(self._keys[n - 2]) + ranks
 
@@ -128,6 +128,6 @@ def _of_each(ranks: np.ndarray, values: np.ndarray, size: int) -> np.ndarray:
 
 
 def _find(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """The place of each wanted key, or -1."""
-    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.where(keys[places] == wanted, places, -1)
+    """Returns the index of each wanted key, or -1."""
+    indices = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(keys[indices] == wanted, indices, -1)

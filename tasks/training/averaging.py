@@ -10,12 +10,12 @@ import tensorflow as tf
 class WeightAverage(tf.Module):
     """The exponential moving average of a model's weights (Polyak and Juditsky, 1992).
 
-    The decay grows with the number of steps, as min(decay, (1 + step) / (10 + step)), so that the first weights are
-    forgotten.
+    The decay grows with the number of steps, as min(decay, (1 + step) / (10 + step)), so that the average soon forgets
+    the first weights.
 
     Args:
-        variables: the weights.
-        decay: in [0, 1).
+        variables: Weights to average.
+        decay: Share of the average that is kept at a step, in [0, 1).
     """
 
     def __init__(self, variables: Sequence[keras.Variable], decay: float) -> None:
@@ -25,14 +25,18 @@ class WeightAverage(tf.Module):
         self.averages = [tf.Variable(w.value, trainable=False) for w in variables]
 
     def update(self, step: tf.Tensor) -> None:
-        """Moves the averages towards the weights, inside a graph. `step`: steps made, float32 scalar."""
+        """Moves the averages towards the weights, inside a graph.
+
+        Args:
+            step: Number of steps made, float32 scalar.
+        """
         decay = tf.minimum(self.decay, (1 + step) / (10 + step))
         for average, weight in zip(self.averages, self._weights, strict=True):
             average.assign_sub((1 - decay) * (average - weight.value))
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """The model has the averages for its weights while the block runs."""
+        """Gives the model the averages as its weights while the block runs."""
         own = [tf.identity(w.value) for w in self._weights]
         for weight, average in zip(self._weights, self.averages, strict=True):
             weight.assign(average)

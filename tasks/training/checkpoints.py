@@ -1,4 +1,4 @@
-"""Checkpoints from which a killed run goes on to the same last bit."""
+"""Checkpoints, from which a killed run resumes exactly."""
 
 import dataclasses
 import json
@@ -15,9 +15,9 @@ from ...common.errors import UserError
 from ...common.files import replacing, write_json
 from .progress import Progress
 
-# The last one, and one more in case the last is damaged.
+# The newest checkpoint, and one more in case the newest is damaged.
 _KEPT = 2
-# What a damaged checkpoint raises; TensorFlow's readers turn some of their errors into Python's own.
+# Errors of a damaged checkpoint; TensorFlow's readers turn some of theirs into Python's own.
 _DAMAGE = (OSError, ValueError, TypeError, LookupError, RuntimeError, AssertionError, tf.errors.OpError)
 
 
@@ -25,7 +25,7 @@ class Checkpoints:
     """Complete checkpoints in a directory, one folder each, named by step.
 
     Args:
-        directory: need not exist.
+        directory: Directory of the checkpoints, which need not exist.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -44,14 +44,14 @@ class Checkpoints:
         """Restores the newest checkpoint that can be read.
 
         Args:
-            build: a function from a `Progress` to an object that has the `tf.train.Checkpoint` to restore into as its
-                attribute `tensors`; called again for each checkpoint tried.
+            build: A function from a `Progress` to an object whose attribute `tensors` is the `tf.train.Checkpoint` to
+                restore into; called again for each checkpoint tried.
 
         Returns:
-            The object and its progress; a new `Progress` where there is no checkpoint.
+            The object and its progress; a new `Progress` if no checkpoint exists.
 
         Raises:
-            UserError: if there are checkpoints and none can be read.
+            UserError: No checkpoint can be read.
         """
         found = self._complete()
         for folder in reversed(found):
@@ -63,7 +63,7 @@ class Checkpoints:
             built = build(progress)
             try:
                 status = built.tensors.read(os.fspath(folder / "tensors"))
-                # What there is no object for is not asked for, and not worth a warning.
+                # `load` restores a part of a checkpoint; the rest needs no warning.
                 status.assert_existing_objects_matched().expect_partial()
                 return built, progress
             except _DAMAGE as error:
@@ -79,13 +79,13 @@ class Checkpoints:
         """Restores some of the tensors of the newest checkpoint that can be read.
 
         Args:
-            tensors: a part of what was saved, under the same names.
+            tensors: A part of the saved checkpoint, under the same names.
 
         Returns:
-            The progress that was saved with them; None if there is no checkpoint.
+            The progress that was saved with them; None if no checkpoint exists.
 
         Raises:
-            UserError: if there are checkpoints and none can be read.
+            UserError: No checkpoint can be read.
         """
         return self.restore(lambda _: SimpleNamespace(tensors=tensors))[1] if self._complete() else None
 

@@ -1,4 +1,4 @@
-"""Gradient clipping, after the gradients of all replicas were added up."""
+"""Gradient clipping, after the gradients of all replicas were summed."""
 
 from typing import NamedTuple
 
@@ -9,10 +9,10 @@ class Clipping(NamedTuple):
     """Up to three limits, applied in this order; None means no limit.
 
     Attributes:
-        clipvalue: each element g becomes min(max(g, -clipvalue), clipvalue).
-        clipnorm: each variable's gradient g becomes g * min(1, clipnorm / |g|).
-        global_clipnorm: all gradients become g * min(1, global_clipnorm / n), n the norm of all together (Pascanu et
-            al., 2013, https://arxiv.org/abs/1211.5063).
+        clipvalue: Each element g becomes min(max(g, -clipvalue), clipvalue).
+        clipnorm: Each variable's gradient g becomes g * min(1, clipnorm / |g|).
+        global_clipnorm: All gradients become g * min(1, global_clipnorm / n), with n the norm of all together (Pascanu
+            et al., 2013, https://arxiv.org/abs/1211.5063).
     """
 
     clipvalue: float | None = None
@@ -20,7 +20,7 @@ class Clipping(NamedTuple):
     global_clipnorm: float | None = None
 
     def __call__(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-        """The clipped gradients, of the same shapes and dtypes."""
+        """Returns the clipped gradients, in the same shapes and dtypes."""
         if self.clipvalue is not None:
             gradients = [tf.clip_by_value(g, -self.clipvalue, self.clipvalue) for g in gradients]
         if self.clipnorm is not None:

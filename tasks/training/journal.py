@@ -1,4 +1,4 @@
-"""What a training tells while it runs: files of JSON lines, TensorBoard, and a progress bar."""
+"""The records of a training: metrics.jsonl, TensorBoard, and a progress bar."""
 
 import sys
 import time
@@ -27,7 +27,7 @@ class Journal:
         self._waiting = 0.0
 
     def begin_epoch(self, epoch: int, epochs: int, examples: int, seen: int) -> None:
-        """Starts the progress bar of an epoch (from 0), which counts examples."""
+        """Starts the progress bar of an epoch (from 0); it counts examples."""
         self._bar = tqdm(
             total=examples,
             initial=seen,
@@ -39,7 +39,7 @@ class Journal:
         self.reset_speed()
 
     def step(self, examples: int, tokens: float, waited: float) -> None:
-        """Counts a step. `waited`: seconds for which the step waited for its data."""
+        """Counts a step that waited `waited` seconds for its data."""
         self._bar.update(examples)
         self._tokens += tokens
         self._waiting += waited
@@ -49,7 +49,7 @@ class Journal:
         self._tokens, self._waiting, self._since = 0.0, 0.0, time.monotonic()
 
     def log(self, step: int, values: dict[str, Any]) -> None:
-        """Writes numbers to metrics.jsonl and TensorBoard, with the speed since the last time."""
+        """Writes numbers to metrics.jsonl and TensorBoard, with the speed since the last call."""
         elapsed = max(time.monotonic() - self._since, 1e-9)
         values |= {
             "tokens_per_second": round(self._tokens / elapsed, 1),

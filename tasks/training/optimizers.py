@@ -6,7 +6,7 @@ from .config import TrainingConfig
 
 
 def build_optimizer(config: TrainingConfig) -> keras.optimizers.Optimizer:
-    """Returns the optimiser; the trainer sets its learning rate before every step, and clips before it is called."""
+    """Returns the optimiser. The trainer clips the gradients itself, and sets the learning rate before each step."""
     match config.optimizer:
         case "adam":
             return keras.optimizers.Adam(config.learning_rate)

@@ -1,4 +1,4 @@
-"""Where a training stands: all that is not a tensor, and is saved with each checkpoint."""
+"""The progress of a training: the part of a checkpoint that is not tensors."""
 
 import dataclasses
 from typing import Literal
@@ -11,22 +11,22 @@ _RECENT = 0.1
 
 @dataclasses.dataclass
 class Progress:
-    """Counters, sums and the best result so far; plain numbers, which JSON keeps exactly."""
+    """Counters, sums and the best result so far: plain numbers, which JSON stores exactly."""
 
     step: int = 0
     epoch: int = 0
-    # Within the epoch.
+    # These three belong to the current epoch.
     examples: int = 0
     loss_total: float = 0.0
     loss_weight: float = 0.0
     first_loss: float | None = None
-    # Exponential mean over the last steps: a batch of a few hard examples says little.
+    # Exponential mean over the last steps, since a single batch may have a few hard examples.
     recent_loss: float = 0.0
     best: float | None = None
     epochs_since_best: int = 0
     epochs_on_plateau: int = 0
     plateau_scale: float = 1.0
-    # In bytes, of the files that grow with the steps, by name.
+    # Sizes in bytes of the files that grow with the steps, by name.
     file_sizes: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def add_step(self, loss_total: float, loss_weight: float, examples: int) -> None:
@@ -46,8 +46,13 @@ class Progress:
         return self.loss_total / max(self.loss_weight, 1e-9)
 
     def end_epoch(self, config: TrainingConfig, monitored: float | None, best: Literal["min", "max"]) -> bool:
-        """Counts an epoch; whether its `--monitor` value is the best so far, the smallest or the largest. Without a
-        value the last epoch is the best."""
+        """Counts an epoch, and returns whether its `--monitor` value is the best so far.
+
+        Args:
+            config: Options of the training.
+            monitored: Value of the monitored metric; without one the last epoch is the best.
+            best: Whether the smallest or the largest value is the best.
+        """
         self.epoch += 1
         self.examples, self.loss_total, self.loss_weight = 0, 0.0, 0.0
         sign = -1 if best == "min" else 1

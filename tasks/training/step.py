@@ -11,12 +11,12 @@ from .objective import Batch, Loss, Objective
 
 
 class StepResult(NamedTuple):
-    """What a step tells, all float32 scalars.
+    """The result of a step, all float32 scalars.
 
     Attributes:
-        loss: sums over the batch.
+        loss: Sums over the batch.
         gradient_norm: Euclidean norm of all gradients together, before clipping.
-        clipped_norm: the same after clipping.
+        clipped_norm: The same norm after clipping.
     """
 
     loss: Loss
@@ -25,10 +25,10 @@ class StepResult(NamedTuple):
 
 
 class TrainingStep:
-    """Forward and backward pass in every replica, then sum, clip and apply, as one device would do.
+    """Forward and backward pass in every replica, then sum, clip and apply, as on one device.
 
-    Each replica takes every n-th row of the batch. Losses and gradients are sums, divided by the weight of the whole
-    batch after they were added up; so the update is the same on any number of replicas. All that follows the sum
+    Each replica takes every n-th row of the batch. Losses and gradients are summed over the replicas, then divided by
+    the weight of the whole batch, so the update is the same on any number of replicas. Everything after the sum
     happens once, in cross-replica context.
 
     Args:
@@ -71,15 +71,15 @@ class TrainingStep:
         self._step = tf.function(self._whole_step, input_signature=[element_spec, scalar, scalar])
 
     def __call__(self, batch: Batch, learning_rate: float, step: int) -> StepResult:
-        """Updates the model with a batch. `step`: number of steps made before."""
+        """Updates the model with a batch, after `step` earlier steps."""
         if self._jit_compile:
             self._shapes.add(tuple(tuple(tensor.shape) for tensor in tf.nest.flatten(batch)))
         return self._step(batch, tf.constant(learning_rate), tf.constant(step, tf.float32))
 
     @property
     def compilations(self) -> int:
-        """How often the step was compiled: with XLA once for each shape of batch, else once for each trace, of which
-        more than one is a loss of time."""
+        """Number of compilations: with XLA one for each shape of batch, else one for each trace (more than one trace
+        wastes time)."""
         return len(self._shapes) if self._jit_compile else self._step.experimental_get_tracing_count()
 
     def _replica_gradients(self, batch: Batch, carry: Any) -> tuple[Loss, list[tf.Tensor], Any]:
@@ -88,10 +88,10 @@ class TrainingStep:
             loss, carry = self._objective.loss(self._model, batch, training=True, carry=carry)
             objective = loss.total
             if self._model.losses:
-                # Divided by the weight of all replicas later on.
+                # The sum over all replicas is divided by their weight later.
                 objective += loss.weight * tf.add_n(self._model.losses)
         gradients = tape.gradient(objective, variables, unconnected_gradients="zero")
-        # Embeddings give sparse slices, whose norm is wrong where a row occurs twice.
+        # Embeddings give sparse slices, whose norm is wrong if a row occurs twice.
         return loss, [tf.convert_to_tensor(g) for g in gradients], carry
 
     def _replica_step(self, batch: Batch, carry: Any) -> tuple[Loss, list[tf.Tensor], Any]:
@@ -121,7 +121,7 @@ class TrainingStep:
         return StepResult(loss, tf.linalg.global_norm(gradients), tf.linalg.global_norm(clipped))
 
     def _in_row_order(self, rows: Any) -> tf.Tensor:
-        """The rows of all replicas, of which each has every n-th."""
+        """Gathers the rows of all replicas, each of which has every n-th row."""
         replicas = self._strategy.num_replicas_in_sync
         if replicas == 1:
             return rows

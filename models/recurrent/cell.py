@@ -1,7 +1,7 @@
 """A cell: one step of a recurrence, forward and backward, which the time loop repeats.
 
-A new cell is a subclass of `Cell` and a layer that has it, in one file, and a line in `stack.CELLS`. All that depends
-on the kind of cell stands with the cell: names for reports and signatures, the layout for cuDNN, the equations.
+A new cell is one file, with a subclass of `Cell` and its layer, and a line in `stack.CELLS`. The cell has everything
+that depends on its kind: equations, names for reports and signatures, the layout for cuDNN.
 """
 
 from abc import ABC, abstractmethod
@@ -23,15 +23,15 @@ _ALL = slice(None)
 class GateMatrices(NamedTuple):
     """A kernel [size, gates * units] for a loop: a small matrix for each gate, and its bias.
 
-    On two CPU cores four products of [32, 256] with [256, 256] take half the time of one with [256, 1024], and nothing
-    needs to be split or joined.
+    On two CPU cores, four products of [32, 256] with [256, 256] take half the time of one with [256, 1024], and need no
+    splitting or joining.
 
     Attributes:
         matrices: [size, units] for each gate.
         biases: [units] for each gate, or None.
-        dropout: [batch, units] that h is multiplied with, or None.
-        inputs: [batch, features] that stand before h, or None; the matrices' first rows are then those of the input
-            kernel.
+        dropout: Factors of h, [batch, units], or None.
+        inputs: Inputs to prepend to h, [batch, features], or None; the first rows of the matrices are then those of the
+            input kernel.
     """
 
     matrices: Gates
@@ -48,7 +48,7 @@ class GateMatrices(NamedTuple):
         return cls(tuple(tf.split(kernel, gates, axis=1)), biases, dropout)
 
     def product(self, h: tf.Tensor, gates: slice = _ALL) -> Gates:
-        """h W + b, [..., units], for each of the gates."""
+        """Returns h W + b, [..., units], for each of the gates."""
         h = h if self.dropout is None else h * self.dropout
         h = h if self.inputs is None else tf.concat([self.inputs, h], axis=1)
         products = tuple(tf.matmul(h, matrix) for matrix in self.matrices[gates])
@@ -58,11 +58,11 @@ class GateMatrices(NamedTuple):
 
 
 class TransposedMatrices(NamedTuple):
-    """The same for the way back: what carries a gradient from the gates to h.
+    """The transposed recurrent kernel, gate by gate, which carries gradients from the gates back to h.
 
     Attributes:
         matrices: [units, units] for each gate.
-        dropout: [batch, units] that h was multiplied with, or None.
+        dropout: Factors of h in the forward pass, [batch, units], or None.
     """
 
     matrices: Gates
@@ -75,20 +75,20 @@ class TransposedMatrices(NamedTuple):
         return cls(tuple(tf.split(tf.transpose(kernel), gates, axis=0)), dropout)
 
     def product(self, gradients: Gates, gates: slice = _ALL) -> tf.Tensor:
-        """dL/dh, [batch, units], from dL/d(h W) of the gates."""
+        """Returns dL/dh, [batch, units], from dL/d(h W) of the gates."""
         products = [tf.matmul(d, matrix) for d, matrix in zip(gradients, self.matrices[gates], strict=True)]
         total = tf.add_n(products)
         return total if self.dropout is None else total * self.dropout
 
 
 class Factors(NamedTuple):
-    """The numbers that the backward steps multiply gradients with, for all steps at once.
+    """The factors of gradients in the backward steps, for all steps at once.
 
     Attributes:
-        inner: the factors of the gradients of the gates and of the direct paths to h, each [time, batch, units]; at a
-            masked step they are zero.
-        carry: for each state beyond h, the factor between its gradients after and before the step,
-            [time, batch, units]; at a masked step it is one, at a cut zero.
+        inner: Factors of the gradients of the gates and of the direct paths to h, [time, batch, units] each; zero at
+            masked steps.
+        carry: For each state beyond h, the factor from its gradient after the step to the one before it,
+            [time, batch, units]; one at masked steps, zero at cuts.
     """
 
     inner: State
@@ -96,11 +96,11 @@ class Factors(NamedTuple):
 
 
 class CudnnLayout(NamedTuple):
-    """How cuDNN has the cell.
+    """The cell as cuDNN has it.
 
     Attributes:
-        mode: its name for the recurrence.
-        gate_order: indices of our gates in its order.
+        mode: cuDNN's name of the recurrence.
+        gate_order: Indices of our gates in cuDNN's order.
     """
 
     mode: str
@@ -111,19 +111,19 @@ class CudnnLayout(NamedTuple):
 class Cell(ABC):
     """One step of a recurrence.
 
-    The layer projects the inputs, x_t W_x + b, for all steps at once. The step gets these projections gate by gate, and
-    multiplies h_{t-1}, or whatever it makes of it, with the recurrent kernel's matrices itself. The backward pass is
+    The layer projects the inputs, x_t W_x + b, for all steps at once. The step receives these projections gate by gate,
+    and multiplies h_{t-1} (or a function of it) with the matrices of the recurrent kernel itself. The backward pass is
     *linear* in the incoming gradient: all factors are computed before the backward loop.
 
     Attributes:
-        activation: of the candidate.
-        gate_names: the gates in the order of the kernel's columns.
-        state_names: the tensors of a state; h, the output, is the first.
-        kept_names: the tensors that `forward` keeps of each step.
-        switches: those of them which open and shut, between 0 and 1.
-        memory_gate: the switch whose value is the share of the old state in the new one, or None.
-        separate_input: whether a step needs a gate's two parts, of the input and of h, apart; otherwise it uses
-            their sum alone, and both may come from one product.
+        activation: Activation of the candidate.
+        gate_names: Gates in the order of the kernel's columns.
+        state_names: Tensors of a state; the first is h, the output.
+        kept_names: Tensors that `forward` keeps of each step.
+        switches: Kept tensors that open and close between 0 and 1.
+        memory_gate: Switch whose value is the share of the old state in the new one, or None.
+        separate_input: Whether a step needs the input part and the recurrent part of a gate separately. Otherwise it
+            uses only their sum, and both may come from one product.
     """
 
     activation: Activation
@@ -145,17 +145,17 @@ class Cell(ABC):
 
     @property
     def cudnn(self) -> CudnnLayout | None:
-        """None where cuDNN does not have the cell."""
+        """The cell's layout in cuDNN, or None if cuDNN lacks the cell."""
         return None
 
     @abstractmethod
     def forward(self, x: Gates, state: State, kernel: GateMatrices) -> tuple[State, State]:
-        """One step.
+        """Makes one step.
 
         Args:
             x: x_t W_x + b of each gate, [..., units].
-            state: the state before the step, [..., units] each.
-            kernel: the recurrent kernel.
+            state: State before the step, [..., units] each.
+            kernel: Recurrent kernel.
 
         Returns:
             The state after the step, and the tensors that `factors` needs, as named in `kept_names`.
@@ -163,22 +163,22 @@ class Cell(ABC):
 
     @abstractmethod
     def factors(self, kept: State, states: State, previous: State) -> Factors:
-        """The factors of all backward steps.
+        """Returns the factors of all backward steps.
 
         Args:
-            kept: the kept tensors of each step, [time, batch, units] each.
-            states: the states after each step, of the same shapes.
-            previous: the states before each step, of the same shapes.
+            kept: Kept tensors of each step, [time, batch, units] each.
+            states: States after each step, of the same shapes.
+            previous: States before each step, of the same shapes.
         """
 
     @abstractmethod
     def backward(self, factors: Factors, gradient: State, kernel: TransposedMatrices) -> tuple[Gates, State]:
-        """One step back.
+        """Makes one backward step.
 
         Args:
-            factors: those of the step, [batch, units] each.
+            factors: Factors of the step, [batch, units] each.
             gradient: dL/d(state after the step).
-            kernel: the recurrent kernel, transposed.
+            kernel: Recurrent kernel, transposed.
 
         Returns:
             dL/d(x_t W_x + b) of each gate and dL/d(state before the step).
@@ -187,21 +187,21 @@ class Cell(ABC):
     def recurrent_products(
         self, kept: State, h: tf.Tensor, d_gates: Gates
     ) -> tuple[tuple[tf.Tensor, Gates], ...]:
-        """The products with the recurrent kernel, and their gradients, at all steps.
+        """Returns the tensors multiplied with the recurrent kernel, and the gradients of their products, at all steps.
 
         Args:
-            kept: the kept tensors of each step, [time, batch, units] each.
-            h: before each step, [time, batch, units].
+            kept: Kept tensors of each step, [time, batch, units] each.
+            h: h before each step, [time, batch, units].
             d_gates: dL/d(x_t W_x + b) of each gate, [time, batch, units].
 
         Returns:
-            Pairs of a multiplied tensor, [time, batch, units], and dL/d(product) of each gate that it was multiplied
-            for, [time, batch, units]; in the order of the gates.
+            Pairs of a multiplied tensor, [time, batch, units], and dL/d(product) of each of its gates, [time, batch,
+            units]; in the order of the gates.
         """
         del kept
         return ((h, d_gates),)
 
 
 def summed(x: Gates, products: Gates) -> Gates:
-    """The two parts of each gate, of the input and of h, added."""
+    """Adds the input part and the recurrent part of each gate."""
     return tuple(a + b for a, b in zip(x, products, strict=True))

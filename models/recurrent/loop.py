@@ -1,15 +1,15 @@
 """The one time loop of all recurrent layers, with its hand-written backward pass.
 
-What makes it faster than a loop left to autodiff, and what makes it controllable:
+It is faster than a loop with autodiff, and easy to control, because
 
-* The layer projects the inputs of all steps by one matrix product, before the loop. The loop adds only
-  `h_{t-1} @ W_h` and the cell's element-wise part.
-* The backward pass is *linear* in the incoming gradient. Its factors (the derivatives of the gates, say) are computed
-  for all steps at once before the backward loop starts; the loop itself carries dL/d(state) back.
-* The gradient of the recurrent kernel is one matrix product over all steps, after the loop.
-* Inside the loops each gate has its own small matrix product (`cell.GateMatrices`).
-* Truncated backpropagation through time is nothing but a zero in the carried gradient where two blocks meet.
-* The carried gradient *is* dL/d(state) of every step: `run_tapped` hands it out, `run` does not keep it.
+* the layer projects the inputs of all steps by one matrix product, before the loop; the loop adds only
+  `h_{t-1} @ W_h` and the cell's element-wise part;
+* the backward pass is *linear* in the incoming gradient: its factors (the derivatives of the gates, for example) are
+  computed for all steps at once before the backward loop, which only carries dL/d(state) back;
+* the gradient of the recurrent kernel is one matrix product over all steps, after the loop;
+* inside the loops each gate has its own small matrix product (`cell.GateMatrices`);
+* truncated backpropagation through time is a zero in the carried gradient where two blocks meet;
+* the carried gradient *is* dL/d(state) of every step: `run_tapped` returns it, `run` drops it.
 
 Everything here is time-major: sequences have shape [time, batch, features].
 """
@@ -28,7 +28,7 @@ class RecurrentWeights(NamedTuple):
 
     Attributes:
         kernel: W_h, [units, gates * units].
-        bias: Bias of the product with it, [gates * units], or None.
+        bias: Bias of the recurrent product, [gates * units], or None.
     """
 
     kernel: tf.Tensor
@@ -36,13 +36,13 @@ class RecurrentWeights(NamedTuple):
 
 
 class Masks(NamedTuple):
-    """Which steps are real, which pass no gradient on, and which units of h are dropped at every step.
+    """Masks of real steps, of gradient cuts, and of dropped units.
 
     Attributes:
-        real: bool [time, batch, 1]; a step that is not real carries the state on unchanged. None: all are.
-        cut: bool [time, batch, 1]; where True no gradient flows to the step before. None: nowhere.
-        dropout: [batch, units] that h_{t-1} is multiplied with before W_h, the same mask at each step (Gal and
-            Ghahramani, 2016, https://arxiv.org/abs/1512.05287). None: no dropout.
+        real: bool [time, batch, 1]; a masked step (False) carries the state on unchanged. None: all steps are real.
+        cut: bool [time, batch, 1]; where True, no gradient flows to the step before. None: no cut.
+        dropout: Factors of h_{t-1} before W_h, [batch, units], the same at each step (Gal and Ghahramani, 2016,
+            https://arxiv.org/abs/1512.05287). None: no dropout.
     """
 
     real: tf.Tensor | None = None
@@ -51,10 +51,10 @@ class Masks(NamedTuple):
 
 
 def block_edges(real: tf.Tensor, block: int) -> tf.Tensor:
-    """Where truncated backpropagation through time cuts.
+    """Returns where truncated backpropagation through time cuts the gradient.
 
     Each row's real steps are cut into blocks of `block`, counted back from the row's last real step, so that a
-    loss on the last state always reaches `block` steps and padding changes nothing. The initial state belongs
+    loss on the last state always reaches `block` steps back and padding changes nothing. The initial state belongs
     to a row's first block.
 
         real steps   . 1 1 1 1 1 .      (block=2; '.' is padding)
@@ -63,10 +63,10 @@ def block_edges(real: tf.Tensor, block: int) -> tf.Tensor:
 
     Args:
         real: bool [time, batch, 1].
-        block: number of steps in a block, at least 1.
+        block: Number of steps in a block, at least 1.
 
     Returns:
-        bool [time, batch, 1], True at each step that begins a block, but for a row's first real step.
+        bool [time, batch, 1], True at each step that begins a block, except a row's first real step.
     """
     counts = tf.cast(real, tf.int32)
     steps_to_end = tf.cumsum(counts, axis=0, reverse=True)
@@ -81,15 +81,15 @@ def run(
 
     Args:
         cell: One step of the recurrence.
-        projected: [time, batch, gates * units], W_x x_t + b of every step.
-        state: The initial state, a tuple of [batch, units].
+        projected: x_t W_x + b of every step, [time, batch, gates * units].
+        state: Initial state, a tuple of [batch, units].
         weights: Recurrent kernel and bias.
         masks: Masks over steps and units.
 
     Returns:
         h after each step, [time, batch, units], and the state after the last step.
     """
-    # Without a graph the loop would be one of Python's, step by step.
+    # Eagerly, the loop would run in Python, step by step.
     function = _compiled(cell) if tf.executing_eagerly() else functools.partial(_run, cell)
     (outputs,), final = function(projected, state, weights, masks)
     return outputs, final
@@ -98,12 +98,12 @@ def run(
 def run_tapped(
     cell: Cell, projected: tf.Tensor, state: State, weights: RecurrentWeights, masks: Masks, taps: State
 ) -> tuple[State, State]:
-    """The same, with the whole state after each step, in a graph.
+    """Runs a cell over whole sequences, in a graph, and returns the whole state after each step.
 
     Args:
         cell, projected, state, weights, masks: As for `run`.
-        taps: Zeros [time, batch, units] for each state. The gradient with respect to them is dL/d(state after the
-            step), by whatever way it arrives: from the outputs of that step and of all later ones.
+        taps: Zeros [time, batch, units] for each state. The gradient with respect to them is the total dL/d(state after
+            the step), from the outputs of that step and of all later ones.
 
     Returns:
         The states after each step, [time, batch, units] each, and the state after the last step.
@@ -119,21 +119,21 @@ def jacobians(
     recurrent_kernel: tf.Tensor,
     distances: Sequence[int],
 ) -> tf.Tensor:
-    """Products of step Jacobians along one sequence: d(last state) / d(state k steps before).
+    """Returns products of step Jacobians along one sequence: d(last state) / d(state k steps before).
 
     Args:
         cell: One step of the recurrence.
-        kept: The tensors that the cell kept of each step, [time, units] each.
-        previous, states: The states before and after each step, [time, units] each.
+        kept: Tensors that the cell kept of each step, [time, units] each.
+        previous, states: States before and after each step, [time, units] each.
         recurrent_kernel: [units, gates * units].
-        distances: The numbers of steps k, rising, none larger than `time`.
+        distances: Numbers of steps k, ascending, at most `time`.
 
     Returns:
-        [distances, size, size] with size = states * units: a row for each number of the last state (h first), a
-        column for each of the earlier one.
+        [distances, size, size] with size = states * units: a row for each element of the last state (h first), a column
+        for each element of the earlier state.
     """
     units = recurrent_kernel.shape[0]
-    # Each row of the product is a gradient carried back; the factors are the same for all of them.
+    # Each row of the product is a gradient carried back by the same factors.
     kept, previous, states = tf.nest.map_structure(lambda s: s[:, None], (kept, previous, states))
     factors = cell.factors(kept, states, previous)
     identity = tf.eye(cell.state_count * units, dtype=states[0].dtype)
@@ -154,7 +154,7 @@ def _run(
     masks: Masks,
     taps: State = (),
 ) -> tuple[State, State]:
-    """With taps the sequences of all states, else that of h alone; and the last state."""
+    """Returns the sequences of all states with taps, else that of h alone; and the last state."""
     shown = len(taps) or 1
     weights = weights if weights.bias is not None else weights[:1]
 
@@ -191,7 +191,7 @@ def _compiled(cell: Cell) -> Callable:
 def _forward(
     cell: Cell, projected: tf.Tensor, state: State, weights: RecurrentWeights, masks: Masks
 ) -> tuple[State, State, State]:
-    """The states after each step, the tensors that the cell keeps of each step, and the last state."""
+    """Runs the forward loop; returns the states after each step, the tensors kept of each step, and the last state."""
     length = tf.shape(projected)[0]
     projections = [_unstack(gate) for gate in tf.split(projected, cell.gate_count, axis=2)]
     kernel = GateMatrices.split(weights.kernel, weights.bias, cell.gate_count, masks.dropout)
@@ -220,19 +220,19 @@ def _backward(
     masks: Masks,
     tapped: int = 0,
 ) -> tuple[State, State, State]:
-    """The backward loop.
+    """Runs the backward loop.
 
     Args:
         cell, masks: As for `run`.
-        factors: Those of all steps.
-        d_states: The gradients that arrive at each step from outside the loop, for the first states, h before all.
-        d_final: The same for the state after the last step.
+        factors: Factors of all steps.
+        d_states: Gradients that arrive at each step from outside the loop, for h and possibly further states.
+        d_final: Gradient of the state after the last step.
         recurrent_kernel: [units, gates * units].
         tapped: Number of states whose total gradient is kept.
 
     Returns:
         dL/d(projection) of each gate and step, [time, batch, units]; dL/d(initial state); and dL/d(state after each
-        step), [time, batch, units], of as many states as are tapped.
+        step), [time, batch, units], of each tapped state.
     """
     length = tf.shape(factors.inner[0])[0]
     kernel = TransposedMatrices.split(recurrent_kernel, cell.gate_count, masks.dropout)
@@ -262,7 +262,7 @@ def _backward(
 def _weight_gradients(
     products: tuple[tuple[tf.Tensor, tuple[tf.Tensor, ...]], ...], masks: Masks
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The gradients of the recurrent kernel and of its bias, each from all steps at once."""
+    """Returns the gradients of the recurrent kernel and of its bias, each from all steps at once."""
     of_kernel, of_bias = [], []
     for h, d_gates in products:
         d_products = _merge(tf.concat(d_gates, axis=2))
@@ -272,7 +272,7 @@ def _weight_gradients(
 
 
 def _masked(factors: Factors, masks: Masks) -> Factors:
-    """At padding nothing flows into z and all is carried; at a cut nothing is carried."""
+    """Applies the masks: a masked step passes the whole gradient on and none to its gates; a cut passes none on."""
     inner, carry = factors
     if masks.cut is not None:
         carry = tuple(tf.where(masks.cut, tf.zeros_like(c), c) for c in carry)
@@ -283,18 +283,18 @@ def _masked(factors: Factors, masks: Masks) -> Factors:
 
 
 def previous_states(state: State, states: State) -> State:
-    """The states before each step, [time, batch, units], from the initial one and those after each step."""
+    """Returns the states before each step, [time, batch, units], from the initial one and those after each step."""
     return tuple(tf.concat([s[None], ss[:-1]], axis=0) for s, ss in zip(state, states, strict=True))
 
 
 def _dropped(h: tf.Tensor, masks: Masks) -> tf.Tensor:
-    """h, [time, batch, units], as it is multiplied with the recurrent kernel."""
+    """Applies recurrent dropout to h, [time, batch, units]."""
     return h if masks.dropout is None else h * masks.dropout
 
 
 def _merge(sequence: tf.Tensor) -> tf.Tensor:
     """[time, batch, features] -> [time * batch, features]."""
-    # Not `sequence.shape`: without a graph around it, one trace serves layers of all sizes.
+    # Not `sequence.shape`: in eager calls, one trace serves layers of all sizes.
     return tf.reshape(sequence, [-1, tf.shape(sequence)[2]])
 
 
@@ -306,7 +306,7 @@ def _unstack(sequence: tf.Tensor | None) -> tf.TensorArray | None:
 
 
 def _arrays(number: int, length: tf.Tensor, element: tf.Tensor) -> tuple[tf.TensorArray, ...]:
-    """Empty arrays for `length` tensors like `element`."""
+    """Returns empty arrays for `length` tensors like `element`."""
     return tuple(
         tf.TensorArray(element.dtype, size=length, element_shape=element.shape) for _ in range(number)
     )

@@ -15,7 +15,8 @@ from absl import app, flags
 from rounds import medians
 
 from unroll.tasks.applications import read_config
-from unroll.tasks.captioning.task import CaptioningTask
+from unroll.tasks.captioning.data import CaptioningData
+from unroll.tasks.captioning.task import build_model
 from unroll.tasks.decoding import beams_of
 from unroll.tasks.training.run_directory import RunDirectory
 
@@ -28,16 +29,16 @@ def main(arguments: list[str]) -> None:
         raise app.UsageError("Name one image.")
     run = RunDirectory(_WORKDIR.value)
     _, config = read_config(run)
-    task = CaptioningTask(config, run)
-    model = task.build_model()
+    data = CaptioningData(config, run)
+    model = build_model(config, data.sizes)
     model.load_weights(run.best_weights)
-    beams, images, pieces = beams_of(config, len(task.encoder)), task.image_features, task.encoder
+    beams, images, codec = beams_of(config, len(data.codec)), data.image_features, data.codec
 
     def encode(image: tf.Tensor) -> tf.Tensor:
         return images.of(image)[0]
 
     def write(features: tf.Tensor) -> tf.Tensor:
-        return pieces.decode(model.caption(features, beams, config.max_decode_length).ids)[:, 0]
+        return codec.decode(model.caption(features, beams, config.max_decode_length).ids)[:, 0]
 
     image = tf.constant([Path(arguments[1]).read_bytes()])
     encoder, decoder, whole = map(tf.function, (encode, write, lambda image: write(encode(image))))

@@ -12,21 +12,18 @@ second, medians over rounds in which each takes its turn.
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-import tempfile
-from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
 from rounds import medians
+from steps import training_steps
 
-from unroll.common.files import write_json
-from unroll.models.text import END, START, SubwordCodec
+from unroll.models.text import END, START
 from unroll.tasks.captioning.config import CaptioningConfig
-from unroll.tasks.captioning.task import CaptioningTask
-from unroll.tasks.training.run_directory import RunDirectory
-from unroll.tasks.training.state import TrainingState
+from unroll.tasks.captioning.data import CaptioningSizes
+from unroll.tasks.captioning.task import TASK
 
 _IMAGES = flags.DEFINE_integer("images", 64, "images in a batch")
 _CAPTIONS = flags.DEFINE_integer("captions", 5, "captions of an image")
@@ -58,40 +55,17 @@ def random_batches() -> list[dict[str, np.ndarray]]:
     return batches
 
 
-def unroll_steps(batches, directory: str):
+def unroll_steps(batches):
     config = CaptioningConfig(
-        image_encoder="a network",
-        units=_UNITS.value,
-        embedding_size=_EMBEDDING.value,
-        dropout=0.0,
-        global_clipnorm=1.0,
+        units=_UNITS.value, embedding_size=_EMBEDDING.value, dropout=0.0, global_clipnorm=1.0
     )
-    run = RunDirectory(directory)
-    encoder = SubwordCodec("words", [str(n) for n in range(_VOCABULARY.value - 4)], _TOKENS.value)
-    write_json(run.vocabulary / "captions.json", encoder.get_config())
-    write_json(run.vocabulary / "images.json", {"train": "none-0"})
-    write_json(
-        run.data / "counts.json", {"longest": _TOKENS.value + 2, "captions_of_an_image": _CAPTIONS.value}
-    )
-    # It gives features of the right shape, and is never called.
-    network = keras.Sequential(
-        [
-            keras.Input([224, 224, 3]),
-            keras.layers.AveragePooling2D(224 // _GRID),
-            keras.layers.Conv2D(_FEATURES, 1),
-        ]
-    )
-    network.save(run.vocabulary / "image_encoder.keras")
-    task = CaptioningTask(config, run)
-    state = TrainingState(task, tf.distribute.get_strategy(), False, epoch=0)
-    batches = [{name: tf.constant(value) for name, value in batch.items()} for batch in batches]
-
-    def steps():
-        for batch in batches:
-            result = state.step(batch, 1e-3, 0)
-        float(result.loss.total)
-
-    return steps
+    shape = (_GRID**2, _FEATURES)
+    sizes = CaptioningSizes(_VOCABULARY.value, _FEATURES, shape, tf.float16)
+    spec = {
+        "captions": tf.TensorSpec([None, None, None], tf.int32),
+        "images": tf.TensorSpec([None, *shape], tf.float16),
+    }
+    return training_steps(TASK, config, sizes, batches, spec)
 
 
 def keras_steps(batches, shared: bool):
@@ -143,14 +117,12 @@ def keras_steps(batches, shared: bool):
 def main(_):
     batches = random_batches()
     tokens = sum(int((batch["captions"][..., 1:] != 0).sum()) for batch in batches)
-    with tempfile.TemporaryDirectory() as directory:
-        Path(directory, "data").mkdir()
-        contenders = {
-            "stock Keras layers, fit": keras_steps(batches, shared=False),
-            "stock Keras layers, fit, image shared": keras_steps(batches, shared=True),
-            "unroll": unroll_steps(batches, directory),
-        }
-        seconds = medians(contenders, _ROUNDS.value)
+    contenders = {
+        "stock Keras layers, fit": keras_steps(batches, shared=False),
+        "stock Keras layers, fit, image shared": keras_steps(batches, shared=True),
+        "unroll": unroll_steps(batches),
+    }
+    seconds = medians(contenders, _ROUNDS.value)
     rates = {name: tokens / value for name, value in seconds.items()}
     reference = max(rate for name, rate in rates.items() if "Keras" in name)
     for name, rate in rates.items():

@@ -177,7 +177,7 @@ def main(_):
         print(f"\n{name}\n\n{table}")
     page = output / "gradients.md"
     if page.exists():
-        _replace_tables(page, tables)
+        replace_tables(page, tables)
     print(f"\n{(time.monotonic() - begun) / 60:.1f} minutes. Written to {output / 'gradients'} and {page}.")
 
 
@@ -200,14 +200,14 @@ def kernel_table(found: dict[str, Any]) -> str:
         "to the power of 100",
         "largest of the product of 100 Jacobians",
     ]
-    return _markdown([*head, "share of the gradient 100 steps back"], rows)
+    return markdown_table([*head, "share of the gradient 100 steps back"], rows)
 
 
 def comparison_table(found: dict[str, Any]) -> str:
     tasks = list(dict.fromkeys(entry["task"] for entry in found["comparison"]))
     cells = {(entry["network"], entry["task"]): _result(entry["outcome"]) for entry in found["comparison"]}
     rows = [[n.name, *(cells[n.name, task] for task in tasks)] for n in NETWORKS]
-    return _markdown(["network", *map(_task_name, tasks)], rows)
+    return markdown_table(["network", *map(_task_name, tasks)], rows)
 
 
 def reach_table(found: dict[str, Any]) -> str:
@@ -215,7 +215,7 @@ def reach_table(found: dict[str, Any]) -> str:
         [name, *(_number(curve[d]) for d in (10, 30, 100, 200, 500))]
         for name, curve in found["first_reach"].items()
     ]
-    return _markdown(
+    return markdown_table(
         ["network, before training", *(f"{d} steps back" for d in (10, 30, 100, 200, 500))], rows
     )
 
@@ -246,7 +246,7 @@ def clipping_table(found: dict[str, Any]) -> str:
         "result",
         "reach afterwards",
     ]
-    return _markdown(head, rows)
+    return markdown_table(head, rows)
 
 
 def truncation_table(found: dict[str, Any]) -> str:
@@ -257,7 +257,9 @@ def truncation_table(found: dict[str, Any]) -> str:
         name = "full" if truncation is None else str(truncation)
         rows.append([name, *results, f"{costs[truncation]:.1f}", f"{costs[truncation] / costs[None]:.2f}"])
     head = ["truncation", *(f"recall at {TRUNCATED_RECALL.distance}, {network}" for network in networks)]
-    return _markdown([*head, f"ms a training step on {TIMED_STEPS} steps, LSTM", "of the full one"], rows)
+    return markdown_table(
+        [*head, f"ms a training step on {TIMED_STEPS} steps, LSTM", "of the full one"], rows
+    )
 
 
 TABLES = {
@@ -287,12 +289,12 @@ def _number(value: float) -> str:
     return f"{value:.2g}" if 1e-2 <= abs(value) < 1e4 or value == 0 else f"{value:.0e}"
 
 
-def _markdown(head: list[str], rows: list[list[str]]) -> str:
+def markdown_table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
-def _replace_tables(page: Path, tables: dict[str, str]) -> None:
+def replace_tables(page: Path, tables: dict[str, str]) -> None:
     text = page.read_text(encoding="utf-8")
     for name, table in tables.items():
         begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"

@@ -12,6 +12,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tempfile
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,8 @@ from unroll.common.json_lines import JsonLines
 from unroll.models.recurrent import loop, taps
 from unroll.tasks.inspection.live import LiveInspection
 from unroll.tasks.language_modeling.config import LanguageModelingConfig
-from unroll.tasks.language_modeling.task import LanguageModelingTask
+from unroll.tasks.language_modeling.data import LanguageModelingData
+from unroll.tasks.language_modeling.task import TASK
 from unroll.tasks.training.run_directory import RunDirectory
 from unroll.tasks.training.state import TrainingState
 
@@ -36,7 +38,7 @@ _EVERY = flags.DEFINE_integer("every", 100, "steps between inspections")
 _STEPS = 2
 
 
-def training(directory: Path) -> tuple[LanguageModelingTask, TrainingState]:
+def training(directory: Path) -> TrainingState:
     config = LanguageModelingConfig(
         dataset="files",
         train_data=str(directory / "text.txt"),
@@ -47,9 +49,9 @@ def training(directory: Path) -> tuple[LanguageModelingTask, TrainingState]:
         units=_UNITS.value,
         global_clipnorm=1.0,
     )
-    task = LanguageModelingTask(config, RunDirectory(directory / "run"))
-    task.prepare()
-    return task, TrainingState(task, tf.distribute.get_strategy(), jit_compile=False, epoch=0)
+    data = LanguageModelingData(config, RunDirectory(directory / "run"))
+    data.prepare()
+    return TrainingState(TASK, data, tf.distribute.get_strategy(), jit_compile=False, epoch=0)
 
 
 @contextmanager
@@ -72,9 +74,8 @@ def main(_):
         directory = Path(name)
         text = "".join(map(chr, rng.integers(48, 48 + 65, characters)))
         (directory / "text.txt").write_text(text, encoding="utf-8")
-        task, off = training(directory)
-        _, before = training(directory)
-        batches = list(task.batches(0, fixed_shapes=False).take(_STEPS))
+        off, before = training(directory), training(directory)
+        batches = list(islice(off.iterator, _STEPS))
         inspection = LiveInspection(JsonLines(directory / "gradient_flow.jsonl"), 1, None, "character")
         inspection.begin(off, tf.summary.create_file_writer(str(directory / "logs")))
         with without_taps():

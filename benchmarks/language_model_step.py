@@ -10,18 +10,17 @@ XLA-compiled. PyTorch's row needs `pip install torch`.
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-import tempfile
 
 import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
 from rounds import medians
+from steps import training_steps
 
 from unroll.tasks.language_modeling.config import LanguageModelingConfig
-from unroll.tasks.language_modeling.task import LanguageModelingTask
-from unroll.tasks.training.run_directory import RunDirectory
-from unroll.tasks.training.state import TrainingState
+from unroll.tasks.language_modeling.data import LanguageModelSizes
+from unroll.tasks.language_modeling.task import TASK
 
 _BATCH = flags.DEFINE_integer("batch", 32, "lanes")
 _TRUNCATION = flags.DEFINE_integer("truncation", 128, "steps of a window")
@@ -32,29 +31,16 @@ _ROUNDS = flags.DEFINE_integer("rounds", 7, "each contender makes some steps a r
 _STEPS = flags.DEFINE_integer("steps", 5, "steps of a contender in a round")
 
 
-def unroll_steps(directory: str, jit_compile: bool):
-    config = LanguageModelingConfig(
-        dataset="files",
-        train_data=f"{directory}/text.txt",
-        validation_fraction=0.0,
-        test_fraction=0.0,
-        batch=_BATCH.value,
-        truncation=_TRUNCATION.value,
-        layers=_LAYERS.value,
-        units=_UNITS.value,
-        global_clipnorm=1.0,
-    )
-    task = LanguageModelingTask(config, RunDirectory(f"{directory}/run"))
-    task.prepare()
-    state = TrainingState(task, tf.distribute.get_strategy(), jit_compile, epoch=0)
-    batches = list(task.batches(0, fixed_shapes=True).take(_STEPS.value))
-
-    def steps():
-        for batch in batches:
-            result = state.step(batch, 1e-3, 0)
-        float(result.loss.total)
-
-    return steps
+def unroll_steps(windows: np.ndarray, jit_compile: bool):
+    lanes, steps = _BATCH.value, _TRUNCATION.value
+    config = LanguageModelingConfig(layers=_LAYERS.value, units=_UNITS.value, global_clipnorm=1.0)
+    sizes = LanguageModelSizes(_CHARACTERS.value + 2, lanes)
+    batches = [
+        {"ids": ids, "length": np.full(lanes, steps, "int32"), "reset": np.full(lanes, number == 0)}
+        for number, ids in enumerate(windows)
+    ]
+    spec = {name: tf.TensorSpec(value.shape, value.dtype) for name, value in batches[0].items()}
+    return training_steps(TASK, config, sizes, batches, spec, jit_compile=jit_compile)
 
 
 def keras_steps(windows: np.ndarray, jit_compile: bool):
@@ -112,22 +98,17 @@ def main(_):
     rng = np.random.default_rng(0)
     shape = [_STEPS.value, _BATCH.value, _TRUNCATION.value + 1]
     windows = rng.integers(2, _CHARACTERS.value + 2, shape).astype("int32")
-    text = "".join(map(chr, rng.integers(48, 48 + _CHARACTERS.value, int(np.prod(shape)))))
-    with tempfile.TemporaryDirectory() as plain, tempfile.TemporaryDirectory() as compiled:
-        for directory in (plain, compiled):
-            with open(f"{directory}/text.txt", "w", encoding="utf-8") as file:
-                file.write(text)
-        contenders = {
-            "keras.layers.LSTM, stateful": keras_steps(windows, False),
-            "keras.layers.LSTM, stateful, XLA": keras_steps(windows, True),
-            "unroll": unroll_steps(plain, False),
-            "unroll, XLA": unroll_steps(compiled, True),
-        }
-        try:
-            contenders["torch.nn.LSTM"] = torch_steps(windows)
-        except ImportError:
-            print("PyTorch is not installed: its row is left out.")
-        seconds = medians(contenders, _ROUNDS.value)
+    contenders = {
+        "keras.layers.LSTM, stateful": keras_steps(windows, False),
+        "keras.layers.LSTM, stateful, XLA": keras_steps(windows, True),
+        "unroll": unroll_steps(windows, False),
+        "unroll, XLA": unroll_steps(windows, True),
+    }
+    try:
+        contenders["torch.nn.LSTM"] = torch_steps(windows)
+    except ImportError:
+        print("PyTorch is not installed: its row is left out.")
+    seconds = medians(contenders, _ROUNDS.value)
     characters = _STEPS.value * _BATCH.value * _TRUNCATION.value
     rates = {name: characters / value for name, value in seconds.items()}
     reference = max(rate for name, rate in rates.items() if name.startswith("keras"))

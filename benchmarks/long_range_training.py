@@ -123,7 +123,7 @@ def train(
     """
     keras.utils.set_random_seed(seed)
     rng, test_rng = np.random.default_rng(seed), np.random.default_rng(10_000 + seed)
-    model = _model(task, layer_of)
+    model = build_model(task, layer_of)
     batch = task.draw(rng, ROWS)
     spec = {name: tf.TensorSpec([None, *v.shape[1:]], v.dtype) for name, v in batch.items()}
     meter = FlowMeter(task, model, spec, (), truncated=False)
@@ -163,7 +163,7 @@ def training_step(
     task: LongRange, layer_of: Callable[..., RecurrentLayer], truncation: int | None
 ) -> Callable[[], float]:
     """A training step on one batch, to be timed; returns the norm of the gradient."""
-    model = _model(task, layer_of)
+    model = build_model(task, layer_of)
     batch = {name: tf.constant(v) for name, v in task.draw(np.random.default_rng(0), ROWS).items()}
     spec = {name: tf.TensorSpec(v.shape, v.dtype) for name, v in batch.items()}
     step = _step(task, model, keras.optimizers.Adam(), 1e-3, 1.0, truncation, spec)
@@ -174,7 +174,7 @@ def jacobians(task: LongRange, layer_of: Callable[..., RecurrentLayer]) -> tuple
     """Before any training, along one sequence without its first step: distances, and the largest singular value of the
     product of so many step Jacobians."""
     keras.utils.set_random_seed(0)
-    model, batch = _model(task, layer_of), task.draw(np.random.default_rng(0), 1)
+    model, batch = build_model(task, layer_of), task.draw(np.random.default_rng(0), 1)
     spec = {name: tf.TensorSpec(v.shape, v.dtype) for name, v in batch.items()}
     meter = FlowMeter(task, model, spec, (), truncated=False, closely=True)
     (sums,), _ = meter({name: tf.constant(v) for name, v in batch.items()})
@@ -190,7 +190,7 @@ def reach(
     keras.utils.set_random_seed(seed)
     batch = task.draw(np.random.default_rng(seed), rows)
     spec = {name: tf.TensorSpec(v.shape, v.dtype) for name, v in batch.items()}
-    return _reach(FlowMeter(task, _model(task, layer_of), spec, (), truncated=False), batch)
+    return _reach(FlowMeter(task, build_model(task, layer_of), spec, (), truncated=False), batch)
 
 
 def _reach(meter: FlowMeter, batch: dict[str, np.ndarray]) -> np.ndarray:
@@ -200,7 +200,7 @@ def _reach(meter: FlowMeter, batch: dict[str, np.ndarray]) -> np.ndarray:
     return found if len(found) else np.zeros(1)
 
 
-def _model(task: LongRange, layer_of: Callable[..., RecurrentLayer]) -> keras.Model:
+def build_model(task: LongRange, layer_of: Callable[..., RecurrentLayer]) -> keras.Model:
     inputs = keras.Input((None, task.features))
     outputs = keras.layers.Dense(task.outputs)(layer_of(return_sequences=True)(inputs))
     return keras.Model(inputs, outputs)
@@ -218,7 +218,7 @@ def _step(
     optimizer.learning_rate = learning_rate
     optimizer.build(model.trainable_variables)
     clipping = Clipping(global_clipnorm=clip)
-    trained = model if truncation is None else _truncated(model, truncation)
+    trained = model if truncation is None else truncated(model, truncation)
 
     @tf.function(input_signature=[spec])
     def step(batch):
@@ -232,7 +232,7 @@ def _step(
     return step
 
 
-def _truncated(model: keras.Model, truncation: int) -> Callable:
+def truncated(model: keras.Model, truncation: int) -> Callable:
     """The model with the gradient of its last steps alone: the others are read forwards, and their state is handed on,
     which is how a long text is trained on in windows."""
     _, layer, dense = model.layers

@@ -35,7 +35,8 @@ def train(path: str) -> None:
     import keras
 
     from unroll.tasks.language_modeling.config import LanguageModelingConfig
-    from unroll.tasks.language_modeling.task import LanguageModelingTask
+    from unroll.tasks.language_modeling.data import LanguageModelingData
+    from unroll.tasks.language_modeling.task import TASK
     from unroll.tasks.training.run_directory import RunDirectory
     from unroll.tasks.training.trainer import Trainer
 
@@ -47,11 +48,11 @@ def train(path: str) -> None:
     config = LanguageModelingConfig(dataset="files", train_data=path, units=64, epochs=1)
     run.create("language_modeling", config)
     start = time.monotonic()
-    task = LanguageModelingTask(config, run)
-    task.prepare()
+    data = LanguageModelingData(config, run)
+    data.prepare()
     prepared = time.monotonic() - start
     with suppress(StopIteration):
-        Trainer(task, callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=stop)]).train()
+        Trainer(TASK, data, callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=stop)]).train()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"{os.path.getsize(path) / 1e6:8.0f} MB of text: peak memory {peak:6.0f} MB, prepared in {prepared:.1f} s"

@@ -11,21 +11,18 @@ others and with --precision=mixed_bfloat16. PyTorch's row needs `pip install tor
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-import tempfile
-from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
 from rounds import medians
+from steps import training_steps
 
-from unroll.common.files import write_json
-from unroll.models.text import END, START, SubwordCodec
-from unroll.tasks.training.run_directory import RunDirectory
-from unroll.tasks.training.state import TrainingState
+from unroll.models.text import END, START
 from unroll.tasks.translation.config import TranslationConfig
-from unroll.tasks.translation.task import TranslationTask
+from unroll.tasks.translation.data import TranslationSizes
+from unroll.tasks.translation.task import TASK
 
 _BATCH = flags.DEFINE_integer("batch", 128, "sentences in a batch")
 _PLACES = flags.DEFINE_integer("places", 16, "tokens in the longest sentence")
@@ -56,29 +53,13 @@ def random_batches() -> list[dict[str, np.ndarray]]:
     return batches
 
 
-def unroll_steps(batches, directory: str, precision: str):
+def unroll_steps(batches, precision: str):
     config = TranslationConfig(
         units=_UNITS.value, embedding_size=_EMBEDDING.value, dropout=0.0, global_clipnorm=1.0
     )
-    run = RunDirectory(Path(directory) / precision)
-    encoder = SubwordCodec("words", [str(n) for n in range(_VOCABULARY.value - 4)], _PLACES.value)
-    for side in ("source", "target"):
-        write_json(run.vocabulary / f"{side}.json", encoder.get_config())
-    write_json(run.vocabulary / "pairs.json", {"pairs": 1, "longest": _PLACES.value + 2})
-    run.data.mkdir()
-    keras.config.set_dtype_policy(precision)
-    state = TrainingState(
-        TranslationTask(config, run), tf.distribute.get_strategy(), jit_compile=False, epoch=0
-    )
-    keras.config.set_dtype_policy("float32")
-    batches = [{name: tf.constant(value) for name, value in batch.items()} for batch in batches]
-
-    def steps():
-        for batch in batches:
-            result = state.step(batch, 1e-3, 0)
-        float(result.loss.total)
-
-    return steps
+    sizes = TranslationSizes(_VOCABULARY.value, _VOCABULARY.value)
+    spec = {name: tf.TensorSpec([None, None], tf.int32) for name in ("source", "target")}
+    return training_steps(TASK, config, sizes, batches, spec, precision=precision)
 
 
 def keras_steps(batches, jit_compile: bool):
@@ -162,18 +143,17 @@ def torch_steps(batches):
 def main(_):
     batches = random_batches()
     tokens = sum(int((batch["target"][:, 1:] != 0).sum()) for batch in batches)
-    with tempfile.TemporaryDirectory() as directory:
-        contenders = {
-            "stock Keras layers, fit": keras_steps(batches, False),
-            "stock Keras layers, fit, XLA": keras_steps(batches, True),
-            "unroll": unroll_steps(batches, directory, "float32"),
-            "unroll, bfloat16 products": unroll_steps(batches, directory, "mixed_bfloat16"),
-        }
-        try:
-            contenders["PyTorch"] = torch_steps(batches)
-        except ImportError:
-            print("PyTorch is not installed: its row is left out.")
-        seconds = medians(contenders, _ROUNDS.value)
+    contenders = {
+        "stock Keras layers, fit": keras_steps(batches, False),
+        "stock Keras layers, fit, XLA": keras_steps(batches, True),
+        "unroll": unroll_steps(batches, "float32"),
+        "unroll, bfloat16 products": unroll_steps(batches, "mixed_bfloat16"),
+    }
+    try:
+        contenders["PyTorch"] = torch_steps(batches)
+    except ImportError:
+        print("PyTorch is not installed: its row is left out.")
+    seconds = medians(contenders, _ROUNDS.value)
     rates = {name: tokens / value for name, value in seconds.items()}
     reference = max(rate for name, rate in rates.items() if "Keras" in name)
     for name, rate in rates.items():

@@ -49,8 +49,8 @@ def read_config(run: RunDirectory) -> tuple[str, TrainingConfig]:
         ) from error
 
 
-def task_class(application: str) -> Any:
-    """The application itself; this imports TensorFlow."""
+def task_of(application: str) -> Any:
+    """Returns the `Task` of an application; this imports TensorFlow."""
     return importlib.import_module(f"{APPLICATIONS[application]}.task").TASK
 
 

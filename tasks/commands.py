@@ -11,7 +11,7 @@ from typing import Any
 from ..common.errors import UserError
 from ..common.files import write_json
 from ..common.json_lines import JsonLines
-from .applications import predict_class, read_config, task_class
+from .applications import predict_class, read_config, task_of
 from .training.config import TrainingConfig
 from .training.run_directory import RunDirectory
 
@@ -34,12 +34,12 @@ def train(application: str, config: TrainingConfig, given: set[str], workdir: st
     from .inspection.measurements import step_name
     from .training.trainer import Trainer
 
-    task = task_class(application)(config, run)
+    task = task_of(application)
     inspection = LiveInspection(
-        JsonLines(run.gradient_flow), config.inspect_every, task.truncation.steps, step_name(config)
+        JsonLines(run.gradient_flow), config.inspect_every, task.truncation(config).steps, step_name(config)
     )
     with run.locked():
-        Trainer(task, observers=[inspection]).train()
+        Trainer(task, task.data(config, run), observers=[inspection]).train()
     print(f"Trained. The weights of the best epoch are in {run.best_weights}.")
 
 
@@ -55,10 +55,10 @@ def evaluate(workdir: str, split: str, output: str | None, changed: Mapping[str,
     path = Path(output) if output else Path(workdir) / "metrics.json"
     if path.is_dir():
         raise UserError(f"--output={path} is a directory; give the name of a JSON file.")
-    task, model = _trained(workdir, changed)
-    evaluation = task.report(model, split)
+    task, data, model = _trained(workdir, changed)
+    evaluation = task.report(model, data, split)
     write_json(path, evaluation.metrics | {"split": split} | evaluation.details)
-    source = changed.get("test_data", task.config.dataset) if split == "test" else task.config.dataset
+    source = changed.get("test_data", data.config.dataset) if split == "test" else data.config.dataset
     print(f"{split} part of {source}: {evaluation.report}\n\nWritten to {path}.")
 
 
@@ -77,13 +77,14 @@ def inspect(workdir: str, batches: int, output: str | None) -> None:
     application, config = read_config(run)
     if not run.data.exists():
         raise UserError(f"The run in {run.path} has no data yet; `unroll train` goes on with it.")
-    task = task_class(application)(config, run)
-    model, weights = _with_any_weights(task)
+    task = task_of(application)
+    data = task.data(config, run)
+    model, weights = _with_any_weights(task, data)
     from .inspection.measurements import measure
     from .inspection.report import write_report
     from .inspection.verdict import judge
 
-    measured = measure(task, model, batches) | {"application": application, "weights": weights}
+    measured = measure(task, data, model, batches) | {"application": application, "weights": weights}
     verdict = judge(measured, config)
     title = f"Gradient flow of {run.path.absolute().name} ({application}, {weights})"
     history = JsonLines(run.gradient_flow).read()
@@ -101,8 +102,8 @@ def export(workdir: str, output: str, changed: Mapping[str, Any]) -> None:
     """
     from ..export.saved_model import export as export_bundle
 
-    task, model = _trained(workdir, changed)
-    version = export_bundle(task.bundle(model), output)
+    task, data, model = _trained(workdir, changed)
+    version = export_bundle(task.bundle(model, data), output)
     print(f"Exported and verified: {version}")
 
 
@@ -155,31 +156,32 @@ def _resumed_config(
 
 
 def _trained(workdir: str, changed: Mapping[str, Any]) -> tuple:
-    """The task of a run, with some options changed, and its model with the best weights."""
+    """The task of a run, its data with some options changed, and its model with the best weights."""
     run = RunDirectory(workdir)
     application, config = read_config(run)
     config = dataclasses.replace(config, **changed)
     if not run.best_weights.exists():
         raise UserError(f"The run in {run.path} has not finished an epoch; `unroll train` goes on with it.")
-    task = task_class(application)(config, run)
-    model = task.build_model()
+    task = task_of(application)
+    data = task.data(config, run)
+    model = task.build_model(config, data.sizes)
     model.load_weights(run.best_weights)
-    return task, model
+    return task, data, model
 
 
-def _with_any_weights(task: Any) -> tuple[Any, str]:
+def _with_any_weights(task: Any, data: Any) -> tuple[Any, str]:
     """The model of a run with its best weights, or those of the newest checkpoint; and which they are."""
     import tensorflow as tf
 
     from .training.checkpoints import Checkpoints
     from .training.optimizers import build_optimizer
 
-    run, model = task.run, task.build_model()
+    run, model = data.run, task.build_model(data.config, data.sizes)
     if run.best_weights.exists():
         model.load_weights(run.best_weights)
         return model, "best weights"
     # Layers in lists are in a checkpoint by way of the optimiser, which has all weights that are trained.
-    optimizer = build_optimizer(task.config)
+    optimizer = build_optimizer(data.config)
     optimizer.build(model.trainable_variables)
     progress = Checkpoints(run.checkpoints).load(tf.train.Checkpoint(model=model, optimizer=optimizer))
     if progress is None:

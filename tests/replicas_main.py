@@ -21,10 +21,12 @@ from tiny_training import (
 
 from unroll.models.blocks.random import ReplicaSeedGenerator
 from unroll.models.sentiment import SentimentClassifier
+from unroll.tasks.language_modeling import task as language_modeling
 from unroll.tasks.language_modeling.config import LanguageModelingConfig
-from unroll.tasks.language_modeling.task import LanguageModelingTask
+from unroll.tasks.language_modeling.data import LanguageModelingData
+from unroll.tasks.sentiment import task as sentiment
 from unroll.tasks.sentiment.config import SentimentConfig
-from unroll.tasks.sentiment.task import Classification, SentimentTask
+from unroll.tasks.sentiment.data import SentimentData
 from unroll.tasks.training.averaging import WeightAverage
 from unroll.tasks.training.clipping import Clipping
 from unroll.tasks.training.optimizers import build_optimizer
@@ -32,8 +34,9 @@ from unroll.tasks.training.run_directory import RunDirectory
 from unroll.tasks.training.state import TrainingState
 from unroll.tasks.training.step import TrainingStep
 from unroll.tasks.training.trainer import Trainer
+from unroll.tasks.translation import task as translation
 from unroll.tasks.translation.config import TranslationConfig
-from unroll.tasks.translation.task import TranslationTask
+from unroll.tasks.translation.data import TranslationData
 
 SMALL = {"cell": "simple_rnn", "bidirectional": False}
 # With a batch of one row a replica goes without.
@@ -67,7 +70,7 @@ def steps(strategy: tf.distribute.Strategy, options: dict, limits: dict) -> dict
         average = WeightAverage(model.trainable_variables, 0.9)
     specification = {"ids": tf.TensorSpec([None, None], tf.int32), "label": tf.TensorSpec([None], tf.int32)}
     step = TrainingStep(
-        Classification(),
+        sentiment.Classification(),
         model,
         optimizer,
         specification,
@@ -96,12 +99,12 @@ def lanes(strategy: tf.distribute.Strategy, directory: Path, count: int) -> dict
     states after the last."""
     options = tiny_text_options(write_texts(directory / "texts", [70, 9, 100]))
     config = LanguageModelingConfig(**options | {"batch": count, "layers": 2, "optimizer": "sgd"})
-    task = LanguageModelingTask(config, RunDirectory(directory / f"lanes-{count}"))
-    task.prepare()
+    data = LanguageModelingData(config, RunDirectory(directory / f"lanes-{count}"))
+    data.prepare()
     told, saved = [], None
     for seed in range(2):
         keras.utils.set_random_seed(seed)
-        state = TrainingState(task, strategy, jit_compile=False, epoch=0)
+        state = TrainingState(language_modeling.TASK, data, strategy, jit_compile=False, epoch=0)
         if saved:
             state.tensors.read(saved).assert_existing_objects_matched()
         for _ in range(LANE_STEPS // 2):
@@ -119,10 +122,10 @@ def pairs(strategy: tf.distribute.Strategy, directory: Path) -> dict:
     """Some steps on sentence pairs, one or two in a batch: what each told, and the weights after the last."""
     options = tiny_translation_options(directory / "pairs") | {"batch_tokens": 18, "optimizer": "sgd"}
     config = TranslationConfig(**options, label_smoothing=0.1, global_clipnorm=0.5)
-    task = TranslationTask(config, RunDirectory(directory / "translation"))
-    task.prepare()
+    data = TranslationData(config, RunDirectory(directory / "translation"))
+    data.prepare()
     keras.utils.set_random_seed(0)
-    state = TrainingState(task, strategy, jit_compile=False, epoch=0)
+    state = TrainingState(translation.TASK, data, strategy, jit_compile=False, epoch=0)
     rows, told = [], []
     for number, batch in zip(range(PAIR_STEPS), state.iterator, strict=False):
         rows.append(len(batch["source"]))
@@ -151,7 +154,8 @@ def resumed_training(strategy: tf.distribute.Strategy, workdir: Path, options: d
     run = RunDirectory(workdir)
     run.create("sentiment", config)
     for epochs in (1, 2):
-        Trainer(SentimentTask(dataclasses.replace(config, epochs=epochs), run), strategy).train()
+        data = SentimentData(dataclasses.replace(config, epochs=epochs), run)
+        Trainer(sentiment.TASK, data, strategy).train()
     return metrics_lines(workdir)
 
 

@@ -16,16 +16,15 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from captioned_images import as_flags, image_of, tiny_model_flags, write_captioned_images
 from PIL import Image
-from tiny_training import best_weights, checkpoint_tensors, checkpoints, metrics_lines
+from tiny_training import best_model, best_weights, checkpoint_tensors, checkpoints, metrics_lines
 
 import unroll.serving as ue
 from unroll.common.errors import UserError
 from unroll.export.c_api import SavedModelSession
 from unroll.tasks import cli
-from unroll.tasks.applications import read_config
 from unroll.tasks.captioning.config import CaptioningConfig
-from unroll.tasks.captioning.data import mirrored, read_splits
-from unroll.tasks.captioning.task import CaptioningTask
+from unroll.tasks.captioning.data import CaptioningData, mirrored, read_splits
+from unroll.tasks.captioning.task import TASK
 from unroll.tasks.datasets import public
 from unroll.tasks.datasets.embedded.scene_grammar import generate_scenes
 from unroll.tasks.datasets.embedded.scenes import UnrollScenes
@@ -184,7 +183,7 @@ def test_a_run_that_was_killed_ends_with_the_same_bits(tmp_path, data, last):
         directory = RunDirectory(tmp_path / name)
         config = CaptioningConfig(**options)
         directory.create("captioning", config)
-        trainer = Trainer(CaptioningTask(config, directory), callbacks=callbacks)
+        trainer = Trainer(TASK, CaptioningData(config, directory), callbacks=callbacks)
         if callbacks:
             with pytest.raises(_KilledError):
                 trainer.train()
@@ -207,14 +206,14 @@ def test_mirrored_images_are_trained_on_with_the_captions_of_their_image(tmp_pat
     config = CaptioningConfig(**data | tiny_model_flags() | {"mirror_images": True, "max_length": 6})
     directory = RunDirectory(tmp_path / "run")
     directory.create("captioning", config)
-    task = CaptioningTask(config, directory)
-    task.prepare()
+    prepared = CaptioningData(config, directory)
+    prepared.prepare()
     told = capsys.readouterr()
     assert "Encoding 16 train images" in told.err
     assert "Encoding 3 validation images" in told.err
-    assert task.train_examples == 16
+    assert prepared.train_examples == 16
     seen = {}
-    for batch in task.batches(0, fixed_shapes=False):
+    for batch in prepared.batches(0, fixed_shapes=False):
         for pixels, captions in zip(batch["images"].numpy(), batch["captions"].numpy(), strict=True):
             seen[pixels.tobytes()] = (pixels, captions[captions > 0].tolist())
     assert len(seen) == 8
@@ -270,13 +269,13 @@ def test_epochs_hold_no_more_files_open(tmp_path, data):
     config = CaptioningConfig(**data | tiny_model_flags())
     directory = RunDirectory(tmp_path / "run")
     directory.create("captioning", config)
-    task = CaptioningTask(config, directory)
-    task.prepare()
+    prepared = CaptioningData(config, directory)
+    prepared.prepare()
     maps = Path("/proc/self/maps")
     if not maps.exists():
         pytest.skip("There is no /proc to count the mapped files in.")
     for epoch in range(3):
-        assert len(list(task.batches(epoch, fixed_shapes=False))) > 0
+        assert len(list(prepared.batches(epoch, fixed_shapes=False))) > 0
         assert maps.read_text().count(str(tmp_path)) == 1
 
 
@@ -323,8 +322,9 @@ def test_another_encoder_may_be_chosen_until_the_data_is_prepared(tmp_path):
     assert train(tmp_path / "run", options | {"image_encoder": tmp_path / "encoder.keras"}) == 2
     path.write_bytes(image_of("blue", "left"))
     assert train(tmp_path / "run", options | {"image_encoder": "small"}) == 0
-    task = CaptioningTask(read_config(RunDirectory(tmp_path / "run"))[1], RunDirectory(tmp_path / "run"))
-    assert task.build_model().image_encoder is not None
+    prepared, model = best_model(tmp_path / "run")
+    assert prepared.sizes.features is None
+    assert model.image_encoder is not None
 
 
 def test_changed_images_are_noticed_when_their_features_are_gone(tmp_path, capsys):
@@ -368,7 +368,7 @@ def test_the_embedded_scenes_are_trained_on_by_name(tmp_path, monkeypatch):
     monkeypatch.setattr(tfds, "builder", partial(tfds.builder, data_dir=tmp_path / "data"))
     options = tiny_model_flags() | {"image_size": 32, "epochs": 1}
     assert train(tmp_path / "run", options) == 0
-    examples = list(CaptioningTask(CaptioningConfig(), RunDirectory(tmp_path / "run")).splits.read("train"))
+    examples = list(CaptioningData(CaptioningConfig(), RunDirectory(tmp_path / "run")).splits.read("train"))
     assert [len(example.captions) for example in examples] == [4] * 6
     scenes = {scene.captions for scene in generate_scenes("train", 6)}
     assert {example.captions for example in examples} == scenes

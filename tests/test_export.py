@@ -27,6 +27,7 @@ from unroll.models.sentiment import SentimentClassifier
 from unroll.models.text import WordCodec
 from unroll.serving.results import Classification
 from unroll.tasks.sentiment import signatures
+from unroll.tasks.sentiment.task import TASK
 
 LABELS = ["negative", "neutral", "positive"]
 TEXTS = [
@@ -52,8 +53,8 @@ def model(exported_model):
 @pytest.fixture(scope="module")
 def in_memory(trained_run):
     """The signature of the model that was never saved, with the best weights of the run."""
-    task, model = best_model(trained_run)
-    return task.bundle(model).signatures["serving_default"].function
+    data, model = best_model(trained_run)
+    return TASK.bundle(model, data).signatures["serving_default"].function
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def test_truncated_training_is_what_the_layer_calls_truncation(rng):
         return training.SimpleRNN(6, seed=1, kernel_initializer="ones", **options)
 
     # The loss is on the last step: blocks counted back from it are the window that is trained on.
-    model = training._model(task, lambda **options: layer(truncate_gradient=4, **options))
+    model = training.build_model(task, lambda **options: layer(truncate_gradient=4, **options))
     batch = {name: tf.constant(v) for name, v in task.draw(rng, 5).items()}
 
     def gradients(call):
@@ -59,7 +59,7 @@ def test_truncated_training_is_what_the_layer_calls_truncation(rng):
             total = task.loss(call, batch, training=True)[0].total
         return tape.gradient(total, [v.value for v in model.trainable_variables])
 
-    for one, other in zip(gradients(model), gradients(training._truncated(model, 4)), strict=True):
+    for one, other in zip(gradients(model), gradients(training.truncated(model, 4)), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
@@ -79,7 +79,7 @@ def test_a_training_tells_its_outcome():
 def test_tables_stand_between_their_marks(tmp_path, old):
     page = tmp_path / "page.md"
     page.write_text(f"before\n<!-- one -->\n{old}<!-- end of one -->\nafter\n", encoding="utf-8")
-    gradient_study._replace_tables(page, {"one": gradient_study._markdown(["a"], [["1"]])})
+    gradient_study.replace_tables(page, {"one": gradient_study.markdown_table(["a"], [["1"]])})
     assert page.read_text(encoding="utf-8") == (
         "before\n<!-- one -->\n| a |\n| --- |\n| 1 |\n<!-- end of one -->\nafter\n"
     )

@@ -27,7 +27,7 @@ from unroll.tasks import cli
 from unroll.tasks.inspection.flow import FlowMeter
 from unroll.tasks.inspection.live import LiveInspection
 from unroll.tasks.sentiment.task import Classification
-from unroll.tasks.translation.task import TranslationObjective
+from unroll.tasks.translation.task import TargetTokens
 
 FILES = {"gradient_flow.json", "report.html", "distance.png", "spectrum.png"}
 
@@ -147,7 +147,7 @@ def test_decoders_with_input_feeding_are_measured(rng):
 
     batch = {"source": source, "target": target}
     spec = {name: tf.TensorSpec([None, None], tf.int32) for name in batch}
-    meter = FlowMeter(TranslationObjective(0.0), model, spec, (), truncated=True, closely=True)
+    meter = FlowMeter(TargetTokens(0.0), model, spec, (), truncated=True, closely=True)
     sums, _ = meter(batch)
     assert meter.names == ["encoder/lstm_0 forward", "encoder/lstm_0 backward", "decoder/recurrent/lstm_0"]
     # Three tokens and the end in the first row, four and the end in the second; one step each.

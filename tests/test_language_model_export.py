@@ -62,8 +62,8 @@ def model(exported):
 @pytest.fixture(scope="module")
 def in_memory(run):
     """The model that was never saved, with the best weights of the run, and its characters."""
-    task, model = best_model(run)
-    return model, task.encoder
+    data, model = best_model(run)
+    return model, data.codec
 
 
 @pytest.fixture(scope="module")

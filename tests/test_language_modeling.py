@@ -24,9 +24,11 @@ from tiny_training import (
 from unroll.models.text import BOUNDARY
 from unroll.tasks import cli
 from unroll.tasks.applications import read_config
+from unroll.tasks.data import Counts
 from unroll.tasks.language_modeling import evaluation
 from unroll.tasks.language_modeling.config import LanguageModelingConfig
-from unroll.tasks.language_modeling.task import LanguageModelingTask
+from unroll.tasks.language_modeling.data import LanguageModelingData
+from unroll.tasks.language_modeling.task import TASK
 from unroll.tasks.training.run_directory import RunDirectory
 from unroll.tasks.training.state import TrainingState
 from unroll.tasks.training.trainer import Trainer
@@ -35,19 +37,23 @@ from unroll.tasks.training.trainer import Trainer
 LENGTHS = [50, 3, 8, 60, 1, 33]
 
 
-def begin(path: Path, lengths: Sequence[int] = LENGTHS, **changes) -> LanguageModelingTask:
+def begin(path: Path, lengths: Sequence[int] = LENGTHS, **changes) -> LanguageModelingData:
     """A prepared training on some texts."""
     config = LanguageModelingConfig(**tiny_text_options(write_texts(path / "texts", lengths)) | changes)
     run = RunDirectory(path / "run")
     run.create("language_modeling", config)
-    task = LanguageModelingTask(config, run)
-    task.prepare()
-    return task
+    data = LanguageModelingData(config, run)
+    data.prepare()
+    return data
 
 
-def start(task: LanguageModelingTask) -> TrainingState:
+def start(data: LanguageModelingData) -> TrainingState:
     keras.utils.set_random_seed(0)
-    return TrainingState(task, tf.distribute.get_strategy(), jit_compile=False, epoch=0)
+    return TrainingState(TASK, data, tf.distribute.get_strategy(), jit_compile=False, epoch=0)
+
+
+def build_model(data: LanguageModelingData) -> keras.Model:
+    return TASK.build_model(data.config, data.sizes)
 
 
 def read(path: Path) -> list[str]:
@@ -55,12 +61,12 @@ def read(path: Path) -> list[str]:
     return [file.read_text(encoding="utf-8") for file in sorted((path / "texts").iterdir())]
 
 
-def ids_of(task: LanguageModelingTask, text: str) -> np.ndarray:
+def ids_of(data: LanguageModelingData, text: str) -> np.ndarray:
     """With a boundary at both ends."""
     symbols = [ord(character) for character in text]
-    if task.config.tokenizer == "bytes":
+    if data.config.tokenizer == "bytes":
         symbols = list(text.encode())
-    return np.array([BOUNDARY, *task.encoder.encode_symbols(np.array(symbols, np.int32)), BOUNDARY], np.int32)
+    return np.array([BOUNDARY, *data.codec.encode_symbols(np.array(symbols, np.int32)), BOUNDARY], np.int32)
 
 
 def losses_of(model: keras.Model, ids: np.ndarray, states=None) -> tuple[np.ndarray, tuple]:
@@ -72,12 +78,12 @@ def losses_of(model: keras.Model, ids: np.ndarray, states=None) -> tuple[np.ndar
     return -np.take_along_axis(log_probabilities, ids[:, 1:, None], axis=-1)[..., 0], states
 
 
-def made_batch(task: LanguageModelingTask, rng: np.random.Generator, reset: Sequence[bool]) -> dict:
+def made_batch(data: LanguageModelingData, rng: np.random.Generator, reset: Sequence[bool]) -> dict:
     rows = len(reset)
-    ids = rng.integers(0, len(task.encoder), (rows, task.config.truncation + 1))
+    ids = rng.integers(0, len(data.codec), (rows, data.config.truncation + 1))
     return {
         "ids": tf.constant(ids, tf.int32),
-        "length": tf.fill([rows], task.config.truncation),
+        "length": tf.fill([rows], data.config.truncation),
         "reset": tf.constant(reset),
     }
 
@@ -119,10 +125,10 @@ def lanes(tmp_path_factory):
 
 
 def test_windows_of_a_lane_have_the_losses_of_whole_documents(tmp_path):
-    task = begin(tmp_path, batch=1)
-    state = start(task)
+    data = begin(tmp_path, batch=1)
+    state = start(data)
     results = [state.step(batch, learning_rate=0.0, step=n) for n, batch in enumerate(state.iterator)]
-    documents = [losses_of(state.model, ids_of(task, text)[None])[0] for text in read(tmp_path)]
+    documents = [losses_of(state.model, ids_of(data, text)[None])[0] for text in read(tmp_path)]
     assert len(results) == sum(length // 8 + 1 for length in LENGTHS)
     assert sum(float(r.loss.weight) for r in results) == sum(LENGTHS) + len(LENGTHS)
     total = sum(float(r.loss.total) for r in results)
@@ -203,20 +209,20 @@ def test_window_of_a_whole_document_trains_as_the_whole_document_does(tmp_path):
     results = {}
     # 0: whole documents. The boundary takes a step as well.
     for truncation in (0, 40, 64):
-        task = begin(tmp_path / str(truncation), [39], truncation=truncation)
-        state = start(task)
+        data = begin(tmp_path / str(truncation), [39], truncation=truncation)
+        state = start(data)
         (batch,) = state.iterator
         results[truncation] = [float(value) for value in tf.nest.flatten(state.step(batch, 0.01, 0))]
     total, weight, *_ = results[0]
-    assert (weight, total / weight) == (40, pytest.approx(math.log(len(task.encoder)), rel=0.1))
+    assert (weight, total / weight) == (40, pytest.approx(math.log(len(data.codec)), rel=0.1))
     assert results[40] == pytest.approx(results[0], rel=1e-5)
     assert results[64] == pytest.approx(results[0], rel=1e-5)
 
 
 def test_whole_documents_are_trained_on_with_full_backpropagation(tmp_path):
-    task = begin(tmp_path, truncation=0, batch_tokens=64)
-    state = start(task)
-    assert task.train_examples == len(LENGTHS)
+    data = begin(tmp_path, truncation=0, batch_tokens=64)
+    state = start(data)
+    assert data.train_examples == len(LENGTHS)
     assert not state.tensors.carry
     totals, weights = [], []
     for number, batch in enumerate(state.iterator):
@@ -224,7 +230,7 @@ def test_whole_documents_are_trained_on_with_full_backpropagation(tmp_path):
         totals.append(float(result.loss.total))
         weights.append(float(result.loss.weight))
     assert len(totals) > 2
-    documents = [losses_of(state.model, ids_of(task, text)[None])[0] for text in read(tmp_path)]
+    documents = [losses_of(state.model, ids_of(data, text)[None])[0] for text in read(tmp_path)]
     assert sum(weights) == sum(document.size for document in documents)
     assert sum(totals) == pytest.approx(sum(document.sum() for document in documents), rel=1e-5)
 
@@ -233,11 +239,11 @@ def test_what_is_made_of_short_texts_is_one_padded_window(tmp_path, capsys):
     (tmp_path / "short.txt").write_text("abc")
     assert train(tmp_path, tmp_path / "short.txt", "--truncation=500", "--batch=7", "--epochs=2") == 0
     run = RunDirectory(tmp_path / "run")
-    task = LanguageModelingTask(read_config(run)[1], run)
-    (batch,) = task.batches(0, fixed_shapes=False)
+    data = LanguageModelingData(read_config(run)[1], run)
+    (batch,) = data.batches(0, fixed_shapes=False)
     assert batch["ids"].shape == (1, 501)
     assert (batch["length"].numpy().tolist(), batch["reset"].numpy().tolist()) == ([4], [True])
-    assert batch["ids"].numpy()[0, :5].tolist() == ids_of(task, "abc").tolist()
+    assert batch["ids"].numpy()[0, :5].tolist() == ids_of(data, "abc").tolist()
     assert sum("train_loss" in line for line in metrics_lines(run.path)) == 2
 
 
@@ -257,7 +263,7 @@ def test_training_stopped_in_the_middle_of_an_epoch_ends_with_the_same_bits(tmp_
         "checkpoint_every": 3,
     }
     whole, stopped = (begin(tmp_path / name, **changes) for name in ("whole", "stopped"))
-    Trainer(whole).train()
+    Trainer(TASK, whole).train()
     steps = sum(1 for _ in whole.batches(0, fixed_shapes=False))
 
     def stop(step, logs):
@@ -265,7 +271,7 @@ def test_training_stopped_in_the_middle_of_an_epoch_ends_with_the_same_bits(tmp_
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Trainer(stopped, callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=stop)]).train()
+        Trainer(TASK, stopped, callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=stop)]).train()
     saved = checkpoints(stopped.run.path)[-1]
     progress = json.loads((saved / "progress.json").read_text(encoding="utf-8"))
     assert steps < progress["step"] < 2 * steps
@@ -273,9 +279,9 @@ def test_training_stopped_in_the_middle_of_an_epoch_ends_with_the_same_bits(tmp_
     # Three lanes and two layers, with h and c each.
     assert [state.shape for state in states] == [(3, 6)] * 4
     assert all(np.any(state, axis=1).all() for state in states)
-    Trainer(stopped).train()
+    Trainer(TASK, stopped).train()
 
-    one, other = (checkpoint_tensors(checkpoints(task.run.path)[-1]) for task in (whole, stopped))
+    one, other = (checkpoint_tensors(checkpoints(data.run.path)[-1]) for data in (whole, stopped))
     assert one.keys() == other.keys()
     assert sum(name.startswith("carry/") for name in one) == 4
     for name in one:
@@ -304,10 +310,10 @@ def evaluated(tmp_path_factory):
 
 
 def test_evaluation_is_that_of_each_document_read_from_its_start(evaluated, tmp_path):
-    task, model = best_model(evaluated / "run")
+    data, model = best_model(evaluated / "run")
     texts = [file.read_text(encoding="utf-8") for file in sorted((evaluated / "test").iterdir())]
     # The end, the last that is predicted, does not count.
-    losses = [losses_of(model, ids_of(task, text)[None])[0][0, :-1] for text in texts]
+    losses = [losses_of(model, ids_of(data, text)[None])[0][0, :-1] for text in texts]
     expected = np.concatenate(losses).mean()
     metrics = evaluate(evaluated, f"--test_data={evaluated / 'test' / '*.txt'}", "--ngram_order=0")
     assert list(metrics)[:4] == ["loss", "bits_per_character", "perplexity", "split"]
@@ -320,12 +326,12 @@ def test_evaluation_is_that_of_each_document_read_from_its_start(evaluated, tmp_
 
 
 def test_characters_that_training_did_not_see_are_counted(evaluated, tmp_path, capsys):
-    task, model = best_model(evaluated / "run")
+    data, model = best_model(evaluated / "run")
     text = "the ßat sat on Ωa mat.ß"
     (tmp_path / "test.txt").write_text(text, encoding="utf-8")
     metrics = evaluate(evaluated, f"--test_data={tmp_path / 'test.txt'}", "--ngram_order=0")
     assert (metrics["documents"], metrics["characters"], metrics["unknown_characters"]) == (1, 23, 3)
-    expected = losses_of(model, ids_of(task, text)[None])[0][0, :-1].mean()
+    expected = losses_of(model, ids_of(data, text)[None])[0][0, :-1].mean()
     assert metrics["loss"] == pytest.approx(expected, rel=1e-5)
     assert "1 document(s), 23 characters, 3 of them not known to the model" in capsys.readouterr().out
 
@@ -381,17 +387,17 @@ def test_help_of_evaluate_has_the_order_of_the_n_grams(evaluated, capsys):
 
 @pytest.mark.parametrize("tokenizer", ["characters", "bytes"])
 def test_validation_part_is_kept_with_the_run(tmp_path, tokenizer):
-    task = begin(tmp_path, [90, 40], validation_fraction=0.4, tokenizer=tokenizer)
-    before = task.evaluate(task.build_model(), "validation")
+    data = begin(tmp_path, [90, 40], validation_fraction=0.4, tokenizer=tokenizer)
+    before = TASK.evaluate(build_model(data), data, "validation")
     assert before.details["documents"] == 2
     for file in (tmp_path / "texts").iterdir():
         file.unlink()
-    again = LanguageModelingTask(task.config, task.run)
-    trained = Trainer(again).train()
-    after = again.evaluate(trained, "validation")
+    again = LanguageModelingData(data.config, data.run)
+    trained = Trainer(TASK, again).train()
+    after = TASK.evaluate(trained, again, "validation")
     assert after.details["characters"] == before.details["characters"] > 40
     assert after.metrics["loss"] < before.metrics["loss"]
-    best = json.loads(task.run.best_metrics.read_text(encoding="utf-8"))
+    best = json.loads(data.run.best_metrics.read_text(encoding="utf-8"))
     assert after.metrics["loss"] == pytest.approx(best["loss"])
 
 
@@ -399,48 +405,50 @@ def test_validation_part_is_kept_with_the_run(tmp_path, tokenizer):
 
 
 def test_without_a_validation_part_the_last_weights_are_the_best(tmp_path):
-    task = begin(tmp_path, epochs=3)
-    model = Trainer(task).train()
-    best = task.build_model()
-    best.load_weights(task.run.best_weights)
+    data = begin(tmp_path, epochs=3)
+    model = Trainer(TASK, data).train()
+    best = build_model(data)
+    best.load_weights(data.run.best_weights)
     for ours, theirs in zip(best.trainable_variables, model.trainable_variables, strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    assert json.loads(task.run.best_metrics.read_text(encoding="utf-8"))["epoch"] == 3
-    epochs = [line for line in metrics_lines(task.run.path) if "train_loss" in line]
+    assert json.loads(data.run.best_metrics.read_text(encoding="utf-8"))["epoch"] == 3
+    epochs = [line for line in metrics_lines(data.run.path) if "train_loss" in line]
     assert len(epochs) == 3
     assert not any("validation" in name for line in epochs for name in line)
 
 
 def test_parts_are_cut_from_the_end_of_all_texts_together(tmp_path):
-    task = begin(tmp_path, [100, 60, 40], validation_fraction=0.1, test_fraction=0.15)
-    model = task.build_model()
+    data = begin(tmp_path, [100, 60, 40], validation_fraction=0.1, test_fraction=0.15)
+    model = build_model(data)
     for split, documents, characters in (("train", 2, 150), ("validation", 2, 20), ("test", 1, 30)):
-        details = task.evaluate(model, split).details
+        details = TASK.evaluate(model, data, split).details
         assert (details["documents"], details["characters"]) == (documents, characters)
-    assert task.lengths["characters"] == 150
+    # Each document that lies in the part, whole or not.
+    assert data.counts.examples == 100 // 8 + 1 + 50 // 8 + 1
 
 
 @pytest.mark.parametrize("tokenizer", ["characters", "bytes"])
 def test_text_is_read_as_characters_or_as_bytes(tmp_path, tokenizer):
-    task = begin(tmp_path, tokenizer=tokenizer)
+    data = begin(tmp_path, tokenizer=tokenizer)
     texts = read(tmp_path)
     symbols = [text.encode() if tokenizer == "bytes" else text for text in texts]
-    assert sum(map(len, symbols)) == task.lengths["characters"]
-    assert (task.lengths["documents"], task.lengths["longest"]) == (len(LENGTHS), max(map(len, symbols)))
-    assert len(task.encoder) == 2 + (256 if tokenizer == "bytes" else len(set("".join(texts))))
-    Trainer(task).train()
-    measured = task.evaluate(task.build_model(), "train")
-    assert measured.details["characters"] == task.lengths["characters"]
+    assert data.counts == Counts(sum(len(text) // 8 + 1 for text in symbols), longest=8)
+    whole = begin(tmp_path / "whole", tokenizer=tokenizer, truncation=0)
+    assert whole.counts == Counts(len(LENGTHS), longest=max(map(len, symbols)) + 2)
+    assert len(data.codec) == 2 + (256 if tokenizer == "bytes" else len(set("".join(texts))))
+    Trainer(TASK, data).train()
+    measured = TASK.evaluate(build_model(data), data, "train")
+    assert measured.details["characters"] == sum(map(len, symbols))
     assert measured.details["unknown_characters"] == 0
     # Nothing was learnt by a model just built: a guess among all ids.
-    assert measured.metrics["perplexity"] == pytest.approx(len(task.encoder), rel=0.1)
+    assert measured.metrics["perplexity"] == pytest.approx(len(data.codec), rel=0.1)
 
 
 def test_rare_characters_are_unknown(tmp_path):
     (tmp_path / "text.txt").write_text("ababcababd")
     assert train(tmp_path, tmp_path / "text.txt", "--min_count=2") == 0
     assert evaluate(tmp_path, "--split=train", "--ngram_order=3")["unknown_characters"] == 2
-    assert len(best_model(tmp_path / "run")[0].encoder) == 2 + 2
+    assert len(best_model(tmp_path / "run")[0].codec) == 2 + 2
 
 
 def test_parts_may_be_given_as_globs_of_plain_and_zipped_files(tmp_path):
@@ -452,9 +460,9 @@ def test_parts_may_be_given_as_globs_of_plain_and_zipped_files(tmp_path):
         file.unlink()
     flags = [f"--validation_data={tmp_path}/valid*/*.txt", f"--test_data={tmp_path}/test/*"]
     assert train(tmp_path, f"{tmp_path}/train/*", *flags) == 0
-    task, model = best_model(tmp_path / "run")
+    data, model = best_model(tmp_path / "run")
     for split, characters in (("train", 400), ("validation", 100), ("test", 140)):
-        details = task.evaluate(model, split).details
+        details = TASK.evaluate(model, data, split).details
         assert (details["documents"], details["characters"]) == (2, characters)
 
 
@@ -474,10 +482,10 @@ def test_models_of_all_kinds_learn(tmp_path, flags):
     assert train(tmp_path, texts, *flags) == 0
     epochs = [line for line in metrics_lines(tmp_path / "run") if "train_loss" in line]
     assert epochs[-1]["train_loss"] < epochs[0]["train_loss"] - 0.02
-    task, model = best_model(tmp_path / "run")
-    loss = task.evaluate(model, "validation").metrics["loss"]
+    data, model = best_model(tmp_path / "run")
+    loss = TASK.evaluate(model, data, "validation").metrics["loss"]
     assert loss == pytest.approx(min(line["validation_loss"] for line in epochs), rel=0.02)
-    assert loss < math.log(len(task.encoder))
+    assert loss < math.log(len(data.codec))
 
 
 # What cannot be used.
@@ -522,7 +530,7 @@ def test_what_needs_a_validation_part(refused, flag):
 
 
 def test_texts_without_a_known_character(refused):
-    refused("text.txt", "No character occurs 99 times in the training text", "--min_count=99")
+    refused("text.txt", "No character occurs 99 times in the training data", "--min_count=99")
 
 
 def test_what_is_not_measured(refused):
@@ -543,17 +551,17 @@ def test_another_task_cannot_go_on_with_the_run(evaluated, capsys):
 
 
 def test_evaluation_is_traced_once_for_a_model(tmp_path):
-    task = begin(tmp_path)
-    model = task.build_model()
+    data = begin(tmp_path)
+    model = build_model(data)
     before = evaluation._read.experimental_get_tracing_count()
-    first = task.evaluate(model, "train").metrics
+    first = TASK.evaluate(model, data, "train").metrics
     assert evaluation._read.experimental_get_tracing_count() == before + 1
-    assert task.evaluate(model, "train").metrics == first
+    assert TASK.evaluate(model, data, "train").metrics == first
     assert evaluation._read.experimental_get_tracing_count() == before + 1
 
 
 def test_a_working_directory_may_have_the_letters_of_a_glob(tmp_path):
     options = tiny_text_options(write_texts(tmp_path / "texts", LENGTHS)) | {"validation_fraction": 0.2}
-    task = LanguageModelingTask(LanguageModelingConfig(**options), RunDirectory(tmp_path / "run[2]*"))
-    task.prepare()
-    assert task.evaluate(task.build_model(), "validation").details["documents"] >= 1
+    data = LanguageModelingData(LanguageModelingConfig(**options), RunDirectory(tmp_path / "run[2]*"))
+    data.prepare()
+    assert TASK.evaluate(build_model(data), data, "validation").details["documents"] >= 1

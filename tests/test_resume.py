@@ -2,12 +2,10 @@
 
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -62,14 +60,37 @@ def train(workdir, *flags):
     return cli.main(["train", "sentiment", f"--workdir={workdir}", *flags])
 
 
-def kill_when(happened, workdir, flags, wait=0.0):
-    """Runs the command and kills it so many seconds after something happened."""
-    with subprocess.Popen(command(workdir, flags)) as process:
-        deadline = time.monotonic() + TIMEOUT
-        while process.poll() is None and not happened() and time.monotonic() < deadline:
-            time.sleep(0.001)
-        time.sleep(wait)
-        process.send_signal(signal.SIGKILL)
+# Runs the command, and kills its process at the given moment: when Python is about to open or rename a file.
+KILLED = """
+import os, signal, sys
+
+event, name, times = sys.argv[1], sys.argv[2], int(sys.argv[3])
+
+def kill_in_time(happened, arguments):
+    global times
+    if happened == event and os.path.basename(str(arguments[event == "os.rename"])) == name:
+        times -= 1
+        if not times:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+from unroll.tasks import cli
+
+sys.addaudithook(kill_in_time)
+sys.exit(cli.main(sys.argv[4:]))
+"""
+
+
+def kill_when(event, name, times, workdir, flags):
+    """Trains, and kills the process just before something happens to a file for the given time.
+
+    Args:
+        event: "open", or "os.rename" to the name.
+        name: Name of the file, without its folder.
+        times: 1 for the first time, 2 for the second.
+        workdir, flags: Of the run.
+    """
+    training = [sys.executable, "-c", KILLED, event, name, str(times), *command(workdir, flags)[3:]]
+    assert subprocess.run(training, timeout=TIMEOUT).returncode == -signal.SIGKILL
 
 
 def lines(workdir):
@@ -124,16 +145,16 @@ def test_checkpoint_holds_weights_optimizer_averages_and_random_state(undisturbe
 # Killed.
 
 
-@pytest.mark.parametrize(("seed", "kills", "damage"), [(4, 1, False), (1, 2, True)])
-def test_run_killed_while_it_trains_ends_with_the_same_bits(
-    flags, undisturbed, tmp_path, seed, kills, damage
-):
+# Lines of metrics.jsonl that each process writes before it is killed.
+@pytest.mark.parametrize(("written", "damage"), [([22], False), ([7, 10], True)])
+def test_run_killed_while_it_trains_ends_with_the_same_bits(flags, undisturbed, tmp_path, written, damage):
     workdir = tmp_path / "run"
-    moments = random.Random(seed).sample(range(1, lines(undisturbed) - 1), kills)
-    for moment in sorted(moments):
-        kill_when(lambda wanted=moment: lines(workdir) >= wanted, workdir, flags)
-    saved = checkpoints(workdir)
-    if damage and len(saved) > 1:
+    for count in written:
+        kill_when("open", "metrics.jsonl", count + 1, workdir, flags)
+    assert lines(workdir) < lines(undisturbed)
+    if damage:
+        saved = checkpoints(workdir)
+        assert len(saved) == 2
         (saved[-1] / "tensors.index").write_bytes(b"")
     subprocess.run(command(workdir, flags), check=True, timeout=TIMEOUT)
     assert_same_run(workdir, undisturbed)
@@ -141,7 +162,10 @@ def test_run_killed_while_it_trains_ends_with_the_same_bits(
 
 def test_run_killed_while_it_prepares_ends_with_the_same_bits(flags, undisturbed, tmp_path):
     workdir = tmp_path / "run"
-    kill_when((workdir / "config.json").exists, workdir, flags, wait=random.Random(2).uniform(0, 1))
+    kill_when("os.rename", "data", 1, workdir, flags)
+    assert (workdir / "vocabulary").exists()
+    assert (workdir / ".partial-data").exists()
+    assert not (workdir / "data").exists()
     assert train(workdir, *flags) == 0
     assert_same_run(workdir, undisturbed)
 

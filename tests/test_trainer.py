@@ -6,6 +6,7 @@ import math
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -19,7 +20,8 @@ from unroll.common.errors import UserError
 from unroll.tasks import cli
 from unroll.tasks.applications import read_config
 from unroll.tasks.sentiment.config import SentimentConfig
-from unroll.tasks.sentiment.task import SentimentTask
+from unroll.tasks.sentiment.data import SentimentData
+from unroll.tasks.sentiment.task import TASK
 from unroll.tasks.task import Evaluation
 from unroll.tasks.training.averaging import WeightAverage
 from unroll.tasks.training.clipping import Clipping
@@ -32,17 +34,25 @@ from unroll.tasks.training.trainer import DivergenceError, Trainer
 GRADIENTS = [np.array([[3.0, -4.0], [0.5, 0.0]], np.float32), np.array([-0.1, 0.2], np.float32)]
 
 
-class ScriptedTask(SentimentTask):
-    """Sentiment whose validation metrics are given beforehand; it notes the weights that each epoch measured."""
+class Script:
+    """Validation metrics that are given beforehand; it notes the weights that each epoch measured."""
 
-    def __init__(self, config, run, metrics):
-        super().__init__(config, run)
-        self.script = list(metrics)
+    def __init__(self, metrics):
+        self.metrics = metrics
         self.measured = []
 
-    def evaluate(self, model, split):
+    def evaluate(self, model, data, split):
         self.measured.append([v.numpy() for v in model.trainable_variables])
-        return Evaluation(self.script[len(self.measured) - 1], {}, "")
+        return Evaluation(self.metrics[len(self.measured) - 1], {}, "")
+
+
+def trainer_of(config, run, script=None, **arguments):
+    task = replace(TASK, evaluate=script.evaluate) if script else TASK
+    return Trainer(task, SentimentData(config, run), **arguments)
+
+
+def build_model(config, run):
+    return TASK.build_model(config, SentimentData(config, run).sizes)
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +74,7 @@ def finished(options, tmp_path_factory):
     run = RunDirectory(tmp_path_factory.mktemp("finished"))
     run.create("sentiment", config)
     logger = keras.callbacks.CSVLogger(run.path / "log.csv")
-    model = Trainer(SentimentTask(config, run), callbacks=[logger]).train()
+    model = trainer_of(config, run, callbacks=[logger]).train()
     return run, config, model
 
 
@@ -373,7 +383,7 @@ def test_keras_callbacks_plug_in(finished):
 def test_stateless_callbacks_of_keras_plug_in(options, tmp_path):
     config, run = begin(tmp_path / "run", options, epochs=1)
     board = keras.callbacks.TensorBoard(str(tmp_path / "board"), write_graph=False)
-    Trainer(SentimentTask(config, run), callbacks=[board, keras.callbacks.ProgbarLogger()]).train()
+    trainer_of(config, run, callbacks=[board, keras.callbacks.ProgbarLogger()]).train()
     assert any(path.is_file() for path in (tmp_path / "board").rglob("events*"))
 
 
@@ -381,10 +391,9 @@ def test_validation_data_is_kept_with_the_run(options, tmp_path):
     validation = tmp_path / "validation.tsv"
     write_reviews(validation, rows=20, seed=1)
     config, run = begin(tmp_path / "run", options, validation_data=str(validation), epochs=1)
-    task = SentimentTask(config, run)
-    task.prepare()
+    SentimentData(config, run).prepare()
     validation.unlink()
-    Trainer(task).train()
+    trainer_of(config, run).train()
     assert json.loads(run.best_metrics.read_text())["epoch"] == 1
 
 
@@ -402,28 +411,28 @@ def test_a_callback_can_stop_the_training(options, tmp_path):
     stop = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: setattr(stop.model, "stop_training", True)
     )
-    Trainer(SentimentTask(config, run), callbacks=[stop]).train()
+    trainer_of(config, run, callbacks=[stop]).train()
     assert sum("train_loss" in line for line in metrics_lines(run.path)) == 1
 
 
 def test_best_weights_are_the_averaged_ones_of_the_best_epoch(options, tmp_path):
     config, run = begin(tmp_path, options, monitor="accuracy", average_decay=0.9, epochs=4)
-    task = ScriptedTask(config, run, [{"accuracy": value} for value in (0.5, 0.9, 0.9, 0.7)])
-    trained = Trainer(task).train()
-    best = task.build_model()
+    script = Script([{"accuracy": value} for value in (0.5, 0.9, 0.9, 0.7)])
+    trained = trainer_of(config, run, script).train()
+    best = build_model(config, run)
     best.load_weights(run.best_weights)
-    for ours, theirs in zip(best.trainable_variables, task.measured[1], strict=True):
+    for ours, theirs in zip(best.trainable_variables, script.measured[1], strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert json.loads(run.best_metrics.read_text(encoding="utf-8"))["epoch"] == 2
     # What was measured was not what the training went on with.
-    for weight, measured in zip(trained.trainable_variables, task.measured[-1], strict=True):
+    for weight, measured in zip(trained.trainable_variables, script.measured[-1], strict=True):
         assert np.any(weight.numpy() != measured)
 
 
 def test_without_a_validation_part_the_last_weights_are_the_best(options, tmp_path):
     config, run = begin(tmp_path, options, validation_data=None, validation_fraction=0.0, epochs=2)
-    trained = Trainer(SentimentTask(config, run)).train()
-    best = SentimentTask(config, run).build_model()
+    trained = trainer_of(config, run).train()
+    best = build_model(config, run)
     best.load_weights(run.best_weights)
     for ours, theirs in zip(best.trainable_variables, trained.trainable_variables, strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -434,23 +443,23 @@ def test_without_a_validation_part_the_last_weights_are_the_best(options, tmp_pa
 
 def test_early_stopping_stops_and_stays_stopped(options, tmp_path):
     config, run = begin(tmp_path, options, epochs=9, early_stopping_patience=2)
-    task = ScriptedTask(config, run, [{"loss": value} for value in (3.0, 2.0, 2.5, 2.1, 0.1)])
-    Trainer(task).train()
-    assert len(task.measured) == 4
-    Trainer(task).train()
-    assert len(task.measured) == 4
+    script = Script([{"loss": value} for value in (3.0, 2.0, 2.5, 2.1, 0.1)])
+    trainer_of(config, run, script).train()
+    assert len(script.measured) == 4
+    trainer_of(config, run, script).train()
+    assert len(script.measured) == 4
 
 
 def test_plateau_lowers_the_learning_rate(options, tmp_path):
     config, run = begin(tmp_path, options, schedule="plateau", plateau_factor=0.25, epochs=3)
-    Trainer(ScriptedTask(config, run, [{"loss": value} for value in (1.0, 2.0, 0.5)])).train()
+    trainer_of(config, run, Script([{"loss": value} for value in (1.0, 2.0, 0.5)])).train()
     rates = {line["epoch"]: line["learning_rate"] for line in metrics_lines(run.path) if "loss" in line}
     assert rates == pytest.approx({1: 0.01, 2: 0.01, 3: 0.0025})
 
 
 def test_mixed_bfloat16_trains(options, tmp_path):
     config, run = begin(tmp_path, options, precision="mixed_bfloat16", cell="lstm", epochs=6, dropout=0.1)
-    model = Trainer(SentimentTask(config, run)).train()
+    model = trainer_of(config, run).train()
     assert model.recurrent.layers[0].compute_dtype == "bfloat16"
     assert {v.dtype for v in model.trainable_variables} == {"float32"}
     epochs = [line for line in metrics_lines(run.path) if "train_loss" in line]
@@ -462,7 +471,7 @@ def test_compiled_step_trains_as_the_plain_one_does(options, tmp_path):
     losses = {}
     for jit_compile in ("true", "false"):
         config, run = begin(tmp_path / jit_compile, options, jit_compile=jit_compile, max_length=8, epochs=2)
-        Trainer(SentimentTask(config, run)).train()
+        trainer_of(config, run).train()
         epochs = [line for line in metrics_lines(run.path) if "train_loss" in line]
         losses[jit_compile] = [(line["train_loss"], line["validation_loss"]) for line in epochs]
     np.testing.assert_allclose(losses["true"], losses["false"], rtol=1e-3)
@@ -483,9 +492,9 @@ def test_divergence_ends_the_command_with_advice(options, tmp_path, capsys, rate
 
 def test_divergence_seen_at_the_end_of_an_epoch_leaves_the_best_weights_alone(options, tmp_path):
     config, run = begin(tmp_path, options, monitor="f1")
-    task = ScriptedTask(config, run, [{"f1": 0.5}, {"f1": math.nan}])
+    script = Script([{"f1": 0.5}, {"f1": math.nan}])
     with pytest.raises(DivergenceError, match="validation f1 is nan"):
-        Trainer(task).train()
+        trainer_of(config, run, script).train()
     assert json.loads(run.best_metrics.read_text(encoding="utf-8"))["epoch"] == 1
     assert len(checkpoints(run.path)) == 1
 
@@ -493,7 +502,7 @@ def test_divergence_seen_at_the_end_of_an_epoch_leaves_the_best_weights_alone(op
 def test_unknown_monitor_is_a_user_error(options, tmp_path):
     config, run = begin(tmp_path, options, monitor="bleu")
     with pytest.raises(UserError, match=r"--monitor=bleu .* loss, accuracy, f1"):
-        Trainer(SentimentTask(config, run)).train()
+        trainer_of(config, run).train()
     assert not run.best_weights.exists()
 
 
@@ -501,14 +510,14 @@ def test_seed_decides_the_result(options, tmp_path):
     weights = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         config, run = begin(tmp_path / name, options, seed=seed, epochs=1, dropout=0.3)
-        Trainer(SentimentTask(config, run)).train()
+        trainer_of(config, run).train()
         weights.append(best_weights(run.path))
     assert all(np.array_equal(weights[0][name], weights[1][name]) for name in weights[0])
     assert any(not np.array_equal(weights[0][name], weights[2][name]) for name in weights[0])
 
 
-class DrawingTask(SentimentTask):
-    """Sentiment whose preparation draws random numbers, as the making of a data set may."""
+class DrawingData(SentimentData):
+    """Data whose preparation draws random numbers, as the making of a data set may."""
 
     def prepare(self):
         super().prepare()
@@ -517,8 +526,8 @@ class DrawingTask(SentimentTask):
 
 def test_what_the_preparation_draws_changes_nothing(options, tmp_path):
     weights = []
-    for task in (SentimentTask, DrawingTask):
-        config, run = begin(tmp_path / task.__name__, options, epochs=1, dropout=0.3)
-        Trainer(task(config, run)).train()
+    for data in (SentimentData, DrawingData):
+        config, run = begin(tmp_path / data.__name__, options, epochs=1, dropout=0.3)
+        Trainer(TASK, data(config, run)).train()
         weights.append(best_weights(run.path))
     assert all(np.array_equal(weights[0][name], weights[1][name]) for name in weights[0])

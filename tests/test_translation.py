@@ -34,8 +34,8 @@ from unroll.tasks.training.state import TrainingState
 from unroll.tasks.training.trainer import Trainer
 from unroll.tasks.translation import evaluation
 from unroll.tasks.translation.config import TranslationConfig
-from unroll.tasks.translation.data import Pair, read_parallel
-from unroll.tasks.translation.task import TranslationTask
+from unroll.tasks.translation.data import Pair, TranslationData, read_parallel
+from unroll.tasks.translation.task import TASK, TargetTokens
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def evaluated(translation_run, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def prepared(data, tmp_path_factory):
-    """A task whose data is prepared."""
+    """Data that is prepared."""
     return begin(tmp_path_factory.mktemp("prepared"), data)
 
 
@@ -66,13 +66,17 @@ def options_of(data: Path, **changes) -> dict:
     return found | changes
 
 
-def begin(path: Path, data: Path, **changes) -> TranslationTask:
+def begin(path: Path, data: Path, **changes) -> TranslationData:
     config = TranslationConfig(**options_of(data, **changes))
     run = RunDirectory(path / "run")
     run.create("translation", config)
-    task = TranslationTask(config, run)
-    task.prepare()
-    return task
+    prepared = TranslationData(config, run)
+    prepared.prepare()
+    return prepared
+
+
+def build_model(prepared: TranslationData) -> keras.Model:
+    return TASK.build_model(prepared.config, prepared.sizes)
 
 
 def train(workdir: Path, data: Path, *flags: str, **changes) -> int:
@@ -112,7 +116,7 @@ def lines_of(part: Path) -> list[tuple[str, str]]:
 
 def test_training_learns_to_translate(translation_run):
     lines = epochs(translation_run)
-    vocabulary = len(best_model(translation_run)[0].target_encoder)
+    vocabulary = len(best_model(translation_run)[0].target_codec)
     first = metrics_lines(translation_run)[0]["loss"]
     assert first == pytest.approx(math.log(vocabulary), abs=1)
     assert lines[-1]["train_loss"] < 0.3
@@ -138,14 +142,14 @@ def test_the_step_is_traced_once(translation_run):
 
 
 def test_evaluation_is_not_traced_again_each_epoch(prepared):
-    model = prepared.build_model()
+    model = build_model(prepared)
     functions = (evaluation._losses, evaluation._translate)
     before = [function.experimental_get_tracing_count() for function in functions]
-    first = prepared.evaluate(model, "validation").metrics
+    first = TASK.evaluate(model, prepared, "validation").metrics
     # Once for the first shape, and once for all others.
     assert all(f.experimental_get_tracing_count() - b <= 2 for f, b in zip(functions, before, strict=True))
     after = [function.experimental_get_tracing_count() for function in functions]
-    assert prepared.evaluate(model, "validation").metrics == first
+    assert TASK.evaluate(model, prepared, "validation").metrics == first
     assert [function.experimental_get_tracing_count() for function in functions] == after
 
 
@@ -175,7 +179,7 @@ def test_training_stopped_in_the_middle_of_an_epoch_ends_with_the_same_bits(data
     stopped = RunDirectory(tmp_path / "stopped")
     stopped.create("translation", config)
     with pytest.raises(KeyboardInterrupt):
-        Trainer(TranslationTask(config, stopped), callbacks=[Stop()]).train()
+        Trainer(TASK, TranslationData(config, stopped), callbacks=[Stop()]).train()
     progress = json.loads((checkpoints(stopped.path)[-1] / "progress.json").read_text(encoding="utf-8"))
     assert steps < progress["step"] < 2 * steps
     assert progress["examples"] > 0
@@ -206,10 +210,10 @@ def test_models_of_all_kinds_learn(data, tmp_path, flags):
     assert train(tmp_path / "run", data, "--label_smoothing=0.1", *flags) == 0
     lines = epochs(tmp_path / "run")
     assert lines[-1]["train_loss"] < lines[0]["train_loss"] - 0.1
-    task, model = best_model(tmp_path / "run")
-    loss = task.evaluate(model, "validation").metrics["loss"]
+    prepared, model = best_model(tmp_path / "run")
+    loss = TASK.evaluate(model, prepared, "validation").metrics["loss"]
     assert loss == pytest.approx(min(line["validation_loss"] for line in lines), rel=0.03)
-    assert loss < math.log(len(task.target_encoder))
+    assert loss < math.log(len(prepared.target_codec))
     assert len(table(tmp_path / "run", "validation")) == 12
 
 
@@ -220,11 +224,11 @@ def test_a_compiled_step_trains_as_the_plain_one_does(prepared):
         "bidirectional": False,
         "optimizer": "sgd",
     }
-    task = TranslationTask(dataclasses.replace(prepared.config, **options), prepared.run)
+    changed = TranslationData(dataclasses.replace(prepared.config, **options), prepared.run)
     told = []
     for jit_compile in (True, False):
         keras.utils.set_random_seed(0)
-        state = TrainingState(task, tf.distribute.get_strategy(), jit_compile, epoch=0)
+        state = TrainingState(TASK, changed, tf.distribute.get_strategy(), jit_compile, epoch=0)
         batch = next(state.iterator)
         results = [state.step(batch, learning_rate=0.5, step=number) for number in range(2)]
         told.append([float(value) for value in tf.nest.flatten(results)])
@@ -236,7 +240,7 @@ def test_a_compiled_step_trains_as_the_plain_one_does(prepared):
 
 def test_vocabularies_are_learnt_from_the_training_part(prepared, data):
     pairs = lines_of(data / "train")
-    for side, encoder in enumerate((prepared.source_encoder, prepared.target_encoder)):
+    for side, encoder in enumerate((prepared.source_codec, prepared.target_codec)):
         words = {word.strip('.,!"„“').lower() for pair in pairs for word in pair[side].split()}
         pieces = {piece.removeprefix("▁").lower() for piece in encoder.vocabulary}
         assert words - {""} <= pieces
@@ -248,21 +252,21 @@ def test_a_joint_vocabulary_is_one_for_both_languages(data, tmp_path, tokenizer)
     joint = begin(
         tmp_path, data, joint_vocabulary=True, tie_embeddings=True, tokenizer=tokenizer, max_length=99
     )
-    assert joint.source_encoder.vocabulary == joint.target_encoder.vocabulary
-    assert len(joint.source_encoder) <= joint.config.vocabulary_size
-    model = joint.build_model()
+    assert joint.source_codec.vocabulary == joint.target_codec.vocabulary
+    assert len(joint.source_codec) <= joint.config.vocabulary_size
+    model = build_model(joint)
     assert model.source_embedding is model.target_embedding
     for side in (0, 1):
         texts = tf.constant([pair[side] for pair in lines_of(data / "test")])
-        ids = joint.source_encoder.encode(texts)
-        assert joint.target_encoder.decode(ids.to_tensor(PADDING)).numpy().tolist() == texts.numpy().tolist()
+        ids = joint.source_codec.encode(texts)
+        assert joint.target_codec.decode(ids.to_tensor(PADDING)).numpy().tolist() == texts.numpy().tolist()
 
 
 def test_sizes_of_the_vocabularies_are_told(data, tmp_path, capsys):
-    task = begin(tmp_path / "all", data)
+    prepared = begin(tmp_path / "all", data)
     printed = capsys.readouterr().out.splitlines()
     for line, language, encoder in zip(
-        printed, ("en", "de"), (task.source_encoder, task.target_encoder), strict=True
+        printed, ("en", "de"), (prepared.source_codec, prepared.target_codec), strict=True
     ):
         assert line.startswith(
             f"Vocabulary of {language}: {len(encoder)} tokens; the data has no more of the 8000"
@@ -280,19 +284,19 @@ def test_examples_are_pairs_of_ids(prepared, data):
         for source, target in zip(batch["source"].numpy(), batch["target"].numpy(), strict=True):
             source, target = source[source != PADDING], target[target != PADDING]
             assert (target[0], target[-1]) == (START, END)
-            texts = prepared.source_encoder.decode(source[None]), prepared.target_encoder.decode(target[None])
+            texts = prepared.source_codec.decode(source[None]), prepared.target_codec.decode(target[None])
             found.append(tuple(text[0].numpy().decode() for text in texts))
     assert sorted(found) == sorted(lines_of(data / "train"))
     assert prepared.train_examples == len(found) == 60
 
 
 def test_logits_are_computed_for_real_tokens_alone(prepared, monkeypatch):
-    model = prepared.build_model()
+    model = build_model(prepared)
     logits, rows = model.logits, []
     monkeypatch.setattr(model, "logits", lambda outputs: rows.append(len(outputs)) or logits(outputs))
     padding = 0
     for batch in prepared.batches(0, fixed_shapes=False):
-        loss, _ = prepared.loss(model, batch, training=True)
+        loss, _ = TargetTokens(0.0).loss(model, batch, training=True)
         predicted = batch["target"].numpy()[:, 1:]
         padding += (predicted == PADDING).sum()
         assert rows.pop() == float(loss.weight) == float(loss.tokens) == (predicted != PADDING).sum()
@@ -300,20 +304,23 @@ def test_logits_are_computed_for_real_tokens_alone(prepared, monkeypatch):
 
 
 def test_long_pairs_are_left_out_of_training_and_cut_elsewhere(data, tmp_path, capsys):
-    task = begin(tmp_path, data, max_length=9)
+    prepared = begin(tmp_path, data, max_length=9)
     lengths = [
         max(
             int(e.encode(tf.constant([text]), max_length=1000).row_lengths()[0])
-            for e, text in zip((task.source_encoder, task.target_encoder), pair, strict=True)
+            for e, text in zip((prepared.source_codec, prepared.target_codec), pair, strict=True)
         )
         for pair in lines_of(data / "train")
     ]
     short = sum(length <= 9 for length in lengths)
     assert 0 < short < 60
-    assert task.train_examples == short
-    assert f"{60 - short} of 60 pairs are empty or longer than --max_length=9" in capsys.readouterr().out
-    assert sum(len(batch["source"]) for batch in task.batches(0, fixed_shapes=False)) == short
-    measured = task.evaluate(task.build_model(), "validation")
+    assert prepared.train_examples == short
+    assert (
+        f"{60 - short} pairs are empty or longer than --max_length=9 tokens and left out"
+        in capsys.readouterr().out
+    )
+    assert sum(len(batch["source"]) for batch in prepared.batches(0, fixed_shapes=False)) == short
+    measured = TASK.evaluate(build_model(prepared), prepared, "validation")
     assert measured.details["sentences"] == 12
 
 
@@ -373,10 +380,10 @@ def test_a_public_set_is_trained_on_by_its_name(tmp_path, capsys):
 def test_the_embedded_set_is_the_default(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path / "made"))
     monkeypatch.setattr(UnrollTranslation, "SPLIT_SIZES", {"train": 40, "validation": 5, "test": 5})
-    task = TranslationTask(TranslationConfig(units=4), RunDirectory(tmp_path / "run"))
-    task.prepare()
-    assert task.train_examples == 40
-    assert {split: len(list(task.splits.read(split))) for split in ("validation", "test")} == {
+    prepared = TranslationData(TranslationConfig(units=4), RunDirectory(tmp_path / "run"))
+    prepared.prepare()
+    assert prepared.train_examples == 40
+    assert {split: len(list(prepared.splits.read(split))) for split in ("validation", "test")} == {
         "validation": 5,
         "test": 5,
     }
@@ -388,12 +395,12 @@ def test_parts_are_cut_where_they_are_missing(data, tmp_path):
     options = options_of(data, validation_fraction=0.2, test_fraction=0.2)
     del options["validation_data"]
     run = RunDirectory(tmp_path / "run")
-    task = TranslationTask(TranslationConfig(**options), run)
-    task.prepare()
-    parts = {split: list(task.splits.read(split)) for split in ("train", "validation", "test")}
+    prepared = TranslationData(TranslationConfig(**options), run)
+    prepared.prepare()
+    parts = {split: list(prepared.splits.read(split)) for split in ("train", "validation", "test")}
     assert sum(map(len, parts.values())) == 60
     assert not set(parts["train"]) & set(parts["validation"] + parts["test"])
-    assert task.train_examples == len(parts["train"]) < 60
+    assert prepared.train_examples == len(parts["train"]) < 60
 
 
 # Evaluation.
@@ -406,8 +413,8 @@ def test_evaluation_measures_and_writes_every_translation(evaluated, capsys):
     assert (metrics["split"], metrics["sentences"], metrics["beam_width"]) == ("test", 15, 3)
     assert metrics["sentences_per_second"] > 0
     rows = table(evaluated, "test")
-    task, model = best_model(evaluated)
-    pairs = list(task.splits.read("test"))
+    prepared, model = best_model(evaluated)
+    pairs = list(prepared.splits.read("test"))
     assert [tuple(row[:2]) for row in rows] == pairs
     hypotheses, references = [row[2] for row in rows], [[row[1] for row in rows]]
     for name, metric in (("bleu", sacrebleu.BLEU()), ("chrf", sacrebleu.CHRF())):
@@ -421,10 +428,10 @@ def test_evaluation_measures_and_writes_every_translation(evaluated, capsys):
 
     total, tokens = 0.0, 0
     for pair, row in zip(pairs, rows, strict=True):
-        found, _ = task.loss(model, example(task, *pair), training=False)
+        found, _ = TargetTokens(0.0).loss(model, example(prepared, *pair), training=False)
         total, tokens = total + float(found.total), tokens + int(found.weight)
         # The score is that of what is written, by the length penalty.
-        written, _ = task.loss(model, example(task, pair.source, row[2]), training=False)
+        written, _ = TargetTokens(0.0).loss(model, example(prepared, pair.source, row[2]), training=False)
         assert float(row[3]) == pytest.approx(
             -float(written.total) / ((5 + int(written.weight)) / 6), abs=1e-3
         )
@@ -436,11 +443,11 @@ def test_evaluation_measures_and_writes_every_translation(evaluated, capsys):
     assert rows[0][2] in printed
 
 
-def example(task: TranslationTask, source: str, target: str) -> dict[str, tf.Tensor]:
+def example(prepared: TranslationData, source: str, target: str) -> dict[str, tf.Tensor]:
     """A batch of one pair."""
     source, target = (
         encoder.encode(tf.constant([text])).to_tensor(PADDING)
-        for encoder, text in ((task.source_encoder, source), (task.target_encoder, target))
+        for encoder, text in ((prepared.source_codec, source), (prepared.target_codec, target))
     )
     edge = tf.ones([1, 1], tf.int32)
     return {"source": source, "target": tf.concat([START * edge, target, END * edge], axis=1)}
@@ -450,9 +457,9 @@ def test_evaluation_takes_the_flags_of_the_search(evaluated):
     limits = ["--min_decode_length=14", "--max_decode_length=15", "--block_ngrams=1", "--length_penalty=0"]
     metrics = evaluate(evaluated, *limits, "--beam_width=2", "--split=validation")
     assert (metrics["split"], metrics["beam_width"], metrics["sentences"]) == ("validation", 2, 12)
-    task, _ = best_model(evaluated)
+    prepared, _ = best_model(evaluated)
     for row in table(evaluated, "validation"):
-        (pieces,) = task.target_encoder.encode(tf.constant([row[2]])).to_list()
+        (pieces,) = prepared.target_codec.encode(tf.constant([row[2]])).to_list()
         assert 14 <= len(pieces) <= 15
         assert len(set(pieces)) == len(pieces)
 
@@ -520,7 +527,7 @@ def test_data_that_cannot_be_used(tmp_path, capsys, mistake):
 
 
 def test_a_beam_wider_than_the_vocabulary_that_was_learnt(translation_run, tmp_path, capsys):
-    tokens = len(best_model(translation_run)[0].target_encoder)
+    tokens = len(best_model(translation_run)[0].target_codec)
     for command in (["evaluate"], ["export", f"--output={tmp_path / 'model'}"]):
         code = cli.main([*command, f"--workdir={translation_run}", f"--beam_width={tokens + 1}"])
         assert_refused(

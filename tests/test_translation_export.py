@@ -17,6 +17,7 @@ from unroll.models.text import SubwordCodec
 from unroll.models.translation import TranslationModel
 from unroll.serving.results import Alignment, Translation
 from unroll.tasks import cli
+from unroll.tasks.decoding import beams_of
 from unroll.tasks.translation import signatures
 
 BEAMS = 3
@@ -39,7 +40,7 @@ def model(exported_translation):
 
 @pytest.fixture(scope="module")
 def in_memory(translation_run):
-    """The task, and its model that was never saved, with the best weights of the run."""
+    """The data of a run, and its model that was never saved, with the best weights."""
     return best_model(translation_run)
 
 
@@ -187,10 +188,12 @@ def test_companions_and_the_size_of_the_batch_change_nothing(model, batch_size):
 
 
 def test_translations_are_those_of_the_model_in_memory(model, in_memory):
-    task, memory = in_memory
-    source = task.source_encoder.encode(tf.constant(TEXTS)).to_tensor(0)
-    found = memory.translate(source, task.beams, task.config.max_decode_length)
-    texts = task.target_encoder.decode(found.ids)
+    data, memory = in_memory
+    source = data.source_codec.encode(tf.constant(TEXTS)).to_tensor(0)
+    found = memory.translate(
+        source, beams_of(data.config, len(data.target_codec)), data.config.max_decode_length
+    )
+    texts = data.target_codec.decode(found.ids)
     for row, result in enumerate(model.translate(TEXTS, n_best=BEAMS)):
         assert [text for text, _ in result.n_best] == [text.decode() for text in texts[row].numpy()]
         np.testing.assert_allclose([s for _, s in result.n_best], found.scores[row], rtol=1e-4, atol=1e-5)
@@ -247,7 +250,7 @@ def test_fewer_translations_than_beams_are_told_as_they_are(untrained):
 
 
 def test_score_of_a_translation_is_the_log_probability_of_the_search(model, in_memory):
-    encoder = in_memory[0].target_encoder
+    encoder = in_memory[0].target_codec
     compared = 0
     for row, result in enumerate(model.translate(TEXTS, n_best=BEAMS)):
         for text, score in result.n_best:
@@ -260,12 +263,12 @@ def test_score_of_a_translation_is_the_log_probability_of_the_search(model, in_m
 
 
 def test_score_is_the_sum_of_the_log_probabilities_of_the_tokens(model, in_memory):
-    task, memory = in_memory
+    data, memory = in_memory
     targets = ["Das Hund schläft.", "Haus", "", "Zebra fällt hier hier hier.", "„!“", "Das"]
     scores = model.score(TEXTS, targets)
     for source, target, score in zip(TEXTS, targets, scores, strict=True):
-        ids = [2, *task.target_encoder.encode(tf.constant([target])).to_list()[0], 3]
-        places = task.source_encoder.encode(tf.constant([source])).to_list()[0] or [0]
+        ids = [2, *data.target_codec.encode(tf.constant([target])).to_list()[0], 3]
+        places = data.source_codec.encode(tf.constant([source])).to_list()[0] or [0]
         outputs = memory(tf.constant([places]), tf.constant([ids[:-1]]))
         logs = tf.nn.log_softmax(memory.logits(outputs[0])).numpy()
         assert score == pytest.approx(sum(logs[np.arange(len(ids) - 1), ids[1:]]), rel=1e-4, abs=1e-4)
@@ -286,12 +289,12 @@ def test_what_is_longer_than_a_source_may_be_is_scored_whole(model, in_memory):
 
 
 def test_alignments_have_a_row_for_each_token_that_sums_to_one(model, in_memory):
-    task, _ = in_memory
+    data, _ = in_memory
     results = model.align(TEXTS)
     for text, translation, alignment in zip(TEXTS, model.translate(TEXTS), results, strict=True):
         assert isinstance(alignment, Alignment)
-        assert alignment.source_tokens == pieces_of(task.source_encoder, text)
-        assert alignment.target_tokens == [*pieces_of(task.target_encoder, translation.text), "</s>"]
+        assert alignment.source_tokens == pieces_of(data.source_codec, text)
+        assert alignment.target_tokens == [*pieces_of(data.target_codec, translation.text), "</s>"]
         assert alignment.weights.shape == (len(alignment.target_tokens), len(alignment.source_tokens))
         np.testing.assert_allclose(alignment.weights.sum(axis=1), 1 if text else 0, atol=1e-5)
         assert (alignment.weights >= 0).all()

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from unroll.tasks.applications import read_config, task_class
-from unroll.tasks.task import Task
+from unroll.tasks.applications import read_config, task_of
+from unroll.tasks.data import PreparedData
 from unroll.tasks.training.run_directory import RunDirectory
 
 # What depends on the process, not on the run: speed, and how often a graph was made.
@@ -150,14 +150,15 @@ def checkpoint_tensors(checkpoint: Path) -> dict[str, np.ndarray | bytes]:
     return {name: reader.get_tensor(name) for name, dtype in dtypes.items() if dtype != tf.variant}
 
 
-def best_model(run: Path) -> tuple[Task, keras.Model]:
-    """The task of a run, and its model with the best weights, in memory."""
+def best_model(run: Path) -> tuple[PreparedData, keras.Model]:
+    """The data of a run, and its model with the best weights, in memory."""
     directory = RunDirectory(run)
     application, config = read_config(directory)
-    task = task_class(application)(config, directory)
-    model = task.build_model()
+    task = task_of(application)
+    data = task.data(config, directory)
+    model = task.build_model(config, data.sizes)
     model.load_weights(directory.best_weights)
-    return task, model
+    return data, model
 
 
 def best_weights(run: Path) -> dict[str, np.ndarray]:

@@ -1,20 +1,27 @@
-"""Examples of captioning: images with their captions."""
+"""The data of captioning: images with their captions."""
 
 import hashlib
 import re
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from ...common.errors import UserError
+from ...common.files import write_json
+from ...models.text import END, PADDING, START, SubwordCodec
+from ..data import Counts, Encoded, PreparedData, encode, learn_codec
 from ..datasets import public
-from ..datasets.feature_cache import Image
+from ..datasets.batching import batch_by_tokens
+from ..datasets.feature_cache import CacheKey, FeatureCache, Image
 from ..datasets.image_files import ImageFiles
+from ..datasets.shards import read_shards
 from ..datasets.splits import Splits
 from .config import CaptioningConfig
+from .image_features import ImageFeatures
 
 # Splits words as the Penn Treebank does: clitics by themselves; hyphens and dots between letters belong to their word.
 _WORD = re.compile(r"\w+(?=n't\b)|n't\b|'(?:s|re|ve|ll|d|m)\b|\w+(?:[-.]\w+)*")
@@ -31,6 +38,217 @@ class CaptionedImage(NamedTuple):
 
     image: Image
     captions: tuple[str, ...]
+
+
+class References(NamedTuple):
+    """What people said of an image.
+
+    Attributes:
+        image: Name of the image.
+        captions: At least one.
+    """
+
+    image: str
+    captions: tuple[str, ...]
+
+
+class CaptioningSizes(NamedTuple):
+    """Sizes of a captioning model that its data decides.
+
+    Attributes:
+        tokens: Number of ids of the captions.
+        features: Number of features of a position of the image; None where the model is given pixels.
+        image_shape: Shape of an image as the model is given it.
+        image_dtype: Its dtype.
+    """
+
+    tokens: int
+    features: int | None
+    image_shape: tuple[int, ...]
+    image_dtype: tf.DType
+
+
+class CaptioningData(PreparedData):
+    """Images with their captions, in a run directory: the captions are examples in shards, with the numbers of their
+    images, whose features are in a cache."""
+
+    config: CaptioningConfig
+    kept_class = References
+
+    def prepare(self) -> None:
+        if self.run.data.exists():
+            for split, key in self._keys.items():
+                self._features(split, key)
+        super().prepare()
+
+    @cached_property
+    def splits(self) -> Splits:
+        return read_splits(self.config)
+
+    @property
+    def sizes(self) -> CaptioningSizes:
+        images = self.image_features
+        return CaptioningSizes(len(self.codec), images.features, images.shape, images.dtype)
+
+    def batches(self, epoch: int, fixed_shapes: bool) -> tf.data.Dataset:
+        counts = self.counts
+
+        def captions(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            rows = tf.RaggedTensor.from_row_lengths(example["ids"], example["lengths"])
+            shape = [counts.rows if fixed_shapes else None, None]
+            return {"image": example["image"], "captions": rows.to_tensor(PADDING, shape=shape)}
+
+        def features(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            # By their numbers, after shuffling: neither the buffers nor the checkpoints hold features.
+            images = tf.numpy_function(
+                self._training_features.take, [batch["image"]], self.image_features.dtype, stateful=False
+            )
+            return {
+                "captions": batch["captions"],
+                "images": tf.ensure_shape(images, [None, *self.image_features.shape]),
+            }
+
+        batches = batch_by_tokens(
+            self._shuffled(epoch, ["ids", "lengths"], ["image"]).map(captions),
+            lambda example: tf.shape(example["captions"])[1],
+            counts.longest,
+            max(1, self.config.batch_tokens // counts.rows),
+            fixed_shapes,
+        )
+        return batches.map(features)
+
+    @cached_property
+    def codec(self) -> SubwordCodec:
+        """The tokens of captions."""
+        return SubwordCodec.from_config(self._read_json("captions.json"))
+
+    @cached_property
+    def image_features(self) -> ImageFeatures:
+        """Images as the model is given them."""
+        # Until the data is prepared, the user may choose another encoder.
+        return ImageFeatures(self.config, self.run.vocabulary if self.run.data.exists() else None)
+
+    def features(self, split: str) -> FeatureCache:
+        """Returns the features of the images of a part, in the order of `examples`."""
+        is_kept = split == "validation" and split in self._keys
+        return self._features(split, self._keys[split] if is_kept else None)
+
+    def images(self, split: str) -> Iterator[bytes]:
+        """Yields the images of a part as they stand in the data."""
+        return (example.image.read() for example in self.splits.read(split))
+
+    def text(self, caption: str) -> bytes:
+        """Returns a caption as it is trained on, in UTF-8."""
+        text = normalized(caption) if self.config.normalize_captions else caption
+        return text.encode("utf-8", "surrogateescape")
+
+    def seen(self, captions: set[tuple[int, ...]]) -> set[tuple[int, ...]]:
+        """Returns those of some captions, given as ids, that are in the training data."""
+        found = set()
+        for example in read_shards(self.run.data, ["ids", "lengths"], [], 1, 0).as_numpy_iterator():
+            ends = np.cumsum(example["lengths"])
+            rows = (tuple(row[1:-1].tolist()) for row in np.split(example["ids"], ends[:-1]))
+            found.update(row for row in rows if row in captions)
+        return found
+
+    def _learn(self, folder: Path) -> int:
+        key = CacheKey(self.image_features.fingerprint)
+
+        def texts() -> Iterator[list[bytes]]:
+            for example in self.splits.read("train"):
+                for image in self._views(example.image):
+                    key.add(image)
+                yield [self.text(caption) for caption in example.captions]
+
+        codec = learn_codec(SubwordCodec, texts(), self.config)
+        keys = {"train": str(key)}
+        if self.has_validation:
+            keys["validation"] = self._key(self._images("validation"))
+        write_json(folder / "captions.json", codec.get_config())
+        write_json(folder / "images.json", keys)
+        self.image_features.keep(folder)
+        return key.images
+
+    def _write(self, folder: Path, examples: int) -> Counts:
+        # Before the data is complete: an image that cannot be used ends the preparation.
+        for split, key in self._keys.items():
+            self._features(split, key, fresh=True)
+        counts = super()._write(folder, examples)
+        counts.check_left_out("captions are", self.config.max_length)
+        return counts
+
+    def _encoded(self, counts: Counts) -> Iterator[Encoded]:
+        """The captions of each view of an image."""
+        longest, views = self.config.max_length, 1 + self.config.mirror_images
+        texts = ([self.text(caption) for caption in e.captions] for e in self.splits.read("train"))
+        # One token more than allowed, so that a caption that is too long shows.
+        for number, rows in enumerate(encode(self.codec, texts, longest + 1)):
+            kept = [row for row in rows if len(row) <= longest]
+            counts.left_out += len(rows) - len(kept)
+            if not kept:
+                continue
+            ids = np.concatenate([edged for row in kept for edged in ([START], row, [END])])
+            lengths = np.array([len(row) + 2 for row in kept])
+            for view in range(views):
+                counts.add(int(lengths.max()), len(kept))
+                yield {"image": np.array(number * views + view), "ids": ids, "lengths": lengths}
+
+    def _read(self, split: str) -> Iterator[References]:
+        return (References(example.image.name, example.captions) for example in self.splits.read(split))
+
+    def _views(self, image: Image) -> list[Image]:
+        """The images that an image is trained on as."""
+        return [image, mirrored(image)] if self.config.mirror_images else [image]
+
+    def _images(self, split: str, trained_on: bool = False) -> Iterator[Image]:
+        """The images of a part whose features are cached."""
+        for example in self.splits.read(split):
+            yield from self._views(example.image) if trained_on else [example.image]
+
+    @property
+    def _keys(self) -> dict[str, str]:
+        """The keys of the features of training and validation images."""
+        return self._read_json("images.json")
+
+    def _key(self, images: Iterable[Image]) -> str:
+        key = CacheKey(self.image_features.fingerprint)
+        for image in images:
+            key.add(image)
+        return str(key)
+
+    @cached_property
+    def _training_features(self) -> FeatureCache:
+        # One for all epochs: it holds the files open.
+        return self._cache(self._keys["train"])
+
+    @property
+    def _cache_directory(self) -> Path:
+        return Path(self.config.feature_cache or self.run.path / "features")
+
+    def _cache(self, key: str) -> FeatureCache:
+        images = self.image_features
+        return FeatureCache(self._cache_directory, key, images.shape, images.dtype.as_numpy_dtype)
+
+    def _features(self, split: str, kept_key: str | None, fresh: bool = False) -> FeatureCache:
+        """The features of a part, encoded where they are missing.
+
+        Args:
+            split: Name of the part.
+            kept_key: Their key in the run directory, if it has one.
+            fresh: Whether that key was made just now.
+        """
+        # Those that are trained on are the only ones of the training part that have a key in the run directory.
+        trained_on = split == "train" and kept_key is not None
+        key = kept_key or self._key(self._images(split))
+        cache = self._cache(key)
+        if not cache.complete:
+            if kept_key and not fresh and self._key(self._images(split, trained_on)) != key:
+                raise UserError(
+                    f"The features of the {split} images are not in {self._cache_directory}, and the images are not "
+                    "those any more that the run was begun with; train again in another --workdir."
+                )
+            cache.fill(self._images(split, trained_on), self.image_features.encode, f"{split} images")
+        return cache
 
 
 def mirrored(image: Image) -> Image:

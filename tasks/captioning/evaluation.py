@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,31 +15,17 @@ from ...common.files import replacing
 from ...models.decoding import Beams
 from ...models.text import PADDING, SubwordCodec, with_start_and_end
 from ..datasets.batching import windows
-from ..datasets.feature_cache import FeatureCache
+from ..decoding import beams_of
 from ..task import Evaluation
+from .data import CaptioningData
 from .metrics import agreement, diversity
+from .sheet import Captioned, write_sheet
 
 # Images that are captioned at a time.
 _BATCH = 64
 _SHOWN = 5
-
-
-class Captioned(NamedTuple):
-    """An image's caption.
-
-    Attributes:
-        image: its name.
-        caption: by the model.
-        score: log probability, by the length penalty.
-        ids: of the caption, without start and end.
-        references: what people said.
-    """
-
-    image: str
-    caption: str
-    score: float
-    ids: tuple[int, ...]
-    references: tuple[str, ...]
+# Images on the page of `unroll evaluate`.
+_ON_PAGE = 100
 
 
 class Result(NamedTuple):
@@ -55,37 +42,36 @@ class Result(NamedTuple):
     seconds: float
 
 
-def caption_all(
-    model: keras.Model,
-    examples: Iterable[tuple[str, tuple[str, ...]]],
-    features: FeatureCache,
-    encoder: SubwordCodec,
-    prepared: Callable[[str], str],
-    beams: Beams,
-    longest: int,
-) -> Result:
-    """Captions images, and measures the loss of their references.
+def evaluate(model: keras.Model, data: CaptioningData, split: str) -> Evaluation:
+    """Measures a model on a part of its data with greedy captions, which it writes to a file."""
+    return Evaluation(_quality(_caption_all(model, data, split, Beams(1))), {}, "")
 
-    Args:
-        model: a `CaptioningModel`.
-        examples: name and references of each image, in the order of `features`.
-        features: of the images.
-        encoder: text to ids and back.
-        prepared: a reference as the model was trained on it.
-        beams: how to search.
-        longest: tokens of a caption at most.
-    """
+
+def report(model: keras.Model, data: CaptioningData, split: str) -> Evaluation:
+    """`evaluate` with the beam search of the options; it writes a page with the captions of some images, too."""
+    beams = beams_of(data.config, len(data.codec))
+    result = _caption_all(model, data, split, beams)
+    shown = zip(result.captioned, data.images(split), strict=False)
+    write_sheet(
+        data.run.path / f"captions-{split}.html", f"Captions of the {split} part", islice(shown, _ON_PAGE)
+    )
+    return _summary(result, beams, data.seen)
+
+
+def _caption_all(model: keras.Model, data: CaptioningData, split: str, beams: Beams) -> Result:
+    """Captions the images of a part, and measures the loss of their references."""
+    features, longest = data.features(split), data.config.max_decode_length
     captioned: list[Captioned] = []
     total, tokens, seconds = 0.0, 0, 0.0
-    for window in windows(examples, _BATCH):
+    for window in windows(data.examples(split), _BATCH):
         first = len(captioned)
         images = tf.constant(features.take(np.arange(first, first + len(window))))
-        references = caption_ids(encoder, [[prepared(text) for text in texts] for _, texts in window])
+        references = _ids(data.codec, [[data.text(caption) for caption in e.captions] for e in window])
         loss, count = _losses(model, images, references)
         total, tokens = total + float(loss), tokens + int(count)
         begun = time.monotonic()
         ids, lengths, texts, scores = (
-            tensor.numpy() for tensor in _caption(model, images, encoder, beams, longest)
+            tensor.numpy() for tensor in _caption(model, images, data.codec, beams, longest)
         )
         seconds += time.monotonic() - begun
         for row, (name, several) in enumerate(window):
@@ -93,13 +79,14 @@ def caption_all(
             captioned.append(
                 Captioned(name, texts[row].decode(), float(scores[row]), written, tuple(several))
             )
+    _write_captions(data.run.path / f"captions-{split}.jsonl", captioned)
     return Result(captioned, total / max(tokens, 1), seconds)
 
 
-def caption_ids(encoder: SubwordCodec, captions: Sequence[Sequence[str]]) -> tf.Tensor:
+def _ids(codec: SubwordCodec, captions: Sequence[Sequence[bytes]]) -> tf.Tensor:
     """The captions of some images, between start and end: int32 [images, captions, time], zero-padded."""
-    texts = [text.encode("utf-8", "surrogateescape") for several in captions for text in several]
-    rows = with_start_and_end(encoder.encode(tf.constant(texts, tf.string)))
+    texts = [text for several in captions for text in several]
+    rows = with_start_and_end(codec.encode(tf.constant(texts, tf.string)))
     return tf.RaggedTensor.from_row_lengths(rows, [len(several) for several in captions]).to_tensor(PADDING)
 
 
@@ -117,21 +104,21 @@ def _losses(model: keras.Model, images: tf.Tensor, captions: tf.Tensor) -> tuple
 
 @tf.function(reduce_retracing=True)
 def _caption(
-    model: keras.Model, images: tf.Tensor, encoder: SubwordCodec, beams: Beams, longest: int
+    model: keras.Model, images: tf.Tensor, codec: SubwordCodec, beams: Beams, longest: int
 ) -> tuple[tf.Tensor, ...]:
     """The best caption of each image: its ids, their number, its text and its score."""
     best = model.caption(images, beams, longest)
     ids = best.ids[:, 0]
-    return ids, best.lengths[:, 0], encoder.decode(ids), best.scores[:, 0]
+    return ids, best.lengths[:, 0], codec.decode(ids), best.scores[:, 0]
 
 
-def quality(result: Result) -> dict[str, float]:
+def _quality(result: Result) -> dict[str, float]:
     """The metrics of a result."""
     captions = [one.caption for one in result.captioned]
     return {"loss": result.loss} | agreement(captions, [one.references for one in result.captioned])
 
 
-def summary(result: Result, beams: Beams, seen: Callable[[set], set]) -> Evaluation:
+def _summary(result: Result, beams: Beams, seen: Callable[[set], set]) -> Evaluation:
     """What `unroll evaluate` says.
 
     Args:
@@ -140,7 +127,7 @@ def summary(result: Result, beams: Beams, seen: Callable[[set], set]) -> Evaluat
         seen: which of some captions, tuples of ids, are in the training data.
     """
     captioned = result.captioned
-    metrics = quality(result)
+    metrics = _quality(result)
     captions = [one.caption for one in captioned]
     known = seen({one.ids for one in captioned})
     # The same captions, each for the next image: what comes of knowing the language, but not the image.
@@ -167,7 +154,7 @@ def summary(result: Result, beams: Beams, seen: Callable[[set], set]) -> Evaluat
     return Evaluation(metrics, details, "\n".join(lines).rstrip("\n"))
 
 
-def write_captions(path: Path, captioned: Sequence[Captioned]) -> None:
+def _write_captions(path: Path, captioned: Sequence[Captioned]) -> None:
     """Writes a JSON line for each image."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", errors="replace") as file:
         for one in captioned:

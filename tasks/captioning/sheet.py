@@ -4,10 +4,10 @@ import base64
 import html
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from ...common.files import replacing
 from ...serving.images import thumbnail
-from .evaluation import Captioned
 
 # Pixels of the longer side of an image.
 _SIDE = 224
@@ -29,6 +29,24 @@ ul {{ margin: .2rem 0; padding-left: 1.1rem; }}
 <p>In bold the model's caption; below it what people said.</p>
 <main>
 """
+
+
+class Captioned(NamedTuple):
+    """An image's caption.
+
+    Attributes:
+        image: its name.
+        caption: by the model.
+        score: log probability, by the length penalty.
+        ids: of the caption, without start and end.
+        references: what people said.
+    """
+
+    image: str
+    caption: str
+    score: float
+    ids: tuple[int, ...]
+    references: tuple[str, ...]
 
 
 def write_sheet(path: Path, title: str, shown: Iterable[tuple[Captioned, bytes]]) -> None:

@@ -10,7 +10,9 @@ import numpy as np
 from ...common.errors import UserError
 from ...common.json_lines import JsonLines
 from ...models.recurrent import CELLS, RecurrentLayer
+from ..data import PreparedData
 from ..task import Task
+from ..training.objective import Objective
 from .flow import FlowMeter, Sums, add_up
 from .kernels import jacobian_norms, spectrum
 
@@ -20,12 +22,13 @@ _STEP_NAMES = {"words": "word", "subwords": "token", "characters": "character", 
 _CLIPPED = 1 - 1e-5
 
 
-def measure(task: Task, model: keras.Model, batches: int) -> dict[str, Any]:
+def measure(task: Task, data: PreparedData, model: keras.Model, batches: int) -> dict[str, Any]:
     """Measures the recurrent layers of a model with weights.
 
     Args:
-        task: whose training data is read.
-        model: of the task.
+        task: The application.
+        data: Its data, of which the training part is read.
+        model: Its model.
         batches: how many to read.
 
     Returns:
@@ -33,15 +36,15 @@ def measure(task: Task, model: keras.Model, batches: int) -> dict[str, Any]:
         (its flag), `batches`, `clipping`, and `layers`; of each its `name`, `cell`, `units`, the curves by distance
         from the last step (`reach`, `loss_h`, `loss_c`, `rows`), `kernel`, `jacobians` and `gates`.
     """
-    objective = task.phases()[0].objective
-    sequences = task.sequences()
+    objective, truncation = task.phases(data.config, data.sizes)[0].objective, task.truncation(data.config)
+    sequences = data.sequences()
     meter = FlowMeter(objective, model, sequences.element_spec, (), truncated=False, closely=True)
     whole = add_up(meter(batch)[0] for batch in sequences.take(batches))
     if not whole:
         raise UserError(
             "The run's model has no recurrent layer, or no training data, whose gradients could be seen."
         )
-    as_trained = whole if task.truncation.steps is None else _as_trained(task, model, batches)
+    as_trained = whole if truncation.steps is None else _as_trained(objective, data, model, batches)
     layers = [
         _layer(name, layer, of_whole, of_training)
         for name, layer, of_whole, of_training in zip(
@@ -49,11 +52,11 @@ def measure(task: Task, model: keras.Model, batches: int) -> dict[str, Any]:
         )
     ]
     return {
-        "step": step_name(task.config),
-        "truncation": task.truncation.steps,
-        "truncation_option": task.truncation.option,
+        "step": step_name(data.config),
+        "truncation": truncation.steps,
+        "truncation_option": truncation.option,
         "batches": batches,
-        "clipping": clipping(task.run.metrics),
+        "clipping": clipping(data.run.metrics),
         "layers": layers,
     }
 
@@ -63,14 +66,13 @@ def step_name(config: Any) -> str:
     return _STEP_NAMES.get(getattr(config, "tokenizer", None), "step")
 
 
-def _as_trained(task: Task, model: keras.Model, batches: int) -> list[Sums]:
+def _as_trained(objective: Objective, data: PreparedData, model: keras.Model, batches: int) -> list[Sums]:
     """Sums with the truncation, and the states that go from batch to batch."""
-    objective, data = task.phases()[0].objective, task.batches(0, fixed_shapes=False)
-    carry = objective.initial_carry(model)
-    meter = FlowMeter(objective, model, data.element_spec, carry, truncated=True)
+    read, carry = data.batches(0, fixed_shapes=False), objective.initial_carry(model)
+    meter = FlowMeter(objective, model, read.element_spec, carry, truncated=True)
 
     def results(carry: Any) -> Iterator[list[Sums]]:
-        for batch in data.take(batches):
+        for batch in read.take(batches):
             sums, carry = meter(batch, carry)
             yield sums
 

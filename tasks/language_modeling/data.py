@@ -1,19 +1,143 @@
-"""Examples of language modelling: documents of any length."""
+"""The data of language modelling: long texts."""
 
-from collections.abc import Iterator
+import glob
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
+import tensorflow as tf
+
+from ...common.files import write_json
+from ...models.text import BOUNDARY, CharacterCodec
+from ..data import Counts, Encoded, PreparedData, check_vocabulary
+from ..datasets.batching import batch_by_tokens
 from ..datasets.documents import Document, TextSplits, read_files, read_public
+from ..datasets.lanes import Lanes, cut_windows, windows_of
 from ..datasets.sources import readers
 from .config import LanguageModelingConfig
 
+_LANES = "lanes.bin"
+_CODE_POINTS = 0x110000
+# Characters of a sequence in which the reach of gradients is measured.
+_INSPECTED = 512
+
+
+class LanguageModelSizes(NamedTuple):
+    """Sizes of a language model that its data decides.
+
+    Attributes:
+        characters: Number of ids.
+        lanes: Number of lanes, the rows of a batch; None: documents are read whole.
+    """
+
+    characters: int
+    lanes: int | None
+
+
+class LanguageModelingData(PreparedData):
+    """Texts in a run directory: with a truncation in data/lanes.bin, as windows; without one in shards, as whole
+    documents. The documents of the validation part are files in data/validation/."""
+
+    config: LanguageModelingConfig
+    kept_name = "validation"
+
+    @cached_property
+    def splits(self) -> TextSplits:
+        return read_splits(self.config)
+
+    @property
+    def sizes(self) -> LanguageModelSizes:
+        return LanguageModelSizes(len(self.codec), self._lanes().lanes if self.config.truncation else None)
+
+    @property
+    def train_examples(self) -> int:
+        if not self.config.truncation:
+            return self.counts.examples
+        lanes = self._lanes()
+        return lanes.lanes * lanes.batches
+
+    def batches(self, epoch: int, fixed_shapes: bool) -> tf.data.Dataset:
+        config = self.config
+        if config.truncation:
+            return self._lanes().read()
+        # A document is never cut, so that a long one makes a batch by itself.
+        return batch_by_tokens(
+            self._shuffled(epoch, ["ids"], ["length"]),
+            lambda example: tf.size(example["ids"]),
+            self.counts.longest,
+            config.batch_tokens,
+            fixed_shapes,
+        )
+
+    def sequences(self) -> tf.data.Dataset:
+        return self._lanes().read_joined(_INSPECTED) if self.config.truncation else super().sequences()
+
+    @cached_property
+    def codec(self) -> CharacterCodec:
+        """Characters to ids."""
+        return CharacterCodec.from_config(self._read_json("text.json"))
+
+    def encoded(self, split: str) -> Iterator[Iterator[np.ndarray]]:
+        """Yields the documents of a part, each as pieces of ids."""
+        for document in self.examples(split):
+            yield (self.codec.encode_symbols(piece) for piece in document.pieces())
+
+    def _learn(self, folder: Path) -> int:
+        config, examples = self.config, 0
+        counts = np.zeros(_CODE_POINTS, np.int64)
+        for document in self.splits.read("train"):
+            characters = 0
+            for piece in document.pieces():
+                found = np.bincount(piece)
+                counts[: len(found)] += found
+                characters += len(piece)
+            examples += windows_of(characters, config.truncation) if config.truncation else 1
+        occurrences = {chr(number): int(counts[number]) for number in np.flatnonzero(counts)}
+        codec = CharacterCodec.from_counts(
+            occurrences, tokenizer=config.tokenizer, min_count=config.min_count
+        )
+        check_vocabulary(codec, "character", config.min_count)
+        write_json(folder / "text.json", codec.get_config())
+        return examples
+
+    def _write(self, folder: Path, examples: int) -> Counts:
+        steps = self.config.truncation
+        if not steps:
+            return super()._write(folder, examples)
+        windows = (window for document in self.encoded("train") for window in cut_windows(document, steps))
+        Lanes(folder / _LANES, steps, self.config.batch, examples).write(windows)
+        return Counts(examples, steps)
+
+    def _encoded(self, counts: Counts) -> Iterator[Encoded]:
+        """Each document with its boundaries; it is held in memory."""
+        boundary = np.full(1, BOUNDARY, np.int32)
+        for pieces in self.encoded("train"):
+            ids = np.concatenate([boundary, *pieces, boundary])
+            counts.add(len(ids))
+            yield {"ids": ids, "length": np.array([len(ids) - 1])}
+
+    def _keep(self, path: Path) -> None:
+        path.mkdir()
+        for number, document in enumerate(self.splits.read("validation")):
+            document.write(path / f"{number:08d}.txt")
+
+    def _kept(self, path: Path) -> Iterator[Document]:
+        return read_files(f"{glob.escape(str(path))}/*.txt", self.config.tokenizer)
+
+    def _lanes(self) -> Lanes:
+        config = self.config
+        return Lanes(self.run.data / _LANES, config.truncation, config.batch, self.counts.examples)
+
 
 def read_splits(config: LanguageModelingConfig) -> TextSplits:
-    """The parts of the text that the configuration names."""
+    """Returns the parts of the text that the configuration names."""
 
-    def from_file(pattern: str) -> Iterator[Document]:
+    def from_file(pattern: str) -> Iterable[Document]:
         return read_files(pattern, config.tokenizer)
 
-    def from_public(name: str, split: str) -> Iterator[Document]:
+    def from_public(name: str, split: str) -> Iterable[Document]:
         return read_public(name, split, config.text_column, config.tokenizer)
 
     fractions = {"test": config.test_fraction, "validation": config.validation_fraction}

@@ -13,6 +13,7 @@ from ...models.recurrent import States
 from ...models.text import BOUNDARY, UNKNOWN
 from ..datasets.lanes import Window, cut_windows
 from ..task import Evaluation
+from .data import LanguageModelingData
 from .kneser_ney import KneserNey
 
 # A document is an iterable of pieces of ids.
@@ -51,6 +52,20 @@ class Measured(NamedTuple):
             "bits_per_character": loss / math.log(2),
             "perplexity": math.exp(min(loss, 700)),
         }
+
+
+def evaluate(model: keras.Model, data: LanguageModelingData, split: str) -> Evaluation:
+    """Measures a model on a part of its data."""
+    return _evaluation(measure(model, data.encoded(split)))
+
+
+def report(model: keras.Model, data: LanguageModelingData, split: str) -> Evaluation:
+    """`evaluate`, with a Kneser-Ney table of the training text beside the model."""
+    network, order = measure(model, data.encoded(split)), data.config.ngram_order
+    if not order:
+        return _evaluation(network)
+    table = KneserNey.learn(data.encoded("train"), order, len(data.codec))
+    return _evaluation(network, measure_ngrams(table, data.encoded(split)))
 
 
 def measure(model: keras.Model, documents: Documents) -> Measured:
@@ -114,7 +129,7 @@ def measure_ngrams(table: KneserNey, documents: Documents) -> Measured:
     return Measured(loss, characters, unknown, count, name, table.size)
 
 
-def evaluation_of(network: Measured, *others: Measured) -> Evaluation:
+def _evaluation(network: Measured, *others: Measured) -> Evaluation:
     """The figures of the network, and a table with the others beside it."""
     details = {
         "documents": network.documents,

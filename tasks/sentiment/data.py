@@ -1,9 +1,21 @@
-"""Examples of sentiment analysis: a text and its label."""
+"""The data of sentiment analysis: texts with labels."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import cached_property
+from itertools import tee
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import tensorflow as tf
+
+from ...common.errors import UserError
+from ...common.files import write_json
+from ...models.text import WordCodec
+from ..data import Counts, Encoded, PreparedData, encode, learn_codec
 from ..datasets import public
+from ..datasets.batching import batch_by_tokens
 from ..datasets.sources import readers
 from ..datasets.splits import Splits
 from ..datasets.tables import read_table
@@ -22,8 +34,104 @@ class Example(NamedTuple):
         return self.text.encode("utf-8", "surrogateescape")
 
 
+class SentimentSizes(NamedTuple):
+    """Sizes of a classifier that its data decides.
+
+    Attributes:
+        tokens: Number of ids of the texts.
+        labels: Number of labels.
+    """
+
+    tokens: int
+    labels: int
+
+
+class SentimentData(PreparedData):
+    """Texts with labels, in a run directory."""
+
+    config: SentimentConfig
+    kept_class = Example
+
+    @cached_property
+    def splits(self) -> Splits:
+        return read_splits(self.config)
+
+    @property
+    def sizes(self) -> SentimentSizes:
+        return SentimentSizes(len(self.codec), len(self.labels))
+
+    def batches(self, epoch: int, fixed_shapes: bool) -> tf.data.Dataset:
+        config = self.config
+        return batch_by_tokens(
+            self._shuffled(epoch, ["ids"], ["label"]),
+            lambda example: tf.size(example["ids"]),
+            config.max_length,
+            config.batch_tokens,
+            fixed_shapes,
+        )
+
+    @cached_property
+    def codec(self) -> WordCodec:
+        """Text to ids."""
+        return WordCodec.from_config(self._read_json("text.json"))
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The labels in the order of the classes."""
+        return tuple(self._read_json("labels.json"))
+
+    def labelled(self, split: str) -> Iterator[tuple[Example, int]]:
+        """Yields each example of a part with the number of its class."""
+        numbers = {label: number for number, label in enumerate(self.labels)}
+        for example in self.examples(split):
+            yield example, numbers[example.label]
+
+    def _learn(self, folder: Path) -> int:
+        labels: Counter[str] = Counter()
+
+        def texts() -> Iterator[list[bytes]]:
+            for example in self.splits.read("train"):
+                labels[example.label] += 1
+                yield [example.text_bytes]
+
+        codec = learn_codec(WordCodec, texts(), self.config)
+        self._check_labels(labels)
+        write_json(folder / "text.json", codec.get_config())
+        write_json(folder / "labels.json", dict(sorted(labels.items())))
+        return labels.total()
+
+    def _encoded(self, counts: Counts) -> Iterator[Encoded]:
+        labelled, again = tee(self.labelled("train"))
+        ids = encode(self.codec, ([example.text_bytes] for example, _ in again))
+        for (_, number), (row,) in zip(labelled, ids, strict=True):
+            counts.add(len(row))
+            yield {"ids": row, "label": np.array([number])}
+
+    def _read(self, split: str) -> Iterator[Example]:
+        """The examples of a part, whose labels the model must know."""
+        for example in self.splits.read(split):
+            if example.label not in self.labels:
+                raise UserError(
+                    f"The {split} data has the label {example.label!r}, which the training data has not; its labels "
+                    f"are {', '.join(map(repr, self.labels))}. Text: {example.text[:60]!r}."
+                )
+            yield example
+
+    def _check_labels(self, labels: Counter[str]) -> None:
+        if len(labels) < 2:
+            raise UserError(
+                f"The training data has only the label {next(iter(labels), None)!r}; a classifier needs at least two."
+            )
+        for label in labels:
+            if not label.isprintable() or not label.strip():
+                raise UserError(
+                    f"The training data has the label {label!r}; labels are printable text in UTF-8. Mend the column "
+                    f"{self.config.label_column!r}, or choose another by --label_column."
+                )
+
+
 def read_splits(config: SentimentConfig) -> Splits:
-    """The parts of the data set that the configuration names."""
+    """Returns the parts of the data set that the configuration names."""
     columns = (config.text_column, config.label_column)
 
     def from_file(path: str) -> Iterator[Example]:

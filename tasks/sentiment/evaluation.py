@@ -1,7 +1,7 @@
 """Accuracy, macro F1, loss, the confusion matrix and the worst errors."""
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ import tensorflow as tf
 from ...models.text import WordCodec, pad
 from ..datasets.batching import length_sorted_batches, windows
 from ..task import Evaluation
-from .data import Example
+from .data import Example, SentimentData
 
 # Texts held in memory at a time, and sorted by length.
 _WINDOW = 4096
@@ -18,37 +18,29 @@ _WORST = 10
 _SHOWN_CHARACTERS = 150
 
 
-def evaluate(
-    model: keras.Model,
-    examples: Iterable[tuple[Example, int]],
-    encoder: WordCodec,
-    labels: Sequence[str],
-    batch_tokens: int,
-) -> Evaluation:
-    """Measures a classifier.
-
-    Args:
-        model: ids [batch, time] -> logits [batch, classes].
-        examples: each with the number of its class.
-        encoder: text -> ids.
-        labels: names of the classes.
-        batch_tokens: tokens in a batch, padding included.
-    """
+def evaluate(model: keras.Model, data: SentimentData, split: str) -> Evaluation:
+    """Measures a classifier on a part of its data."""
+    labels = data.labels
     confusion = np.zeros((len(labels), len(labels)), np.int64)
     total_loss = 0.0
     worst: list[tuple[float, int, Example, int]] = []
-    for window in windows(examples, _WINDOW):
+    for window in windows(data.labelled(split), _WINDOW):
         classes = np.array([number for _, number in window])
         log_probabilities = _log_probabilities(
-            model, [example for example, _ in window], encoder, batch_tokens
+            model, [example for example, _ in window], data.codec, data.config.batch_tokens
         )
         predicted = log_probabilities.argmax(axis=1)
         losses = -log_probabilities[np.arange(len(window)), classes]
         np.add.at(confusion, (classes, predicted), 1)
         total_loss += float(losses.sum())
-        for place in np.flatnonzero(predicted != classes):
+        for position in np.flatnonzero(predicted != classes):
             # The running number keeps the order of equal losses.
-            entry = (float(losses[place]), -confusion.sum() - place, window[place][0], int(predicted[place]))
+            entry = (
+                float(losses[position]),
+                -confusion.sum() - position,
+                window[position][0],
+                int(predicted[position]),
+            )
             (heapq.heappush if len(worst) < _WORST else heapq.heappushpop)(worst, entry)
     return _summary(confusion, total_loss, sorted(worst, reverse=True), labels)
 
@@ -62,17 +54,17 @@ def _forward(model: keras.Model, ids: tf.Tensor) -> tf.Tensor:
 def _log_probabilities(
     model: keras.Model,
     examples: Sequence[Example],
-    encoder: WordCodec,
+    codec: WordCodec,
     batch_tokens: int,
 ) -> np.ndarray:
     """float32 [examples, classes]."""
-    ids = encoder.encode(tf.constant([example.text_bytes for example in examples]))
+    ids = codec.encode(tf.constant([example.text_bytes for example in examples]))
     lengths = ids.row_lengths().numpy()
     results: list[np.ndarray] = [np.empty(0)] * len(examples)
-    for places in length_sorted_batches(lengths, batch_tokens):
-        batch = pad(tf.gather(ids, places))
-        for place, row in zip(places, _forward(model, batch).numpy(), strict=True):
-            results[place] = row
+    for positions in length_sorted_batches(lengths, batch_tokens):
+        batch = pad(tf.gather(ids, positions))
+        for position, row in zip(positions, _forward(model, batch).numpy(), strict=True):
+            results[position] = row
     return np.stack(results)
 
 

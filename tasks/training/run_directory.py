@@ -1,4 +1,4 @@
-"""The run directory: one training, with all that later commands need."""
+"""The run directory: one training, with all files that later commands need."""
 
 import dataclasses
 import json
@@ -21,14 +21,14 @@ class RunDirectory:
     """Paths and files of a run.
 
         config.json      application and options
-        vocabulary/      what was learnt from the training data before the first step
-        data/            the training data as shuffled shards
-        checkpoints/     everything needed to go on
+        vocabulary/      what the training data decides before the first step
+        data/            the prepared training and validation data
+        checkpoints/     everything needed to resume
         best/            weights of the best epoch, and its metrics
         logs/            TensorBoard
         metrics.jsonl    a line every few steps and each epoch
         gradient_flow.jsonl    a line every --inspect_every steps
-        inspect/         what `unroll inspect` finds
+        inspect/         the report of `unroll inspect`
 
     Every file appears under a temporary name and is renamed when it is complete.
     """
@@ -47,14 +47,14 @@ class RunDirectory:
         self.config = self.path / "config.json"
 
     def exists(self) -> bool:
-        """Whether a run was begun here."""
+        """Returns whether a run was begun here."""
         return self.config.exists()
 
     def create(self, application: str, config: TrainingConfig) -> None:
         """Begins a run.
 
         Raises:
-            UserError: if the path is taken by something else.
+            UserError: If the path is taken by something else.
         """
         if self.path.exists() and (not self.path.is_dir() or self._has_foreign_files()):
             raise UserError(f"{self.path} exists and is not a run directory; give another --workdir.")
@@ -65,7 +65,7 @@ class RunDirectory:
         """Keeps other processes from training here while the block runs.
 
         Raises:
-            UserError: if another process does.
+            UserError: If another process trains here.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         try:
@@ -95,5 +95,5 @@ class RunDirectory:
         write_json(self.config, {"application": application, "config": dataclasses.asdict(config)})
 
     def _has_foreign_files(self) -> bool:
-        """Whether there is more than a process leaves that is killed while it begins a run."""
+        """Whether there is more than a process leaves behind that is killed while it begins a run."""
         return any(not name.startswith((PARTIAL, _LOCK)) for name in os.listdir(self.path))

@@ -4,6 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from ..data import PreparedData
 from ..task import Task
 from .averaging import WeightAverage
 from .clipping import Clipping
@@ -17,18 +18,26 @@ class TrainingState:
 
     Args:
         task: The application.
+        data: Its data, prepared.
         strategy: Strategy in whose scope the variables are made.
         jit_compile: Whether XLA compiles the step where it can.
         epoch: The epoch to begin with, from 0.
     """
 
-    def __init__(self, task: Task, strategy: tf.distribute.Strategy, jit_compile: bool, epoch: int) -> None:
-        config = task.config
-        self._task = task
-        self.phases = task.phases()
+    def __init__(
+        self,
+        task: Task,
+        data: PreparedData,
+        strategy: tf.distribute.Strategy,
+        jit_compile: bool,
+        epoch: int,
+    ) -> None:
+        config, sizes = data.config, data.sizes
+        self._data = data
+        self.phases = task.phases(config, sizes)
         self._jit_compile = jit_compile
         with strategy.scope():
-            self.model = task.build_model()
+            self.model = task.build_model(config, sizes)
             self.optimizer = build_optimizer(config)
             self.optimizer.build(self.model.trainable_variables)
             self.average = None
@@ -55,7 +64,7 @@ class TrainingState:
 
     def begin_epoch(self, epoch: int) -> None:
         """Goes to the start of an epoch's data, and to the step of the epoch's phase."""
-        self._batches = self._task.batches(epoch, fixed_shapes=self._jit_compile)
+        self._batches = self._data.batches(epoch, fixed_shapes=self._jit_compile)
         self.iterator = iter(self._batches.prefetch(4))
         # Replaces that of the epoch before.
         self.tensors.iterator = self.iterator
@@ -69,7 +78,7 @@ class TrainingState:
         self.phase, self.step = phase, self._training_step(phase)
 
     def _training_step(self, phase: Phase) -> TrainingStep:
-        config = self._task.config
+        config = self._data.config
         return TrainingStep(
             phase.objective,
             self.model,

@@ -11,6 +11,7 @@ import tensorflow as tf
 from ...common.errors import UserError
 from ...common.files import replacing, write_json
 from ...common.json_lines import JsonLines
+from ..data import PreparedData
 from ..task import Task
 from .checkpoints import Checkpoints
 from .journal import Journal
@@ -20,29 +21,32 @@ from .state import TrainingState
 
 
 class DivergenceError(RuntimeError):
-    """The loss became infinite or not a number, or many times what it was at first."""
+    """The loss became infinite, not a number, or many times its first value."""
 
 
 class Trainer:
-    """Trains the model of a task in its run directory, from where the run stands.
+    """Trains a model in its run directory, from where the run stands.
 
     Args:
-        task: the application with its configuration and run directory.
-        strategy: where to train; by default as the configuration's `distribution` says.
-        callbacks: Keras callbacks that keep no state of their own from process to process.
-        observers: What else watches the training.
+        task: The application.
+        data: Its data in the run directory, with the options of the run; it need not be prepared.
+        strategy: Strategy of the replicas; by default that of the option `distribution`.
+        callbacks: Keras callbacks, which must keep no state of their own from process to process.
+        observers: Objects that watch the training.
     """
 
     def __init__(
         self,
         task: Task,
+        data: PreparedData,
         strategy: tf.distribute.Strategy | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         observers: Sequence[Observer] = (),
     ) -> None:
         self.task = task
-        self.config = task.config
-        self.run = task.run
+        self.data = data
+        self.config = data.config
+        self.run = data.run
         self._strategy = strategy or _strategy(self.config.distribution)
         self._callbacks = callbacks
         self._checkpoints = Checkpoints(self.run.checkpoints)
@@ -55,25 +59,27 @@ class Trainer:
             The model, with the weights of the last step.
 
         Raises:
-            DivergenceError: with what to try.
+            DivergenceError: If the training diverges; the message says what to try.
         """
         config = self.config
         if config.monitor not in self.task.metrics:
             raise UserError(
                 f"--monitor={config.monitor} is not measured here; choose one of {', '.join(self.task.metrics)}."
             )
-        if not self.task.has_validation and (config.schedule == "plateau" or config.early_stopping_patience):
+        if not self.data.has_validation and (config.schedule == "plateau" or config.early_stopping_patience):
             raise UserError(
                 "--schedule=plateau and --early_stopping_patience need a validation part, and there is none; give "
                 "--validation_data or a --validation_fraction above 0."
             )
-        self.task.prepare()
-        # After the preparation: data sets that are generated on the spot draw random numbers, too.
+        self.data.prepare()
+        # After the preparation, which draws random numbers if it generates a data set.
         keras.utils.set_random_seed(config.seed)
         jit_compile = _uses_xla(config.jit_compile)
         with _dtype_policy(config.precision):
             state, progress = self._checkpoints.restore(
-                lambda progress: TrainingState(self.task, self._strategy, jit_compile, progress.epoch)
+                lambda progress: TrainingState(
+                    self.task, self.data, self._strategy, jit_compile, progress.epoch
+                )
             )
         if progress.step and progress.epoch < config.epochs:
             print(f"Resuming after step {progress.step}, in epoch {progress.epoch + 1}.", flush=True)
@@ -109,7 +115,7 @@ class Trainer:
     def _train_epoch(
         self, state: TrainingState, progress: Progress, callbacks: keras.callbacks.CallbackList
     ) -> None:
-        config, examples, journal = self.config, self.task.train_examples, self._journal
+        config, examples, journal = self.config, self.data.train_examples, self._journal
         journal.begin_epoch(progress.epoch, config.epochs, examples, progress.examples)
         while True:
             asked = time.monotonic()
@@ -145,7 +151,7 @@ class Trainer:
 
     def _learning_rate(self, state: TrainingState, progress: Progress) -> float:
         """Returns the learning rate of the next step."""
-        done = progress.epoch + progress.examples / self.task.train_examples - state.phase_begin
+        done = progress.epoch + progress.examples / self.data.train_examples - state.phase_begin
         return state.phase.learning_rate(progress.step, done / state.phase.epochs, progress.plateau_scale)
 
     def _end_epoch(self, state: TrainingState, progress: Progress) -> dict[str, float]:
@@ -171,10 +177,10 @@ class Trainer:
         return logs
 
     def _validation_metrics(self, model: keras.Model, progress: Progress) -> dict[str, float]:
-        """What is measured on the validation part; nothing where there is none."""
-        if not self.task.has_validation:
+        """Returns the metrics of the validation part; none if there is no such part."""
+        if not self.data.has_validation:
             return {}
-        metrics = self.task.evaluate(model, "validation").metrics
+        metrics = self.task.evaluate(model, self.data, "validation").metrics
         monitored = metrics[self.config.monitor]
         if not math.isfinite(monitored):
             raise self._divergence(progress, f"the validation {self.config.monitor} is {monitored}")
@@ -203,14 +209,14 @@ class Trainer:
 
 
 def _update_ratio(before: list[tf.Tensor], after: list[tf.Tensor]) -> tf.Tensor:
-    """|change of the weights| / |weights| of one step; about 1e-3 is healthy."""
+    """Returns |change of the weights| / |weights| of one step; about 1e-3 is healthy."""
     change = tf.linalg.global_norm([a - b for a, b in zip(after, before, strict=True)])
     return change / tf.maximum(tf.linalg.global_norm(before), 1e-12)
 
 
 @contextmanager
 def _dtype_policy(name: str) -> Iterator[None]:
-    """Layers made in the block have this policy."""
+    """Gives layers made in the block a dtype policy."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:

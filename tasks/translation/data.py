@@ -1,14 +1,22 @@
-"""Examples of translation: sentence pairs."""
+"""The data of translation: sentence pairs."""
 
 import gzip
 import zlib
 from collections.abc import Iterable, Iterator
-from itertools import zip_longest
+from functools import cached_property
+from itertools import tee, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import tensorflow as tf
+
 from ...common.errors import UserError
+from ...common.files import write_json
+from ...models.text import END, START, SubwordCodec
+from ..data import Counts, Encoded, PreparedData, encode, learn_codec
 from ..datasets import public
+from ..datasets.batching import batch_by_tokens
 from ..datasets.sources import readers
 from ..datasets.splits import Splits
 from .config import TranslationConfig
@@ -24,6 +32,102 @@ class Pair(NamedTuple):
     def in_bytes(self) -> tuple[bytes, bytes]:
         """Both sentences as they were in their files."""
         return self.source.encode("utf-8", "surrogateescape"), self.target.encode("utf-8", "surrogateescape")
+
+
+class TranslationSizes(NamedTuple):
+    """Sizes of a translation model that its data decides.
+
+    Attributes:
+        source_tokens: Number of ids of the source language.
+        target_tokens: Number of ids of the target language.
+    """
+
+    source_tokens: int
+    target_tokens: int
+
+
+class TranslationData(PreparedData):
+    """Sentence pairs, in a run directory."""
+
+    config: TranslationConfig
+    kept_class = Pair
+
+    @cached_property
+    def splits(self) -> Splits:
+        return read_splits(self.config)
+
+    @property
+    def sizes(self) -> TranslationSizes:
+        return TranslationSizes(len(self.source_codec), len(self.target_codec))
+
+    def batches(self, epoch: int, fixed_shapes: bool) -> tf.data.Dataset:
+        return batch_by_tokens(
+            self._shuffled(epoch, ["source", "target"], []),
+            lambda example: tf.maximum(tf.size(example["source"]), tf.size(example["target"])),
+            self.counts.longest,
+            self.config.batch_tokens,
+            fixed_shapes,
+        )
+
+    @cached_property
+    def source_codec(self) -> SubwordCodec:
+        """The tokens of the source language."""
+        return self._codec("source", self.config.max_length)
+
+    @cached_property
+    def target_codec(self) -> SubwordCodec:
+        """The tokens of the target language; it reads whatever may be written."""
+        return self._codec("target", max(self.config.max_length, self.config.max_decode_length))
+
+    def _codec(self, side: str, max_length: int) -> SubwordCodec:
+        return SubwordCodec.from_config(self._read_json(f"{side}.json") | {"max_length": max_length})
+
+    def _learn(self, folder: Path) -> int:
+        config, pairs = self.config, 0
+
+        def texts(sides: tuple[int, ...]) -> Iterator[list[bytes]]:
+            nonlocal pairs
+            pairs = 0
+            for pair in self.splits.read("train"):
+                pairs += 1
+                yield [pair.in_bytes[side] for side in sides]
+
+        def learn(language: str, *sides: int) -> SubwordCodec:
+            return learn_codec(SubwordCodec, texts(sides), config, f"token of {language!r}")
+
+        languages = (config.source_language, config.target_language)
+        if config.joint_vocabulary:
+            source = target = learn(languages[0], 0, 1)
+        else:
+            source, target = learn(languages[0], 0), learn(languages[1], 1)
+        for language, codec in zip(languages, (source, target), strict=True):
+            fewer = f"; the data has no more of the {config.vocabulary_size} that --vocabulary_size allows"
+            print(
+                f"Vocabulary of {language}: {len(codec)} tokens"
+                f"{fewer if len(codec) < config.vocabulary_size else ''}."
+            )
+        write_json(folder / "source.json", source.get_config())
+        write_json(folder / "target.json", target.get_config())
+        return pairs
+
+    def _encoded(self, counts: Counts) -> Iterator[Encoded]:
+        longest = self.config.max_length
+        pairs, again = tee(self.examples("train"))
+        # One token more than allowed, so that a text that is too long shows.
+        sources = encode(self.source_codec, ([pair.in_bytes[0]] for pair in pairs), longest + 1)
+        targets = encode(self.target_codec, ([pair.in_bytes[1]] for pair in again), longest + 1)
+        for (source,), (target,) in zip(sources, targets, strict=True):
+            if max(len(source), len(target)) > longest or not len(source):
+                counts.left_out += 1
+                continue
+            target = np.concatenate([[START], target, [END]])
+            counts.add(max(len(source), len(target)))
+            yield {"source": source, "target": target}
+
+    def _write(self, folder: Path, examples: int) -> Counts:
+        counts = super()._write(folder, examples)
+        counts.check_left_out("pairs are empty or", self.config.max_length)
+        return counts
 
 
 def read_splits(config: TranslationConfig) -> Splits:

@@ -3,7 +3,7 @@
 import math
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -15,8 +15,9 @@ from ...common.files import replacing
 from ...models.decoding import Beams
 from ...models.text import PADDING, SubwordCodec, pad, with_start_and_end
 from ..datasets.batching import length_sorted_batches, windows
+from ..decoding import beams_of
 from ..task import Evaluation
-from .data import Pair
+from .data import TranslationData
 
 # Pairs held in memory as ids at a time, and sorted by length.
 _WINDOW = 4096
@@ -24,53 +25,41 @@ _SHOWN = 5
 _SEPARATORS = re.compile(r"[\t\r\n]")
 
 
-def evaluate(
-    model: keras.Model,
-    pairs: Iterable[Pair],
-    source_encoder: SubwordCodec,
-    target_encoder: SubwordCodec,
-    beams: Beams,
-    longest: int,
-    batch_tokens: int,
-    output: Path,
-) -> Evaluation:
-    """Translates and measures.
+def evaluate(model: keras.Model, data: TranslationData, split: str) -> Evaluation:
+    """Measures a model on a part of its data with greedy translations, which it writes to a file."""
+    return _evaluate(model, data, split, Beams(1))
 
-    Args:
-        model: a `TranslationModel`.
-        pairs: the sentences, and the references that all are compared with in the end.
-        source_encoder, target_encoder: text to ids and back.
-        beams: how to search.
-        longest: tokens of a translation at most.
-        batch_tokens: tokens in a batch, padding included.
-        output: gets a line for each pair: source, reference, hypothesis, score; tabs between them, under a header.
-    """
-    totals, tokens, seconds = np.zeros(1), 0, 0.0
+
+def report(model: keras.Model, data: TranslationData, split: str) -> Evaluation:
+    """`evaluate` with the beam search of the options."""
+    return _evaluate(model, data, split, beams_of(data.config, len(data.target_codec)))
+
+
+def _evaluate(model: keras.Model, data: TranslationData, split: str, beams: Beams) -> Evaluation:
+    config, source_codec, target_codec = data.config, data.source_codec, data.target_codec
+    total, tokens, seconds = 0.0, 0, 0.0
     rows: list[tuple[str, str, str, float]] = []
-
-    for window in windows(pairs, _WINDOW):
+    for window in windows(data.examples(split), _WINDOW):
         sources, targets = zip(*(pair.in_bytes for pair in window), strict=True)
-        encoded = [
-            e.encode(tf.constant(t)) for e, t in ((source_encoder, sources), (target_encoder, targets))
-        ]
+        encoded = source_codec.encode(tf.constant(sources)), target_codec.encode(tf.constant(targets))
         lengths = np.maximum(*(ids.row_lengths().numpy() for ids in encoded))
         found: list[tuple[str, float]] = [("", 0.0)] * len(window)
-        for places in length_sorted_batches(lengths, batch_tokens):
-            source, target = (tf.gather(ids, places) for ids in encoded)
+        for positions in length_sorted_batches(lengths, config.batch_tokens):
+            source, target = (tf.gather(ids, positions) for ids in encoded)
             source, target = pad(source), with_start_and_end(target)
-            totals += float(_losses(model, source, target))
+            total += float(_losses(model, source, target))
             tokens += int(tf.reduce_sum(tf.cast(target[:, 1:] != PADDING, tf.int32)))
             begun = time.monotonic()
-            texts, scores = _translate(model, source, target_encoder, beams, longest)
+            texts, scores = _translate(model, source, target_codec, beams, config.max_decode_length)
             seconds += time.monotonic() - begun
-            for place, text, score in zip(places, texts.numpy(), scores.numpy().tolist(), strict=True):
-                found[place] = (text.decode(), score)
+            for position, text, score in zip(positions, texts.numpy(), scores.numpy().tolist(), strict=True):
+                found[position] = (text.decode(), score)
         for pair, result in zip(window, found, strict=True):
             # What is not UTF-8 cannot be printed.
             source, reference = (text.decode("utf-8", "replace") for text in pair.in_bytes)
             rows.append((source, reference, *result))
-    _write(output, rows)
-    return _summary(rows, float(totals[0]), tokens, seconds, beams)
+    _write(data.run.path / f"translations-{split}.tsv", rows)
+    return _summary(rows, total, tokens, seconds, beams)
 
 
 @tf.function(reduce_retracing=True)
@@ -86,14 +75,15 @@ def _losses(model: keras.Model, source: tf.Tensor, target: tf.Tensor) -> tf.Tens
 
 @tf.function(reduce_retracing=True)
 def _translate(
-    model: keras.Model, source: tf.Tensor, target_encoder: SubwordCodec, beams: Beams, longest: int
+    model: keras.Model, source: tf.Tensor, codec: SubwordCodec, beams: Beams, longest: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The best translation of each row, and its score."""
     best = model.translate(source, beams, longest)
-    return target_encoder.decode(best.ids[:, 0]), best.scores[:, 0]
+    return codec.decode(best.ids[:, 0]), best.scores[:, 0]
 
 
 def _write(path: Path, rows: Sequence[tuple[str, str, str, float]]) -> None:
+    """Writes a line for each pair: source, reference, hypothesis and score, between tabs, under a header."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         file.write("source\treference\thypothesis\tscore\n")
         for *texts, score in rows:

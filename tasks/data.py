@@ -1,0 +1,239 @@
+"""The data of a run: read once, learnt from, encoded and kept in the run directory."""
+
+import abc
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import tensorflow as tf
+
+from ..common.errors import UserError
+from ..common.files import replacing, write_json
+from ..models.text import Codec
+from .datasets.batching import windows
+from .datasets.documents import TextSplits
+from .datasets.shards import read_shards, shards_for, write_shards
+from .datasets.splits import Splits, keep_examples, kept_examples
+from .training.run_directory import RunDirectory
+
+Encoded = dict[str, np.ndarray]
+AnyCodec = TypeVar("AnyCodec", bound=Codec)
+
+_COUNTS = "counts.json"
+# Texts that go through a graph at a time.
+_WINDOW = 1024
+# Far apart, so that runs with neighbouring seeds have no epoch in common.
+_SEEDS = 1_000_003
+
+
+@dataclasses.dataclass
+class Counts:
+    """Counts of the training data, as counts.json holds them.
+
+    Attributes:
+        examples: Number of examples to train on.
+        longest: Number of tokens of the longest row.
+        rows: Maximum number of rows of an example: the captions of an image; 1 in other applications.
+        left_out: Number of rows that are not trained on.
+    """
+
+    examples: int = 0
+    longest: int = 0
+    rows: int = 1
+    left_out: int = 0
+
+    def add(self, longest: int, rows: int = 1) -> None:
+        """Counts an example."""
+        self.examples += 1
+        self.longest = max(self.longest, longest)
+        self.rows = max(self.rows, rows)
+
+    def check_left_out(self, name: str, max_length: int) -> None:
+        """Prints the number of rows that are left out.
+
+        Args:
+            name: What they are, and why they are left out, if not for their length.
+            max_length: Maximum number of tokens of a row.
+
+        Raises:
+            UserError: If all rows are left out.
+        """
+        too_long = f"{name} longer than --max_length={max_length} tokens"
+        if not self.examples:
+            raise UserError(f"All {self.left_out} {too_long}; give a larger one.")
+        if self.left_out:
+            print(f"{self.left_out} {too_long} and left out.")
+
+
+class PreparedData(abc.ABC):
+    """The data of an application in a run directory, the only part of an application that reads and writes files there.
+
+        vocabulary/              what is learnt from the training part before the first step
+        data/                    the training examples in random order
+        data/counts.json         their counts
+        data/validation.jsonl    the validation part, so that all epochs of a run are judged by the same
+
+    Args:
+        config: Options of the run.
+        run: The run directory.
+    """
+
+    # Class of a kept validation example, a named tuple of what JSON can hold; and the name of the file of all.
+    kept_class: ClassVar[Callable[..., Any]]
+    kept_name: ClassVar[str] = "validation.jsonl"
+
+    def __init__(self, config: Any, run: RunDirectory) -> None:
+        self.config = config
+        self.run = run
+
+    def prepare(self) -> None:
+        """Reads the data once: learns the vocabulary and writes the training examples. Does nothing if that is done."""
+        if self.run.data.exists():
+            return
+        with replacing(self.run.vocabulary) as folder:
+            folder.mkdir()
+            examples = self._learn(folder)
+        with replacing(self.run.data) as folder:
+            folder.mkdir()
+            if self.has_validation:
+                self._keep(folder / self.kept_name)
+            write_json(folder / _COUNTS, dataclasses.asdict(self._write(folder, examples)))
+
+    @property
+    @abc.abstractmethod
+    def splits(self) -> Splits | TextSplits:
+        """The parts of the data set."""
+
+    @property
+    @abc.abstractmethod
+    def sizes(self) -> Any:
+        """Sizes of the model that the data decides, for the application's `build_model` and `phases`."""
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether there is a validation part; without one, the weights of the last epoch are the best."""
+        return "validation" in self.splits
+
+    @property
+    def train_examples(self) -> int:
+        """Number of training examples in an epoch."""
+        return self.counts.examples
+
+    @abc.abstractmethod
+    def batches(self, epoch: int, fixed_shapes: bool) -> tf.data.Dataset:
+        """Returns the training batches of an epoch, in an order that depends on the seed and the epoch alone.
+
+        An iterator over them can be checkpointed.
+
+        Args:
+            epoch: Number of the epoch, from 0.
+            fixed_shapes: Whether the number of different shapes is kept small, for a compiler.
+        """
+
+    def sequences(self) -> tf.data.Dataset:
+        """Returns batches on which to measure how far gradients could reach, for an objective without a carry.
+
+        They are the training's own, unless these are cut where the gradient is.
+        """
+        return self.batches(0, fixed_shapes=False)
+
+    def examples(self, split: str) -> Iterator[Any]:
+        """Returns the examples of a part; the validation part as it was when the data was prepared."""
+        kept = self.run.data / self.kept_name
+        return self._kept(kept) if split == "validation" and kept.exists() else self._read(split)
+
+    @cached_property
+    def counts(self) -> Counts:
+        """Counts of the training data."""
+        return Counts(**json.loads((self.run.data / _COUNTS).read_text(encoding="utf-8")))
+
+    @abc.abstractmethod
+    def _learn(self, folder: Path) -> int:
+        """Writes the vocabulary of the training part into a folder, and returns the number of its examples."""
+
+    @abc.abstractmethod
+    def _encoded(self, counts: Counts) -> Iterator[Encoded]:
+        """Yields the training examples as integers, and counts them."""
+
+    def _write(self, folder: Path, examples: int) -> Counts:
+        """Writes the training examples into a folder."""
+        counts = Counts()
+        shards = shards_for(examples, self.config.shuffle_buffer)
+        write_shards(self._encoded(counts), folder, shards, self.config.seed)
+        return counts
+
+    def _read(self, split: str) -> Iterator[Any]:
+        return self.splits.read(split)
+
+    def _keep(self, path: Path) -> None:
+        keep_examples(path, self._read("validation"))
+
+    def _kept(self, path: Path) -> Iterator[Any]:
+        return kept_examples(path, self.kept_class)
+
+    def _shuffled(self, epoch: int, sequences: Iterable[str], scalars: Iterable[str]) -> tf.data.Dataset:
+        """The training examples in the order of an epoch; the names as for `read_shards`."""
+        seed = self.config.seed * _SEEDS + epoch
+        return read_shards(self.run.data, sequences, scalars, self.config.shuffle_buffer, seed)
+
+    def _read_json(self, name: str) -> Any:
+        """What `_learn` wrote."""
+        return json.loads((self.run.vocabulary / name).read_text(encoding="utf-8"))
+
+
+def check_vocabulary(codec: Codec, name: str, min_count: int) -> None:
+    """Raises UserError if a codec knows no token; `name` is what the message calls one."""
+    if not codec.vocabulary:
+        raise UserError(
+            f"No {name} occurs {min_count} times in the training data; give more data or a smaller --min_count."
+        )
+
+
+def learn_codec(
+    codec_class: type[AnyCodec], examples: Iterable[Sequence[bytes]], config: Any, name: str = "token"
+) -> AnyCodec:
+    """Learns a codec from the training part.
+
+    Args:
+        codec_class: Class of the codec.
+        examples: The texts of each example.
+        config: Options with tokenizer, vocabulary_size, min_count and max_length.
+        name: What a message calls a token.
+
+    Raises:
+        UserError: If the codec knows no token.
+    """
+    codec = codec_class.learn(
+        ([text for example in window for text in example] for window in windows(examples, _WINDOW)),
+        tokenizer=config.tokenizer,
+        max_size=config.vocabulary_size,
+        min_count=config.min_count,
+        max_length=config.max_length,
+    )
+    check_vocabulary(codec, name, config.min_count)
+    return codec
+
+
+def encode(
+    codec: Codec, examples: Iterable[Sequence[bytes]], max_length: int | None = None
+) -> Iterator[list[np.ndarray]]:
+    """Encodes examples of one text or several, many at a time.
+
+    Args:
+        codec: Text to ids.
+        examples: The texts of each example.
+        max_length: Maximum number of ids of a text instead of the codec's own.
+
+    Yields:
+        The ids of each text of an example.
+    """
+    for window in windows(examples, _WINDOW):
+        texts = tf.constant([text for example in window for text in example], tf.string)
+        rows = iter(codec.encode(texts, max_length=max_length).numpy())
+        for example in window:
+            yield list(islice(rows, len(example)))

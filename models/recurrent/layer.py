@@ -7,8 +7,9 @@ import keras
 import tensorflow as tf
 
 from ..blocks.random import ReplicaSeedGenerator
-from . import activations, loop, portable, taps
+from . import activations, loop
 from .cell import Cell, GateMatrices
+from .tracing import current
 
 
 class RecurrentLayer(keras.layers.Layer):
@@ -214,7 +215,7 @@ class RecurrentLayer(keras.layers.Layer):
             else:
                 x = inputs_kernel.product(inputs)
             new_state, kept = cell.forward(x, tuple(state), here)
-            new_state = taps.step(self, kept, state, new_state)
+            new_state = current().step(self, kept, tuple(state), new_state)
             return new_state[0], new_state
 
         return step
@@ -248,11 +249,9 @@ class RecurrentLayer(keras.layers.Layer):
             real = None if real is None else tf.reverse(real, [0])
 
         state = self._as_state(initial_state, sequences)
-        if portable.wants_portable(self, training):
-            outputs, state = portable.run(self, sequences, state, real)
-        else:
-            masks = self._masks(sequences, real, training)
-            outputs, state = taps.run(self, self.project(sequences), state, masks)
+        how = current()
+        masks = self._masks(sequences, real, training, how.truncates)
+        outputs, state = how.run(self, sequences, state, masks, training)
         output = self._masked_output(outputs, state[0], real)
         return (output, *state) if self.return_state else output
 
@@ -269,10 +268,12 @@ class RecurrentLayer(keras.layers.Layer):
             )
         return tuple(tf.cast(tf.convert_to_tensor(t), self.compute_dtype) for t in tensors)
 
-    def _masks(self, sequences: tf.Tensor, real: tf.Tensor | None, training: bool) -> loop.Masks:
+    def _masks(
+        self, sequences: tf.Tensor, real: tf.Tensor | None, training: bool, truncates: bool
+    ) -> loop.Masks:
         """The masks of the loop for time-major sequences."""
         cut = None
-        if self.truncate_gradient and not taps.ignore_truncation():
+        if self.truncate_gradient and truncates:
             every = tf.ones(tf.shape(sequences)[:2], tf.bool)[..., None]
             cut = loop.block_edges(every if real is None else real, self.truncate_gradient)
         dropped = None

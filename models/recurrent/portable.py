@@ -7,68 +7,53 @@ does, and the loop otherwise.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
 from . import loop
-
-if TYPE_CHECKING:
-    from .layer import RecurrentLayer
-
-_enabled: ContextVar[bool] = ContextVar("device_portable", default=False)
+from .cell import State
+from .tracing import TracedLayer, Tracing, tracing
 
 
 @contextmanager
 def device_portable() -> Iterator[None]:
     """Recurrent layers that are traced in this block, for inference, get both ways."""
-    token = _enabled.set(True)
-    try:
+    with tracing(_DevicePortable()):
         yield
-    finally:
-        _enabled.reset(token)
 
 
-def wants_portable(layer: "RecurrentLayer", training: bool) -> bool:
-    """Whether both ways are asked for, and cuDNN has the layer's cell."""
-    return _enabled.get() and not training and layer.cell.cudnn is not None
+class _DevicePortable(Tracing):
+    """Both ways, where the layer is not in training and cuDNN has its cell."""
+
+    def run(
+        self, layer: TracedLayer, sequences: tf.Tensor, state: State, masks: loop.Masks, training: bool
+    ) -> tuple[tf.Tensor, State]:
+        if training or layer.cell.cudnn is None:
+            return super().run(layer, sequences, state, masks, training)
+        real = masks.real
+
+        def on_cpu() -> tuple[tf.Tensor, State]:
+            return Tracing.run(self, layer, sequences, state, loop.Masks(real), training)
+
+        def on_gpu() -> tuple[tf.Tensor, State]:
+            if real is None:
+                time, batch = tf.shape(sequences)[0], tf.shape(sequences)[1]
+                return _cudnn(layer, sequences, state, tf.fill([batch], time))
+            lengths = tf.reduce_sum(tf.cast(real[..., 0], tf.int32), axis=0)
+            # cuDNN reads a row's real steps first, and at least one of them.
+            suits = tf.reduce_all(tf.equal(_real_first(real, lengths, layer)[..., 0], _mask(lengths, real)))
+            return tf.cond(suits & tf.reduce_all(lengths > 0), lambda: _cudnn_masked(lengths), on_cpu)
+
+        def _cudnn_masked(lengths: tf.Tensor) -> tuple[tf.Tensor, State]:
+            outputs, final = _cudnn(layer, _real_first(sequences, lengths, layer), state, lengths)
+            # Past a row's end cuDNN gives zeros; here the state is carried on.
+            outputs = tf.where(_mask(lengths, real)[..., None], outputs, final[0])
+            return _as_given(outputs, lengths, layer), final
+
+        return tf.__internal__.execute_fn_for_device({"CPU": on_cpu, "GPU": on_gpu}, on_cpu)
 
 
-def run(
-    layer: "RecurrentLayer", sequences: tf.Tensor, state: loop.State, real: tf.Tensor | None
-) -> tuple[tf.Tensor, loop.State]:
-    """Like `loop.run`, without a gradient.
-
-    Args:
-        layer: whose weights are used.
-        sequences: [time, batch, features], reversed already if the layer goes backwards.
-        state: the initial state.
-        real: bool [time, batch, 1] or None, reversed as `sequences` is.
-    """
-    masks = loop.Masks(real)
-
-    def on_cpu() -> tuple[tf.Tensor, loop.State]:
-        return loop.run(layer.cell, layer.project(sequences), state, layer.recurrent_weights(), masks)
-
-    def on_gpu() -> tuple[tf.Tensor, loop.State]:
-        if real is None:
-            return _cudnn(layer, sequences, state, tf.fill([tf.shape(sequences)[1]], tf.shape(sequences)[0]))
-        lengths = tf.reduce_sum(tf.cast(real[..., 0], tf.int32), axis=0)
-        # cuDNN reads a row's real steps first, and at least one of them.
-        suits = tf.reduce_all(tf.equal(_real_first(real, lengths, layer)[..., 0], _mask(lengths, real)))
-        return tf.cond(suits & tf.reduce_all(lengths > 0), lambda: _cudnn_masked(lengths), on_cpu)
-
-    def _cudnn_masked(lengths: tf.Tensor) -> tuple[tf.Tensor, loop.State]:
-        outputs, final = _cudnn(layer, _real_first(sequences, lengths, layer), state, lengths)
-        # Past a row's end cuDNN gives zeros; here the state is carried on.
-        outputs = tf.where(_mask(lengths, real)[..., None], outputs, final[0])
-        return _as_given(outputs, lengths, layer), final
-
-    return tf.__internal__.execute_fn_for_device({"CPU": on_cpu, "GPU": on_gpu}, on_cpu)
-
-
-def cudnn_parameters(layer: "RecurrentLayer") -> tf.Tensor:
+def cudnn_parameters(layer: TracedLayer) -> tf.Tensor:
     """Packs the weights as cuDNN has them: the kernels of the gates, then their recurrent kernels, transposed and flat;
     then the biases of both, of which most cells have one alone.
 
@@ -90,8 +75,8 @@ def cudnn_parameters(layer: "RecurrentLayer") -> tf.Tensor:
 
 
 def _cudnn(
-    layer: "RecurrentLayer", sequences: tf.Tensor, state: loop.State, lengths: tf.Tensor
-) -> tuple[tf.Tensor, loop.State]:
+    layer: TracedLayer, sequences: tf.Tensor, state: State, lengths: tf.Tensor
+) -> tuple[tf.Tensor, State]:
     """cuDNN over [time, batch, features] whose rows begin with their real steps."""
     h = state[0][None]
     # An ordinary recurrence has no c, but the op has a place for it, where it takes and gives anything.
@@ -117,14 +102,14 @@ def _mask(lengths: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
     return tf.transpose(tf.sequence_mask(lengths, tf.shape(real)[0]))
 
 
-def _real_first(sequences: tf.Tensor, lengths: tf.Tensor, layer: "RecurrentLayer") -> tf.Tensor:
+def _real_first(sequences: tf.Tensor, lengths: tf.Tensor, layer: TracedLayer) -> tf.Tensor:
     """Moves the real steps, which right-padded text has at the end once it is reversed, to the start."""
     if not layer.go_backwards:
         return sequences
     return tf.reverse_sequence(tf.reverse(sequences, [0]), lengths, seq_axis=0, batch_axis=1)
 
 
-def _as_given(sequences: tf.Tensor, lengths: tf.Tensor, layer: "RecurrentLayer") -> tf.Tensor:
+def _as_given(sequences: tf.Tensor, lengths: tf.Tensor, layer: TracedLayer) -> tf.Tensor:
     """Undoes `_real_first`."""
     if not layer.go_backwards:
         return sequences

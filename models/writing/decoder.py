@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from ..blocks.random import ReplicaSeedGenerator
-from ..recurrent import RecurrentStack, States, taps
+from ..recurrent import RecurrentStack, States, tracing
 from ..recurrent.loop import block_edges
 from .attention import Attention, Memory, at_each_step
 
@@ -226,7 +226,7 @@ class Decoder(keras.layers.Layer):
         if training:
             dropped = self.recurrent.dropout_masks(batch, inputs.shape[2] + self.output_size)
         step = self.stepper(memory, dropped)
-        truncated = self.truncate_gradient and not taps.ignore_truncation()
+        truncated = self.truncate_gradient and tracing.current().truncates
         if truncated:
             real = tf.ones([batch, length], tf.bool) if mask is None else mask
             cut = block_edges(tf.transpose(real)[..., None], self.truncate_gradient)
@@ -244,7 +244,7 @@ class Decoder(keras.layers.Layer):
             output, states, weights = step(array.read(t), states)
             return t + 1, states, outputs.write(t, output), seen.write(t, weights)
 
-        _, _, outputs, seen = taps.while_loop(
+        _, _, outputs, seen = tracing.current().while_loop(
             self.recurrent.layers,
             length,
             batch,

@@ -1,0 +1,119 @@
+"""How recurrent layers are traced: the one switch that a caller can turn around them.
+
+    with tracing(how):
+        model(inputs)
+
+`Tracing` is the ordinary way. `portable` and `taps` have others: their graphs run on CPU and GPU alike, or show the
+gradients of the states. A layer, or a loop over steps, asks `current()` once.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+import tensorflow as tf
+
+from . import loop
+from .cell import Cell, State
+
+
+class TracedLayer(Protocol):
+    """The side of a recurrent layer that a way of tracing needs."""
+
+    cell: Cell
+    units: int
+    name: str
+    path: str
+    go_backwards: bool
+
+    @property
+    def compute_dtype(self) -> str: ...
+
+    def weight(self, variable: Any) -> tf.Tensor: ...
+
+    def biases(self) -> tuple[tf.Tensor | None, tf.Tensor | None]: ...
+
+    def recurrent_weights(self) -> loop.RecurrentWeights: ...
+
+    def project(self, inputs: tf.Tensor) -> tf.Tensor: ...
+
+
+class Tracing:
+    """The ordinary way: the time loop, and nothing else.
+
+    Attributes:
+        truncates: Whether gradients end where `truncate_gradient` ends them.
+    """
+
+    truncates = True
+
+    def run(
+        self, layer: TracedLayer, sequences: tf.Tensor, state: State, masks: loop.Masks, training: bool
+    ) -> tuple[tf.Tensor, State]:
+        """Runs a layer over whole sequences.
+
+        Args:
+            layer: The layer, for its cell and weights.
+            sequences: [time, batch, features], reversed already if the layer goes backwards.
+            state: The initial state.
+            masks: Masks over steps and units, reversed as `sequences` is.
+            training: Whether the layer is called in training mode.
+
+        Returns:
+            h after each step, [time, batch, units], and the state after the last step.
+        """
+        del training
+        return loop.run(layer.cell, layer.project(sequences), state, layer.recurrent_weights(), masks)
+
+    def step(self, layer: TracedLayer, kept: State, state: State, new_state: State) -> State:
+        """Returns the new state of a single step of a layer.
+
+        Args:
+            layer: The layer.
+            kept: The tensors that the cell keeps of the step.
+            state, new_state: The states before and after the step.
+        """
+        del layer, kept, state
+        return new_state
+
+    def while_loop(
+        self,
+        layers: Sequence[TracedLayer],
+        length: tf.Tensor,
+        batch: tf.Tensor,
+        body: Callable[..., tuple],
+        variables: tuple,
+    ) -> tuple:
+        """Loops over t = 0 .. length - 1 and calls the layers' steps; differentiable by autodiff.
+
+        Args:
+            layers: The layers stepped in the body, each once.
+            length: Number of steps.
+            batch: Number of rows.
+            body: (t, *variables) -> (t + 1, *variables).
+            variables: t = 0 and the others.
+
+        Returns:
+            The variables at the end.
+        """
+        del layers, batch
+        return tf.while_loop(lambda t, *_: t < length, body, variables, maximum_iterations=length)
+
+
+_current: ContextVar[Tracing] = ContextVar("tracing", default=Tracing())  # noqa: B039
+
+
+def current() -> Tracing:
+    """The way in which layers are traced now."""
+    return _current.get()
+
+
+@contextmanager
+def tracing(how: Tracing) -> Iterator[None]:
+    """Traces the layers in this block in another way."""
+    token = _current.set(how)
+    try:
+        yield
+    finally:
+        _current.reset(token)

@@ -11,6 +11,7 @@ from ..common import options
 from ..common.errors import UserError
 from ..serving.versions import describe, newest_version
 from . import applications
+from .datasets.text_files import read_lines
 
 _HELP = frozenset({"--help", "-h"})
 _USAGE = """\
@@ -313,15 +314,12 @@ def _required(values: flags.FlagValues, name: str, command: str) -> str:
 
 
 def _lines(path: str) -> Iterator[str]:
+    if path != "-":
+        yield from read_lines(path, "a text file, or - for standard input", errors="replace")
+        return
     # Standard input by its number: `sys.stdin` would fail at bytes that are not UTF-8.
-    source = 0 if path == "-" else path
-    try:
-        with open(source, encoding="utf-8", errors="replace", closefd=source != 0) as file:
-            yield from (line.rstrip("\n") for line in file)
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be read: {error.strerror}. Give a text file, or - for standard input."
-        ) from error
+    with open(0, encoding="utf-8", errors="replace", closefd=False) as file:
+        yield from (line.rstrip("\n") for line in file)
 
 
 if __name__ == "__main__":

@@ -531,3 +531,19 @@ def test_what_the_preparation_draws_changes_nothing(options, tmp_path):
         Trainer(TASK, data(config, run)).train()
         weights.append(best_weights(run.path))
     assert all(np.array_equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_a_training_on_files_needs_neither_matplotlib_nor_tensorflow_datasets(tmp_path):
+    options = tiny_options(tmp_path) | {"epochs": 1, "workdir": tmp_path / "run"}
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    # Such a module cannot be imported. Keras, which imports matplotlib, does without.
+    program = """
+import sys
+
+sys.modules |= {"matplotlib": None, "tensorflow_datasets": None}
+from unroll.tasks import cli
+
+sys.exit(cli.main(sys.argv[1:]))
+"""
+    subprocess.run([sys.executable, "-c", program, "train", "sentiment", *flags], check=True)
+    assert (tmp_path / "run/best/model.weights.h5").exists()

@@ -13,6 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ...common.errors import first_line
+
 # Height and width for a network that takes images of any size, unless given.
 _USUAL_SIZE = 224
 
@@ -80,8 +82,7 @@ def load_network(path: str | os.PathLike[str]) -> keras.Model:
         return keras.saving.load_model(path, compile=False)
     # A damaged file can raise anything.
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise ValueError(f"it cannot be read ({reason})") from error
+        raise ValueError(f"it cannot be read ({first_line(error)})") from error
 
 
 def application(name: str, image_size: int | None, weights: str | None) -> keras.Model:
@@ -107,9 +108,8 @@ def application(name: str, image_size: int | None, weights: str | None) -> keras
             warnings.simplefilter("ignore")
             trunk = build(include_top=False, weights=weights or "imagenet", input_shape=(size, size, 3))
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         source = f"the weights in {weights} do not fit" if weights else "its weights cannot be downloaded"
-        raise ValueError(f"{source} ({reason})") from error
+        raise ValueError(f"{source} ({first_line(error)})") from error
     return keras.Model(images, trunk(scaled))
 
 

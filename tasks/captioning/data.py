@@ -20,6 +20,7 @@ from ..datasets.feature_cache import CacheKey, FeatureCache, Image
 from ..datasets.image_files import ImageFiles
 from ..datasets.shards import read_shards
 from ..datasets.splits import Splits
+from ..datasets.text_files import read_lines
 from .config import CaptioningConfig
 from .image_features import ImageFeatures
 
@@ -335,7 +336,9 @@ def read_captions(path: str) -> dict[str, list[str]]:
         UserError: The file is missing or empty, or has a line of another form.
     """
     captions: dict[str, list[str]] = {}
-    for number, line in _lines(path):
+    for number, line in enumerate(read_lines(path), start=1):
+        if not line.strip():
+            continue
         name, tab, caption = line.partition("\t")
         head, mark, tail = name.rpartition("#")
         name = head if mark and tail.isdecimal() else name
@@ -355,21 +358,10 @@ def read_names(path: str) -> list[str]:
     Raises:
         UserError: The file is missing or empty.
     """
-    names = list(dict.fromkeys(line.strip() for _, line in _lines(path)))
+    names = list(dict.fromkeys(name for line in read_lines(path) if (name := line.strip())))
     if not names:
         raise UserError(f"{path} is empty; the name of an image on each line was expected.")
     return names
-
-
-def _lines(path: str) -> Iterator[tuple[int, str]]:
-    """Yields the lines of a file that are not blank, with their numbers."""
-    try:
-        with Path(path).open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield number, line.rstrip("\r\n")
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}. Give a text file.") from error
 
 
 def _from_public(name: str, split: str) -> Iterator[CaptionedImage]:

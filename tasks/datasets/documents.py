@@ -3,9 +3,7 @@
 import codecs
 import dataclasses
 import glob
-import gzip
 import io
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +14,7 @@ import numpy as np
 from ...common.errors import UserError
 from . import public
 from .splits import SPLITS
+from .text_files import open_bytes
 
 # Bytes read at a time.
 _PIECE = 1 << 18
@@ -89,7 +88,7 @@ def read_files(pattern: str, unit: str) -> Iterator[Document]:
             f"There is no text file {pattern}; give the name of a file, or a glob such as 'texts/*.txt'."
         )
     for name in files:
-        yield Document(lambda name=name: _open(name), unit)
+        yield Document(lambda name=name: open_bytes(name), unit)
 
 
 def read_public(name: str, split: str, feature: str, unit: str) -> Iterator[Document]:
@@ -167,33 +166,3 @@ def _cut(documents: Iterable[Document], start: int, stop: int) -> Iterator[Docum
                 document, start=max(0, start - position), stop=min(end, stop) - position
             )
         position = end
-
-
-def _open(name: str) -> BinaryIO:
-    try:
-        return _Guarded(gzip.open(name) if name.endswith(".gz") else Path(name).open("rb"), name)
-    except OSError as error:
-        raise _unreadable(name, error) from error
-
-
-class _Guarded(io.RawIOBase):
-    """A file whose errors name it."""
-
-    def __init__(self, file: BinaryIO, name: str) -> None:
-        super().__init__()
-        self._file = file
-        self._name = name
-
-    def read(self, size: int = -1) -> bytes:
-        try:
-            return self._file.read(size)
-        except (OSError, EOFError, zlib.error) as error:
-            raise _unreadable(self._name, error) from error
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-
-def _unreadable(name: str, error: Exception) -> UserError:
-    return UserError(f"{name} cannot be read: {error}. Give a text file, plain or .gz.")

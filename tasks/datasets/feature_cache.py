@@ -1,7 +1,6 @@
 """Image features cached on disk: a frozen network runs once, not in each epoch or run."""
 
 import hashlib
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 from filelock import FileLock, Timeout
+from numpy.typing import DTypeLike
 from tqdm import tqdm
 
 from ...common.errors import UserError
@@ -22,8 +22,6 @@ from .batching import windows
 _SHARD = 256
 # Images encoded at a time.
 _BATCH = 32
-# Bytes that a TFRecord has before its data (the length and its checksum) and behind it (the checksum of the data).
-_BEFORE, _BEHIND = 12, 4
 
 
 class Image(NamedTuple):
@@ -61,10 +59,9 @@ class CacheKey:
 
 
 class FeatureCache:
-    """Arrays of one shape, one per image, in TFRecord files of fixed size.
+    """Arrays of one shape, one per image, in `.npy` files that are mapped to memory.
 
-    Records are found by their offset, so training reads them in any order. The operating system decides which parts of
-    the files stay in memory.
+    Training reads the arrays in any order; the operating system decides which parts of the files stay in memory.
 
     Args:
         directory: Directory of the cache, which features of other images and encoders may share.
@@ -72,17 +69,16 @@ class FeatureCache:
         shape, dtype: Of the array of an image.
     """
 
-    def __init__(self, directory: Path, key: str, shape: Sequence[int], dtype: str) -> None:
+    def __init__(self, directory: Path, key: str, shape: Sequence[int], dtype: DTypeLike) -> None:
         self.directory = directory / key
         self.images = int(key.rsplit("-", 1)[1])
         self.shape = tuple(shape)
         self.dtype = np.dtype(dtype)
-        self._size = self.dtype.itemsize * int(np.prod(self.shape))
 
     @property
     def complete(self) -> bool:
         """Whether all images have been encoded."""
-        return next(self._missing(), None) is None
+        return all(self._load(number) is not None for number in range(self._shard_count))
 
     def fill(self, images: Iterable[Image], encode: Callable[[tf.Tensor], tuple], what: str) -> None:
         """Encodes the missing images. A killed process leaves complete files, from which the next one resumes.
@@ -98,15 +94,14 @@ class FeatureCache:
         if self.complete:
             return
         with self._locked():
-            missing = set(self._missing())
             print(f"Encoding {self.images} {what} into {self.directory} ...", file=sys.stderr)
             bar = tqdm(
                 total=self.images, unit="image", desc=what, disable=not sys.stderr.isatty(), leave=False
             )
             with bar:
                 for number, window in enumerate(windows(images, _SHARD)):
-                    if number in missing:
-                        self._write(number, window, encode, bar)
+                    if self._load(number) is None:
+                        self._encode(number, window, encode, bar)
                     else:
                         bar.update(len(window))
             write_json(
@@ -123,43 +118,39 @@ class FeatureCache:
 
     @cached_property
     def _shards(self) -> list[np.ndarray]:
-        """The arrays of each file, mapped to memory."""
-        record = np.dtype(
-            [("before", "V", _BEFORE), ("array", self.dtype, self.shape), ("behind", "V", _BEHIND)]
-        )
-        return [np.memmap(self._path(n), record, mode="r")["array"] for n in range(self._shard_count)]
+        """The arrays of each file."""
+        return [np.load(self._path(number), mmap_mode="r") for number in range(self._shard_count)]
 
     @property
     def _shard_count(self) -> int:
         return -(-self.images // _SHARD)
 
     def _path(self, number: int) -> Path:
-        return self.directory / f"features-{number:05d}-of-{self._shard_count:05d}.tfrecord"
+        return self.directory / f"features-{number:05d}-of-{self._shard_count:05d}.npy"
 
-    def _missing(self) -> Iterator[int]:
-        """The numbers of the files that are missing or of the wrong size."""
-        for number in range(self._shard_count):
-            images = min(_SHARD, self.images - number * _SHARD)
-            path = self._path(number)
-            if not path.exists() or path.stat().st_size != images * (_BEFORE + self._size + _BEHIND):
-                yield number
+    def _load(self, number: int) -> np.ndarray | None:
+        """Maps a file to memory; returns None if it is missing, cut short or of another shape."""
+        try:
+            arrays = np.load(self._path(number), mmap_mode="r")
+        except (OSError, EOFError, ValueError):
+            return None
+        images = min(_SHARD, self.images - number * _SHARD)
+        return arrays if (arrays.shape, arrays.dtype) == ((images, *self.shape), self.dtype) else None
 
-    def _write(self, number: int, window: list[Image], encode: Callable, bar: tqdm) -> None:
-        with (
-            replacing(self._path(number)) as temporary,
-            tf.io.TFRecordWriter(os.fspath(temporary)) as writer,
-        ):
-            for batch in windows(window, _BATCH):
-                arrays, errors = encode(tf.constant([image.read() for image in batch], tf.string))
-                for image, error in zip(batch, errors.numpy(), strict=True):
-                    if error:
-                        raise UserError(
-                            f"The image {image.name} cannot be used. {error.decode()} Repair it, or remove it from "
-                            "the data."
-                        )
-                for array in arrays.numpy().astype(self.dtype):
-                    writer.write(array.tobytes())
-                bar.update(len(batch))
+    def _encode(self, number: int, window: list[Image], encode: Callable, bar: tqdm) -> None:
+        shard = []
+        for batch in windows(window, _BATCH):
+            arrays, errors = encode(tf.constant([image.read() for image in batch], tf.string))
+            for image, error in zip(batch, errors.numpy(), strict=True):
+                if error:
+                    raise UserError(
+                        f"The image {image.name} cannot be used. {error.decode()} Repair it, or remove it from "
+                        "the data."
+                    )
+            shard.append(arrays.numpy().astype(self.dtype))
+            bar.update(len(batch))
+        with replacing(self._path(number)) as temporary:
+            np.save(temporary, np.concatenate(shard))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

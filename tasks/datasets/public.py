@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from ...common.errors import UserError
+from ...common.errors import UserError, first_line
 from .splits import SPLITS
 
 # The embedded data sets, which need no network, and the module that registers each.
@@ -54,7 +54,7 @@ def builder(name: str) -> Any:
     except Exception as error:
         # Any exception: each data set fails in its own way, and the remedy is the same.
         raise UserError(
-            f"The data set {name!r} cannot be fetched ({_first_line(error)}); {alternatives}."
+            f"The data set {name!r} cannot be fetched ({first_line(error)}); {alternatives}."
         ) from error
     return found
 
@@ -149,7 +149,3 @@ def _decoder(feature: Any, where: str) -> Any:
         return feature.int2str(int(label))
 
     return name_of
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,14 +1,11 @@
 """Examples from the user's TSV and CSV files, plain or gzipped."""
 
 import csv
-import gzip
 import sys
-import zlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TextIO
 
 from ...common.errors import UserError
+from .text_files import open_text
 
 # A field may hold a long document; Python's limit is 128 KiB.
 csv.field_size_limit(sys.maxsize)
@@ -29,39 +26,30 @@ def read_table(path: str, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
             than its header.
     """
     rows = 0
-    try:
-        with _open(path) as file:
-            if path.removesuffix(".gz").endswith(".csv"):
-                reader = csv.reader(file)
-            else:
-                reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-            header = next(reader, None)
-            if header is None:
-                raise UserError(f"{path} is empty; a header with the names of the columns was expected.")
-            for column in columns:
-                if column not in header:
-                    raise UserError(
-                        f"{path} has no column {column!r}; its columns are {', '.join(header)}. Choose with "
-                        "--text_column and --label_column."
-                    )
-            positions = [header.index(column) for column in columns]
-            for row in reader:
-                if not row:
-                    continue
-                if len(row) != len(header):
-                    raise UserError(
-                        f"{path}, line {reader.line_num}: {len(row)} field(s), but the header has {len(header)}; "
-                        "correct the line."
-                    )
-                rows += 1
-                yield tuple(row[position] for position in positions)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path} cannot be read: {error}. Give the path of a TSV or CSV file.") from error
+    with open_text(path, "a TSV or CSV file, plain or .gz", newline="") as file:
+        if path.removesuffix(".gz").endswith(".csv"):
+            reader = csv.reader(file)
+        else:
+            reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        header = next(reader, None)
+        if header is None:
+            raise UserError(f"{path} is empty; a header with the names of the columns was expected.")
+        for column in columns:
+            if column not in header:
+                raise UserError(
+                    f"{path} has no column {column!r}; its columns are {', '.join(header)}. Choose with "
+                    "--text_column and --label_column."
+                )
+        positions = [header.index(column) for column in columns]
+        for row in reader:
+            if not row:
+                continue
+            if len(row) != len(header):
+                raise UserError(
+                    f"{path}, line {reader.line_num}: {len(row)} field(s), but the header has {len(header)}; "
+                    "correct the line."
+                )
+            rows += 1
+            yield tuple(row[position] for position in positions)
     if not rows:
         raise UserError(f"{path} has a header, but no rows; at least one example was expected.")
-
-
-def _open(path: str) -> TextIO:
-    # -sig: spreadsheets write a byte order mark, which is not part of the first column's name.
-    options = {"mode": "rt", "encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
-    return gzip.open(path, **options) if path.endswith(".gz") else Path(path).open(**options)

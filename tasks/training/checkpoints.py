@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ...common.errors import UserError
+from ...common.errors import UserError, first_line
 from ...common.files import replacing, write_json
 from .progress import Progress
 
@@ -94,5 +94,4 @@ class Checkpoints:
 
 
 def _warn(folder: Path, error: Exception) -> None:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    print(f"The checkpoint {folder} is damaged ({reason}) and passed over.", file=sys.stderr)
+    print(f"The checkpoint {folder} is damaged ({first_line(error)}) and passed over.", file=sys.stderr)

@@ -1,7 +1,5 @@
 """The data of translation: sentence pairs."""
 
-import gzip
-import zlib
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import tee, zip_longest
@@ -19,6 +17,7 @@ from ..datasets import public
 from ..datasets.batching import batch_by_tokens
 from ..datasets.sources import readers
 from ..datasets.splits import Splits
+from ..datasets.text_files import read_lines
 from .config import TranslationConfig
 
 
@@ -151,7 +150,7 @@ def read_parallel(prefix: str, source_language: str, target_language: str) -> It
         UserError: for a file that is missing or cannot be read, an empty line, or files of different lengths.
     """
     names = [_file(prefix, language) for language in (source_language, target_language)]
-    lines = zip_longest(*map(_lines, names))
+    lines = zip_longest(*(read_lines(name, "a text file with a sentence on each line") for name in names))
     number = 0
     for number, pair in enumerate(lines, start=1):
         for name, line in zip(names, pair, strict=True):
@@ -181,14 +180,3 @@ def _file(prefix: str, language: str) -> str:
         f"There is neither {prefix}.{language} nor {prefix}.{language}.gz; give the common start of the two names, and "
         "choose the languages by --source_language and --target_language."
     )
-
-
-def _lines(name: str) -> Iterator[str]:
-    options = {"mode": "rt", "encoding": "utf-8-sig", "errors": "surrogateescape", "newline": "\n"}
-    try:
-        with gzip.open(name, **options) if name.endswith(".gz") else Path(name).open(**options) as file:
-            yield from (line.rstrip("\r\n") for line in file)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(
-            f"{name} cannot be read: {error}. Give a text file with a sentence on each line."
-        ) from error

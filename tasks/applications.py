@@ -56,5 +56,5 @@ def task_of(application: str) -> Any:
 
 def presets(application: str) -> dict[str, Path]:
     """The flag files of an application, by name."""
-    folder = Path(importlib.import_module(APPLICATIONS[application]).__file__).parent / "presets"
+    folder = Path(importlib.import_module(APPLICATIONS[application]).__path__[0], "presets")
     return {path.stem: path for path in sorted(folder.glob("*.flags"))}

@@ -21,7 +21,7 @@ class Journal:
     def __init__(self, run: RunDirectory) -> None:
         self.lines = JsonLines(run.metrics)
         self.writer = tf.summary.create_file_writer(str(run.logs))
-        self._bar: tqdm | None = None
+        self._bar = tqdm(disable=True)
         self._tokens = 0.0
         self._since = time.monotonic()
         self._waiting = 0.0

@@ -59,23 +59,27 @@ class TrainingState:
             **averages,
         )
         self._strategy = strategy
-        self.phase: Phase | None = None
-        self.begin_epoch(epoch)
+        self.phase, self.phase_begin = find_phase(self.phases, epoch)
+        self._begin_data(epoch)
+        self.step = self._training_step(self.phase)
 
     def begin_epoch(self, epoch: int) -> None:
         """Goes to the start of an epoch's data, and to the step of the epoch's phase."""
-        self._batches = self._data.batches(epoch, fixed_shapes=self._jit_compile)
-        self.iterator = iter(self._batches.prefetch(4))
-        # Replaces that of the epoch before.
-        self.tensors.iterator = self.iterator
+        self._begin_data(epoch)
         phase, self.phase_begin = find_phase(self.phases, epoch)
         if phase is self.phase:
             return
-        if self.phase is not None and phase.resets_moments:
+        if phase.resets_moments:
             # The moments of the gradients of another loss say nothing of those to come.
             for variable in self.optimizer.variables:
                 variable.assign(tf.zeros_like(variable))
         self.phase, self.step = phase, self._training_step(phase)
+
+    def _begin_data(self, epoch: int) -> None:
+        self._batches = self._data.batches(epoch, fixed_shapes=self._jit_compile)
+        self.iterator = iter(self._batches.prefetch(4))
+        # Replaces that of the previous epoch.
+        self.tensors.iterator = self.iterator
 
     def _training_step(self, phase: Phase) -> TrainingStep:
         config = self._data.config

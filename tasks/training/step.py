@@ -109,9 +109,8 @@ class TrainingStep:
             lambda value: self._strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None),
             (loss, gradients),
         )
-        tf.nest.map_structure(
-            lambda variable, value: variable.assign(self._in_row_order(value)), self._carry, carried
-        )
+        for variable, value in zip(tf.nest.flatten(self._carry), tf.nest.flatten(carried), strict=True):
+            variable.assign(self._in_row_order(value))
         gradients = [g / tf.cast(loss.weight, g.dtype) for g in gradients]
         clipped = self._clipping(gradients)
         self._optimizer.learning_rate.assign(learning_rate)

@@ -135,7 +135,7 @@ class Trainer:
             progress.add_step(float(result.loss.total), float(result.loss.weight), rows)
             self._check_divergence(loss, float(result.gradient_norm), progress)
             journal.step(rows, float(result.loss.tokens), waited)
-            if logs_now:
+            if before is not None:
                 values = {
                     "epoch": progress.epoch + 1,
                     "loss": loss,

@@ -1,12 +1,12 @@
-"""How gradients flow back through the recurrent layers of a task's model, measured in one compiled graph.
+"""Measures how gradients flow back through the recurrent layers of a model, in one compiled graph.
 
-For each layer, by distance: the number of real steps back from the row's last step for which the loss gives the layer
-a gradient (what follows is padding), in the order in which the layer reads.
+All sums are by layer and distance. The distance is the number of real steps back, in the layer's reading order, from
+the row's last step with a gradient from the loss (padding follows it).
 
-* `loss`: the norm of dL/dh_t and, for an LSTM, dL/dc_t, L being the row's loss. In a task that predicts something at
-  each step every step adds to it.
-* `reach`: the last step's gradient alone, sent back to the state k steps before; as a share of what the last step has.
-  It tells what the network could still learn from k steps back.
+* `loss`: the norm of dL/dh_t and, for an LSTM, dL/dc_t, where L is the loss of the row. If every step has a prediction,
+  every step adds to it.
+* `reach`: the last step's gradient alone, sent back to the state k steps before, as a share of itself. It says what the
+  network could still learn from k steps back.
 """
 
 from collections.abc import Iterable
@@ -19,16 +19,16 @@ import tensorflow as tf
 from ...models.recurrent.taps import Tap, gradients, tapping
 from ..training.objective import Batch, Objective
 
-# A gate beyond these is as good as open or shut.
+# A gate counts as open above the first and as shut below the second.
 OPEN, SHUT = 0.95, 0.05
-# Below it a product of forget gates has no logarithm worth adding.
+# Smallest memory gate: keeps its logarithm finite.
 _SMALLEST = 1e-12
 
 Sums = dict[str, Any]
 
 
 class Track(NamedTuple):
-    """What a layer did with one sequence, real steps only: as of `Tap`, without the batch."""
+    """The tensors of a `Tap` for one sequence, real steps only, [time, units] each."""
 
     kept: tuple[np.ndarray, ...]
     previous: tuple[np.ndarray, ...]
@@ -38,15 +38,15 @@ class Track(NamedTuple):
 class FlowMeter:
     """Measures batches; compiled once.
 
-    Nothing is dropped, no random number is drawn, and nothing is changed.
+    It applies no dropout, draws no random numbers and changes nothing.
 
     Args:
-        objective: Gives the loss.
-        model: Whose recurrent layers are measured.
-        element_spec: of a batch.
-        carry: like what will be given with the batches.
-        truncated: whether gradients end where they do in training.
-        closely: measure gates, too, and keep a sequence.
+        objective: Objective that gives the loss.
+        model: Model whose recurrent layers are measured.
+        element_spec: Shapes and dtypes of a batch.
+        carry: A carry like those given with the batches.
+        truncated: Whether to truncate gradients as in training.
+        closely: Whether to measure gates, too, and keep a sequence.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class FlowMeter:
         self._measure = tf.function(self._graph, input_signature=[element_spec, carry_spec])
 
     def __call__(self, batch: Batch, carry: Any = ()) -> tuple[list[Sums], Any]:
-        """For each layer sums by distance, which `add_up` understands, and the carry for the next batch."""
+        """Returns sums by distance for each layer, to be combined by `add_up`, and the carry for the next batch."""
         sums, carry = self._measure(batch, tf.nest.map_structure(tf.convert_to_tensor, carry))
         return tf.nest.map_structure(lambda tensor: tensor.numpy(), sums), carry
 
@@ -82,7 +82,7 @@ class FlowMeter:
 
     def _sums(self, tap: Tap, of_loss: tuple[tf.Tensor, ...]) -> Sums:
         counted = counted_steps(tap.real, _norm(of_loss))
-        # Real steps that follow, [time, batch].
+        # Number of real steps that follow, [time, batch].
         distance = tf.cumsum(tf.cast(counted, tf.int32), axis=0, reverse=True) - 1
         is_last = counted & tf.equal(distance, 0)
         upstream = [tf.where(is_last[..., None], d, tf.zeros_like(d)) for d in of_loss]
@@ -99,7 +99,7 @@ class FlowMeter:
             "rows": by_distance(tf.ones_like(reach)),
             "loss": [by_distance(_norm([d])) for d in of_loss],
             "reach": by_distance(reach),
-            # The same rows' own, so that short and long rows are not compared.
+            # Of the same rows, since each distance has fewer rows than the one before.
             "last": by_distance(tf.broadcast_to(last, tf.shape(reach))),
         }
         if self._closely:
@@ -113,13 +113,18 @@ class FlowMeter:
 
 
 def counted_steps(real: tf.Tensor, norms: tf.Tensor) -> tf.Tensor:
-    """Real steps up to the row's last one that has a gradient; bool [time, batch], as `real` is and `norms` has."""
+    """Returns the real steps up to the row's last one with a gradient, bool [time, batch].
+
+    Args:
+        real: bool [time, batch].
+        norms: Gradient norms, [time, batch].
+    """
     has_gradient = tf.cast(real & (norms > 0), tf.int32)
     return real & (tf.cumsum(has_gradient, axis=0, reverse=True) > 0)
 
 
 def add_up(batches: Iterable[list[Sums]]) -> list[Sums]:
-    """The sums of several batches, whose sequences may be of different lengths; the longest sequence is kept."""
+    """Adds the sums of batches, whose sequences may differ in length; keeps the longest sequence."""
     totals: list[Sums] = []
     for of_layers in batches:
         if not totals:
@@ -152,7 +157,7 @@ def _added_arrays(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def _norm(tensors: Iterable[tf.Tensor]) -> tf.Tensor:
-    """Euclidean norm over the units of all states, float32 [time, batch]; squares of small numbers do not vanish."""
+    """Returns the Euclidean norm over the units of all states, float32 [time, batch], without underflow of squares."""
     joined = tf.concat([tf.cast(t, tf.float32) for t in tensors], axis=-1)
     largest = tf.reduce_max(tf.abs(joined), axis=-1, keepdims=True)
     scaled = tf.math.divide_no_nan(joined, largest)
@@ -160,7 +165,7 @@ def _norm(tensors: Iterable[tf.Tensor]) -> tf.Tensor:
 
 
 def _gate_sums(tap: Tap, counted: tf.Tensor) -> Sums:
-    """Over the counted steps: how many there are, and what the gates, or h, do at them."""
+    """Returns the number of counted steps, and sums over them of the gates, or of |h|."""
     steps = tf.reduce_sum(tf.cast(counted, tf.float32))
 
     def shares(values: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -179,6 +184,6 @@ def _gate_sums(tap: Tap, counted: tf.Tensor) -> Sums:
     return {
         "steps": steps,
         "gates": {name: shares(gate) for name, gate in switches.items()},
-        # Of each unit: the share of the state that is left after these steps, were nothing added to it.
+        # For each unit, the log of the share of the state that is left after these steps if nothing is added.
         "log_kept": tf.reduce_sum(log_kept, axis=0),
     }

@@ -12,7 +12,7 @@ FLOOR = 1e-12
 def history_table(history: Sequence[dict[str, Any]], layer: int) -> tuple[np.ndarray, list[int]]:
     """Returns a table [lines, distances] of a layer's reach, and the distances.
 
-    It holds NaN where no row was that long, or a number was beyond all numbers.
+    It holds NaN where no row was that long, or the reach was not finite.
     """
     longest = max(history, key=lambda line: len(line["layers"][layer]["reach"]))
     distances = longest["layers"][layer]["distances"]

@@ -1,4 +1,4 @@
-"""What a recurrent layer's kernel does to a vector that passes through it, once and many times."""
+"""How a recurrent kernel stretches vectors: its spectrum, and products of step Jacobians."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,14 +10,14 @@ from ...models.recurrent import RecurrentLayer, loop
 from ...models.recurrent.cell import State
 from .flow import Track
 
-# Steps in a product of Jacobians, and what they are for large states, whose matrices would fill the memory.
+# Steps in a product of Jacobians; fewer for states of more than 600 numbers, whose matrices would fill the memory.
 _LONGEST, _LONGEST_OF_LARGE, _LARGE = 128, 64, 600
-# Distances between neighbouring points of a curve grow by it.
+# Growth of the distances between neighbouring points of a curve.
 _GROWTH = 1.4
 
 
 def spread_distances(longest: int) -> list[int]:
-    """1, 2, 3, 4, 5, 7, ... and `longest` itself, ever further apart; none where it is 0."""
+    """Returns 1, 2, 3, 4, 5, 7, ... and `longest` itself, ever further apart; nothing for 0."""
     distances: list[int] = []
     last = 0
     while last < longest:
@@ -27,10 +27,10 @@ def spread_distances(longest: int) -> list[int]:
 
 
 def spectrum(layer: RecurrentLayer) -> dict[str, dict[str, Any]]:
-    """Of each gate's recurrent kernel, [units, units]: its singular values, the largest first, and spectral radius.
+    """Returns singular values, largest first, and spectral radius of each gate's recurrent kernel, [units, units].
 
-    The largest singular value bounds by how much a vector can grow in one passage; the spectral radius, the largest
-    absolute eigenvalue, tells how it grows in many.
+    The largest singular value bounds how much a vector can grow in one step; the spectral radius, the largest absolute
+    eigenvalue, describes its growth over many steps.
     """
     names = layer.cell.gate_names
     kernels = np.split(layer.recurrent_kernel.numpy().astype(np.float64), len(names), axis=1)
@@ -47,9 +47,9 @@ def spectrum(layer: RecurrentLayer) -> dict[str, dict[str, Any]]:
 
 
 def jacobian_norms(layer: RecurrentLayer, track: Track) -> dict[str, list]:
-    """The largest singular value of d(last state) / d(state k steps before) along a sequence, for some k.
+    """Returns the largest singular value of d(last state) / d(state k steps before) along a sequence, for some k.
 
-    The state of an LSTM is h and c together. No gradient of that sequence can grow by more on its way back.
+    The state of an LSTM is h and c together. No gradient of this sequence can grow by more on its way back.
     """
     size = layer.cell.state_count * layer.units
     longest = min(len(track.previous[0]), _LONGEST_OF_LARGE if size > _LARGE else _LONGEST)

@@ -1,4 +1,4 @@
-"""Gradient flow while a network trains: gradient_flow.jsonl, TensorBoard, and a warning."""
+"""Observes gradient flow during a training: gradient_flow.jsonl, TensorBoard, and a warning."""
 
 import sys
 from typing import Any
@@ -16,26 +16,25 @@ from .kernels import spread_distances
 from .measurements import curves, for_json
 from .verdict import judge_layer
 
-# Rows of the picture in TensorBoard, and the pixels of a cell.
+# Rows of the heat map in TensorBoard, and pixels of a cell.
 _PICTURED, _PIXELS = 200, 6
-# One grid for batches of any length.
+# One grid of distances for batches of any length.
 _DISTANCES = [0, *spread_distances(1 << 16)]
-# The colours' range, in powers of ten.
+# Range of the colours, in powers of ten.
 _LOW, _HIGH = -6, 1
 
 
 class LiveInspection:
-    """Measures the batches that some steps of a training are about to see, with the weights as they stand.
+    """Measures the batches of some steps before the training uses them, with the current weights.
 
-    It has a graph of its own, draws no random number and changes nothing, so that the training comes to the same bits
-    without it. Nothing is dropped, and truncation within the batch is ignored. The objective is that of the first
-    phase.
+    It has its own graph, draws no random numbers and changes nothing: the training ends with the same bits without it. It
+    applies no dropout, and ignores truncation within the batch. The objective is that of the first phase.
 
     Args:
         lines: The file gradient_flow.jsonl.
         every: Number of steps between measurements; 0: none.
-        truncation: Number of steps that the training's gradients reach back at most; None: all.
-        step_name: What a step of a sequence is called.
+        truncation: Maximum number of steps that the training's gradients reach back; None: all.
+        step_name: Name of a step of a sequence.
     """
 
     def __init__(self, lines: JsonLines, every: int, truncation: int | None, step_name: str) -> None:
@@ -46,7 +45,7 @@ class LiveInspection:
         self._warned: set[str] = set()
 
     def begin(self, state: TrainingState, writer: tf.summary.SummaryWriter) -> None:
-        """Looks at a training that begins or resumes."""
+        """Prepares for a training that begins or resumes."""
         objective = state.phases[0].objective
         self.meter = FlowMeter(objective, state.model, state.element_spec, state.carry, truncated=False)
         self._carry = state.carry
@@ -54,12 +53,12 @@ class LiveInspection:
         self._history = self.lines.read()[-_PICTURED:]
 
     def before_step(self, step: int, batch: Batch) -> None:
-        """Measures and writes, if it is time. `step`: number of steps made before."""
+        """Measures the batch of every `every`-th step, after `step` earlier steps."""
         if self._every and step % self._every == 0:
             self.measure(step, batch)
 
     def measure(self, step: int, batch: Batch) -> None:
-        """Measures a batch, and writes what it found."""
+        """Measures a batch and writes the results."""
         sums, _ = self.meter(batch, self._carry)
         layers = [
             {"name": name} | curves(of_layer, of_layer)
@@ -77,8 +76,8 @@ class LiveInspection:
             found = [judgement.sentence for judgement in judgements if judgement.kind == kind]
             if found and kind not in self._warned:
                 self._warned.add(kind)
-                hint = "`unroll inspect` tells what to try"
-                tqdm.write(f"Step {step}: {' '.join(found)} ({hint}; said once.)", file=sys.stderr)
+                hint = "`unroll inspect` says what to try; this warning appears once"
+                tqdm.write(f"Step {step}: {' '.join(found)} ({hint}.)", file=sys.stderr)
 
     def _to_tensorboard(self, step: int, line: dict[str, Any]) -> None:
         with self._writer.as_default(step):
@@ -86,7 +85,7 @@ class LiveInspection:
                 for distance, reach, loss in zip(
                     layer["distances"], layer["reach"], layer["loss_h"], strict=True
                 ):
-                    # Powers of two, and the longest of each power would be too many curves.
+                    # Only powers of two: all distances would be too many curves.
                     if distance & (distance - 1) == 0 and reach is not None and loss is not None:
                         tf.summary.scalar(f"reach/{layer['name']}/{distance:03d}_back", reach)
                         tf.summary.scalar(f"dL_dh/{layer['name']}/{distance:03d}_back", loss)
@@ -95,7 +94,7 @@ class LiveInspection:
 
 
 def _thinned(layer: dict[str, Any]) -> dict[str, Any]:
-    """The curves at some distances."""
+    """Returns the curves at some distances."""
     distances = [d for d in _DISTANCES if d < len(layer["reach"])]
     names = [name for name in ("reach", "loss_h", "loss_c") if name in layer]
     return {"name": layer["name"], "distances": distances} | {
@@ -104,8 +103,9 @@ def _thinned(layer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _heat_map(table: np.ndarray) -> np.ndarray:
-    """uint8 [height, width, 3]: steps downwards, distances to the right, yellow for much; what is not known is grey."""
-    # Takes half a second to import, and few trainings need it.
+    """Draws a heat map, uint8 [height, width, 3]: steps downwards, distances to the right; yellow is large, grey
+    unknown."""
+    # matplotlib takes half a second to import, and few trainings need it.
     from matplotlib import colormaps
 
     known = np.isfinite(table)

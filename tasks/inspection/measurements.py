@@ -1,4 +1,4 @@
-"""All that `unroll inspect` measures of a run, as one dictionary that JSON can hold."""
+"""The measurements of `unroll inspect`, as one dictionary that JSON can hold."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +16,9 @@ from ..training.objective import Objective
 from .flow import FlowMeter, Sums, add_up
 from .kernels import jacobian_norms, spectrum
 
-# How tokens of each tokenizer are called; steps elsewhere.
+# Name of a step with each tokenizer; "step" otherwise.
 _STEP_NAMES = {"words": "word", "subwords": "token", "characters": "character", "bytes": "byte"}
-# A clipped norm that is smaller by more was clipped.
+# A step counts as clipped if its norm fell below this share.
 _CLIPPED = 1 - 1e-5
 
 
@@ -27,13 +27,13 @@ def measure(task: Task, data: PreparedData, model: keras.Model, batches: int) ->
 
     Args:
         task: The application.
-        data: Its data, of which the training part is read.
+        data: Its data; the training part is read.
         model: Its model.
-        batches: how many to read.
+        batches: Number of batches to read.
 
     Returns:
-        A nest of dictionaries and lists of numbers: `step` (what a step is called), `truncation`, `truncation_option`
-        (its flag), `batches`, `clipping`, and `layers`; of each its `name`, `cell`, `units`, the curves by distance
+        A nest of dictionaries and lists of numbers: `step` (the name of a step), `truncation`, `truncation_option` (its
+        flag), `batches`, `clipping`, and `layers`. Each layer has its `name`, `cell`, `units`, the curves by distance
         from the last step (`reach`, `loss_h`, `loss_c`, `rows`), `kernel`, `jacobians` and `gates`.
     """
     objective, truncation = task.phases(data.config, data.sizes)[0].objective, task.truncation(data.config)
@@ -42,7 +42,7 @@ def measure(task: Task, data: PreparedData, model: keras.Model, batches: int) ->
     whole = add_up(meter(batch)[0] for batch in sequences.take(batches))
     if not whole:
         raise UserError(
-            "The run's model has no recurrent layer, or no training data, whose gradients could be seen."
+            "There are no gradients to measure: the run's model has no recurrent layer, or the run no training data."
         )
     as_trained = whole if truncation.steps is None else _as_trained(objective, data, model, batches)
     layers = [
@@ -62,12 +62,12 @@ def measure(task: Task, data: PreparedData, model: keras.Model, batches: int) ->
 
 
 def step_name(config: Any) -> str:
-    """Returns what a step of a sequence is called, with the options of a run."""
+    """Returns the name of a step of a sequence, by the options of a run."""
     return _STEP_NAMES.get(getattr(config, "tokenizer", None), "step")
 
 
 def _as_trained(objective: Objective, data: PreparedData, model: keras.Model, batches: int) -> list[Sums]:
-    """Sums with the truncation, and the states that go from batch to batch."""
+    """Returns sums with the truncation and the carried states of the training."""
     read, carry = data.batches(0, fixed_shapes=False), objective.initial_carry(model)
     meter = FlowMeter(objective, model, read.element_spec, carry, truncated=True)
 
@@ -80,7 +80,7 @@ def _as_trained(objective: Objective, data: PreparedData, model: keras.Model, ba
 
 
 def curves(of_whole: Sums, of_training: Sums) -> dict[str, list[float]]:
-    """Means over rows by distance, from sums."""
+    """Returns means over rows by distance, from sums."""
     whole, training = (np.count_nonzero(sums["rows"]) for sums in (of_whole, of_training))
     with np.errstate(invalid="ignore", divide="ignore"):
         reach = of_whole["reach"][:whole] / of_whole["last"][:whole]
@@ -94,7 +94,7 @@ def curves(of_whole: Sums, of_training: Sums) -> dict[str, list[float]]:
 
 
 def clipping(metrics: Path) -> dict[str, Any] | None:
-    """The norm of the gradient before and after clipping, in the steps that metrics.jsonl has; None if it has none."""
+    """Returns gradient norms before and after clipping, from metrics.jsonl; None if it has no step."""
     steps = [line for line in JsonLines(metrics).read() if "gradient_norm" in line]
     if not steps:
         return None
@@ -126,7 +126,7 @@ def _layer(name: str, layer: RecurrentLayer, of_whole: Sums, of_training: Sums) 
 
 
 def _gates(sums: Sums, memory_gate: str | None) -> dict[str, Any]:
-    """The activity of each gate, or of |h| in a cell without gates, over all steps and units."""
+    """Returns the activity of each gate, or of |h| in a cell without gates, over all steps and units."""
     steps = max(float(sums["steps"]), 1.0)
     if "gates" not in sums:
         numbers = steps * (sums["sequence"].states[0].shape[1])
@@ -136,7 +136,7 @@ def _gates(sums: Sums, memory_gate: str | None) -> dict[str, Any]:
         name: {what: float(value / (steps * units)) for what, value in _named(sums["gates"][name]).items()}
         for name in sums["gates"]
     }
-    # Steps after which 1/e of the state is left, of each unit; 1 / (1 - f) for an f that is near 1.
+    # For each unit, the number of steps after which 1/e of the state is left; about 1 / (1 - f) for f near 1.
     memory = -steps / np.minimum(np.asarray(sums["log_kept"], np.float64), -1e-9)
     found[memory_gate]["memory_median"] = float(np.median(memory))
     found[memory_gate]["memory_longest_tenth"] = float(np.quantile(memory, 0.9))
@@ -152,7 +152,7 @@ def _numbers(values: np.ndarray) -> list[float]:
 
 
 def for_json(content: Any) -> Any:
-    """The same with None for what is no finite number, which JSON has not."""
+    """Replaces numbers that are not finite, which JSON lacks, by None."""
     if isinstance(content, dict):
         return {name: for_json(value) for name, value in content.items()}
     if isinstance(content, list | tuple):

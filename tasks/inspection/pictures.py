@@ -1,4 +1,4 @@
-"""Pictures of how gradients flow."""
+"""Figures of gradient flow."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from .verdict import VANISHED
 _WIDTH, _HEIGHT = 5.2, 3.6
 _DOTS = 110
 _MOST_LAYERS = 6
-# Share of the rows without which a mean is noise.
+# With less than this share of the rows, a mean is noise.
 _FEW = 0.02
 
 
@@ -29,7 +29,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def distance_picture(measured: dict[str, Any]) -> Figure:
-    """The share of the last step's gradient, and the loss's gradient, against the distance; log axes for both."""
+    """Plots the share of the last step's gradient, and the gradient of the loss, against the distance, on log axes."""
     figure, (left, right) = _panels(2)
     layers = [_without_tail(layer) for layer in measured["layers"]]
     for number, layer in enumerate(layers):
@@ -61,7 +61,7 @@ def distance_picture(measured: dict[str, Any]) -> Figure:
 
 
 def spectrum_picture(measured: dict[str, Any]) -> Figure:
-    """The singular values of the recurrent kernels, and the largest one of products of step Jacobians."""
+    """Plots singular values of the recurrent kernels, and the largest ones of products of step Jacobians."""
     figure, (left, right) = _panels(2)
     styles = ("-", "--", "-.", ":")
     for number, layer in enumerate(measured["layers"]):
@@ -96,18 +96,18 @@ def spectrum_picture(measured: dict[str, Any]) -> Figure:
 
 
 def history_picture(history: Sequence[dict[str, Any]], step: str) -> Figure:
-    """A heat map for each layer: training step by distance, the share of the last step's gradient as the colour.
+    """Plots a heat map for each layer: training step by distance, coloured by the share of the last step's gradient.
 
     Args:
-        history: lines of gradient_flow.jsonl, one at least.
-        step: what a step of a sequence is called.
+        history: Lines of gradient_flow.jsonl, at least one.
+        step: Name of a step of a sequence.
     """
     names = [layer["name"] for layer in history[0]["layers"]][:_MOST_LAYERS]
     figure, panels = _panels(len(names))
     scale = LogNorm(1e-6, 10, clip=True)
     for number, (axes, name) in enumerate(zip(panels, names, strict=True)):
         table, distances = history_table(history, number)
-        # Edges: a column for each distance that was kept, as wide as it stands for.
+        # Each stored distance has a column that reaches to the next one.
         edges = np.array([*distances, distances[-1] + 1], float)
         steps = np.array([line["step"] for line in history], float)
         times = np.append(steps, 2 * steps[-1] - steps[-2] if len(steps) > 1 else steps[-1] + 1)
@@ -126,7 +126,7 @@ def _panels(number: int) -> tuple[Figure, Sequence[Axes]]:
 
 
 def _without_tail(layer: dict[str, Any]) -> dict[str, Any]:
-    """The curves of a layer without distances that next to no row has."""
+    """Returns the curves of a layer without distances that hardly any row has."""
     rows = layer["rows"]
     length = sum(count >= _FEW * max(rows) for count in rows)
     return {name: layer[name][:length] for name in ("reach", "loss_h", "loss_c") if name in layer} | {
@@ -135,13 +135,13 @@ def _without_tail(layer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _drawable(values: Sequence[float | None]) -> np.ndarray:
-    """What a log axis can show; NaN for what it cannot, zero for one."""
+    """Returns values for a log axis, with NaN for those that it cannot show, such as zero."""
     array = np.array([np.nan if value is None else value for value in values], float)
     return np.where(np.isfinite(array) & (array > 0), np.maximum(array, FLOOR), np.nan)
 
 
 def _bound(axes: Axes, curves: Sequence[Sequence[float | None]]) -> None:
-    """No lower than the values go."""
+    """Fits the limits of a log axis to the values."""
     values = np.concatenate([_drawable(curve) for curve in curves])
     values = values[np.isfinite(values)]
     if len(values) > 0:

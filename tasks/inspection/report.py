@@ -1,4 +1,4 @@
-"""The report in files: gradient_flow.json, pictures, and one HTML page that holds them all."""
+"""Writes the report: gradient_flow.json, figures, and one HTML page that contains them all."""
 
 import base64
 import html
@@ -20,11 +20,11 @@ th:first-child, td:first-child { text-align: left; }
 """
 
 _CAPTIONS = {
-    "distance": "Left: the gradient that the last step has, sent back alone, as a share of itself: what could be "
-    "learnt from so far back. Right: the gradient of the whole loss, which in some tasks every step adds to.",
-    "spectrum": "Left: by how much the recurrent kernel stretches vectors. Right: by how much the whole step, with its "
-    "activations and gates, can stretch a gradient on its way back through one of the sequences.",
-    "history": "What the left picture above was while the network trained.",
+    "distance": "Left: the last step's gradient, sent back alone, as a share of itself. It bounds what the network can "
+    "learn from that far back. Right: the gradient of the whole loss; in some tasks every step adds to it.",
+    "spectrum": "Left: how much the recurrent kernel stretches vectors. Right: how much whole steps, with activations "
+    "and gates, can stretch a gradient on its way back through one of the sequences.",
+    "history": "The left figure above, over the course of the training.",
 }
 
 
@@ -35,17 +35,17 @@ def write_report(
     verdict: Verdict,
     history: list[dict[str, Any]],
 ) -> Path:
-    """Writes all files.
+    """Writes all files of the report.
 
     Args:
-        directory: for them.
-        title: of the page.
-        measured: of `measurements.measure`.
-        verdict: on it.
-        history: lines of gradient_flow.jsonl; may be empty.
+        directory: Directory of the report.
+        title: Title of the page.
+        measured: Result of `measurements.measure`.
+        verdict: Verdict on it.
+        history: Lines of gradient_flow.jsonl; may be empty.
 
     Returns:
-        The HTML page.
+        Path of the HTML page.
     """
     content = {"verdict": verdict.kind, "layers_verdict": [j._asdict() for j in verdict.layers]}
     content |= {"notes": verdict.notes, "advice": verdict.advice} | measured
@@ -71,9 +71,7 @@ def _page(directory: Path, title: str, measured: dict, verdict: Verdict, figures
         alt = html.escape(_CAPTIONS[name])
         images.append(f'<p><img alt="{alt}" src="data:image/png;base64,{data}"><br>{alt}</p>')
     if "history" not in figures:
-        images.append(
-            "<p>A run that is trained with --inspect_every=N has a heat map over its training here.</p>"
-        )
+        images.append("<p>Train with --inspect_every=N to see a heat map over the training here.</p>")
     judgements = "".join(f'<li class="{j.kind}">{html.escape(j.sentence)}</li>' for j in verdict.layers)
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in verdict.notes)
     advice = "".join(f"<li>{html.escape(line)}</li>" for line in verdict.advice) or "<li>Nothing.</li>"
@@ -111,7 +109,7 @@ def _gate_table(layers: list[dict[str, Any]]) -> str:
     rows = []
     for layer in layers:
         for gate, found in layer["gates"].items():
-            # Of a simple network there is |h| alone.
+            # A cell without gates has |h| alone.
             name = f"{layer['name']}, {gate}" if layer["memory_gate"] else f"{layer['name']}, |h|"
             memory = f"{found['memory_median']:.3g}" if "memory_median" in found else ""
             shares = [f"{100 * found[share]:.1f} %" for share in ("above_0.95", "below_0.05")]

@@ -1,38 +1,38 @@
-"""From numbers to sentences: what ails a network's gradients, and what to try.
+"""Turns measurements into sentences: a verdict on a network's gradients, and what to try.
 
-A layer is judged at the distance that its task needs: the truncation, where there is one and sequences are longer, else
-the mean length of the sequences.
+A layer is judged at the distance that its task needs: the mean length of the sequences, or the truncation if that is
+shorter.
 """
 
 import math
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-# What arrives at the needed distance is too little to learn from: nearer steps drown what is a thousand times smaller.
+# Too little of the gradient arrives to learn from: nearer steps drown what is a thousand times smaller.
 VANISHED = 1e-3
-# What arrives at any distance is too much.
+# The gradient grows too much on its way.
 EXPLODED = 10.0
-# An edge of the truncation at which so much arrives cuts off what could be learnt from.
+# A truncation cuts off useful gradient if at least this share arrives at its edge.
 ALIVE = 0.1
-# Beyond this there is nothing to cut off.
+# Below this share, the truncation has nothing to cut off.
 SPENT = 1e-2
-# A norm so many times the median is a spike.
+# A spike is a norm this many times the median.
 SPIKE = 10.0
-# Where fewer of the rows are this long, the mean says little.
+# Ignore distances that fewer than this share of the rows have.
 _ROWS = 0.05
 
 Kind = Literal["healthy", "vanishing", "exploding"]
 
 
 class Judgement(NamedTuple):
-    """Of one layer.
+    """The judgement on one layer.
 
     Attributes:
-        name: of the layer.
-        kind: what it is.
-        sentence: the same with its numbers.
-        distance: number of steps back at which the layer is judged.
-        reach: the share of the last step's gradient that arrives there.
+        name: Name of the layer.
+        kind: The judgement.
+        sentence: The judgement with its numbers.
+        distance: Number of steps back at which the layer is judged.
+        reach: Share of the last step's gradient that arrives there.
     """
 
     name: str
@@ -43,13 +43,13 @@ class Judgement(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """Of a model.
+    """The verdict on a model.
 
     Attributes:
-        kind: the worst of its layers'.
-        layers: a judgement of each.
-        notes: sentences about clipping and truncation.
-        advice: what to try, the most promising first.
+        kind: The worst judgement on its layers.
+        layers: The judgement on each layer.
+        notes: Sentences about clipping and truncation.
+        advice: What to try, the most promising first.
     """
 
     kind: Kind
@@ -59,7 +59,7 @@ class Verdict(NamedTuple):
 
     @property
     def lines(self) -> list[str]:
-        """The verdict for people."""
+        """The verdict as lines of text."""
         lines = [judgement.sentence for judgement in self.layers] + self.notes
         if self.advice:
             lines += ["", "What to try:", *(f"- {advice}" for advice in self.advice)]
@@ -67,11 +67,11 @@ class Verdict(NamedTuple):
 
 
 def judge(measured: dict[str, Any], config: Any = None) -> Verdict:
-    """The verdict on what `measurements.measure` returned.
+    """Returns the verdict on a run's measurements.
 
     Args:
-        measured: the measurements.
-        config: of the run, by whose options the advice goes; None gives the judgements without advice.
+        measured: Result of `measurements.measure`.
+        config: Options of the run, for the advice; None leaves the advice out.
     """
     layers = [judge_layer(layer, measured["truncation"], measured["step"]) for layer in measured["layers"]]
     kinds = {judgement.kind for judgement in layers}
@@ -86,7 +86,7 @@ def judge(measured: dict[str, Any], config: Any = None) -> Verdict:
 
 
 def judge_layer(layer: dict[str, Any], truncation: int | None, step: str) -> Judgement:
-    """The judgement on a layer by its curves `reach` and `rows`; its `kernel` is mentioned where there is one."""
+    """Judges a layer by its curves `reach` and `rows`; mentions its `kernel` if given."""
     reach, rows = layer["reach"], layer["rows"]
     if not rows:
         sentence = f"{layer['name']}: vanishing: the loss gives this layer no gradient at all."
@@ -96,7 +96,7 @@ def judge_layer(layer: dict[str, Any], truncation: int | None, step: str) -> Jud
     within = [_size(value) for value in reach[: distance + 1]]
     peak = max(range(len(within)), key=within.__getitem__)
     if within[peak] > EXPLODED:
-        grown = "beyond all numbers" if math.isinf(within[peak]) else f"{_show(within[peak])} times"
+        grown = "to infinity" if math.isinf(within[peak]) else f"{_show(within[peak])} times"
         sentence = f"exploding: the last {step}'s gradient grows {grown} on its way {peak} {step}s back"
         if "kernel" in layer:
             largest = max(gate["largest_singular_value"] for gate in layer["kernel"].values())
@@ -112,8 +112,8 @@ def judge_layer(layer: dict[str, Any], truncation: int | None, step: str) -> Jud
 
 
 def _needed(rows: Sequence[float], truncation: int | None) -> int:
-    """The distance at which a layer is judged: the last step of a sequence of mean length, or the truncation's last."""
-    # Each row of length n has a part in `rows` at the distances 0 .. n - 1.
+    """Returns the distance at which a layer is judged, from `rows`, the number of rows that have each distance."""
+    # A row of length n has the distances 0 .. n - 1.
     mean_length = round(sum(rows) / rows[0])
     furthest = max(k for k, count in enumerate(rows) if count >= _ROWS * rows[0])
     return max(0, min(mean_length, truncation or mean_length, furthest + 1) - 1)
@@ -127,8 +127,8 @@ def _shortcut_notes(measured: dict[str, Any], judgements: list[Judgement]) -> li
         own = layer["loss_h"][distance] / layer["loss_h"][0] if distance < len(layer["loss_h"]) else 0
         if own > ALIVE:
             notes.append(
-                f"{name}: the loss reaches the {measured['step']} {distance} steps back by a shorter way than through "
-                f"the recurrence (pooling, attention, or a prediction of its own): dL/dh is {_show(own)} of the last's."
+                f"{name}: the loss reaches the {measured['step']} {distance} steps back by a shorter path than the "
+                f"recurrence (pooling, attention, or a loss at each step): dL/dh is {_show(own)} of the last's."
             )
     return notes
 
@@ -138,8 +138,8 @@ def _clipping_notes(clipping: dict[str, Any] | None) -> list[str]:
         return []
     share, median, largest = clipping["share_clipped"], clipping["median"], clipping["largest"]
     notes = [
-        f"{100 * share:.0f} % of the {clipping['logged_steps']} logged steps were clipped; the gradient's norm before "
-        f"clipping was {_show(median)} in the median and {_show(largest)} at most."
+        f"{100 * share:.0f} % of the {clipping['logged_steps']} logged steps were clipped; before clipping, the median "
+        f"of the gradient norm was {_show(median)} and its maximum {_show(largest)}."
     ]
     if _size(largest) > SPIKE * median:
         notes.append(f"Spikes: the largest norm is {_show(largest / median)} times the median.")
@@ -171,7 +171,7 @@ def _truncation_notes(measured: dict[str, Any]) -> list[str]:
 def _advice(
     kinds: set[Kind], measured: dict[str, Any], judgements: list[Judgement], config: Any
 ) -> list[str]:
-    """What the application's own flags can do about it."""
+    """Returns what to try, by the application's own flags."""
     layers, truncation, option = measured["layers"], measured["truncation"], measured["truncation_option"]
     simple = any(layer["cell"] == "simple_rnn" for layer in layers)
     clipped = any(getattr(config, name) for name in ("clipvalue", "clipnorm", "global_clipnorm"))
@@ -238,9 +238,9 @@ def _size(value: float | None) -> float:
 
 
 def _show(value: float) -> str:
-    """A number for people: two figures; 1e-06 where it is small or large."""
+    """Formats a number with two figures, or as 1e-06 if it is small or large."""
     if value is None or not math.isfinite(value):
-        return "more than any number"
+        return "infinity"
     if value == 0:
         return "0"
     return (

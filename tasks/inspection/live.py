@@ -27,8 +27,8 @@ _LOW, _HIGH = -6, 1
 class LiveInspection:
     """Measures the batches of some steps before the training uses them, with the current weights.
 
-    It has its own graph, draws no random numbers and changes nothing: the training ends with the same bits without it. It
-    applies no dropout, and ignores truncation within the batch. The objective is that of the first phase.
+    It has its own graph, draws no random numbers and changes nothing: the training ends with the same bits without it.
+    It applies no dropout, and ignores truncation within the batch. The objective is that of the first phase.
 
     Args:
         lines: The file gradient_flow.jsonl.

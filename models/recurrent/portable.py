@@ -1,8 +1,8 @@
 """Recurrent layers whose exported graph runs on CPU and GPU alike.
 
-Keras decides when it traces whether a layer uses cuDNN, and the file is then bound to that device. Here both ways are
-in the graph, and the device that runs it chooses: the loop on a CPU; on a GPU cuDNN, wherever it can do what the layer
-does, and the loop otherwise.
+Keras decides at trace time whether a layer uses cuDNN, which binds the file to one kind of device. Here the graph
+contains both implementations, and the device that runs it chooses: a CPU takes the loop; a GPU takes cuDNN if it
+supports what the layer does, and the loop otherwise.
 """
 
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ from .tracing import TracedLayer, Tracing, tracing
 
 @contextmanager
 def device_portable() -> Iterator[None]:
-    """Recurrent layers that are traced in this block, for inference, get both ways."""
+    """Gives recurrent layers that are traced in this block, for inference, both implementations."""
     with tracing(_DevicePortable()):
         yield
 
 
 class _DevicePortable(Tracing):
-    """Both ways, where the layer is not in training and cuDNN has its cell."""
+    """Traces both implementations if the layer is not in training and cuDNN has its cell."""
 
     def run(
         self, layer: TracedLayer, sequences: tf.Tensor, state: State, masks: loop.Masks, training: bool
@@ -40,13 +40,13 @@ class _DevicePortable(Tracing):
                 time, batch = tf.shape(sequences)[0], tf.shape(sequences)[1]
                 return _cudnn(layer, sequences, state, tf.fill([batch], time))
             lengths = tf.reduce_sum(tf.cast(real[..., 0], tf.int32), axis=0)
-            # cuDNN reads a row's real steps first, and at least one of them.
+            # cuDNN needs the real steps of a row at its start, and at least one of them.
             suits = tf.reduce_all(tf.equal(_real_first(real, lengths, layer)[..., 0], _mask(lengths, real)))
             return tf.cond(suits & tf.reduce_all(lengths > 0), lambda: _cudnn_masked(lengths), on_cpu)
 
         def _cudnn_masked(lengths: tf.Tensor) -> tuple[tf.Tensor, State]:
             outputs, final = _cudnn(layer, _real_first(sequences, lengths, layer), state, lengths)
-            # Past a row's end cuDNN gives zeros; here the state is carried on.
+            # Past the end of a row cuDNN gives zeros; this layer carries the state on.
             outputs = tf.where(_mask(lengths, real)[..., None], outputs, final[0])
             return _as_given(outputs, lengths, layer), final
 
@@ -54,8 +54,8 @@ class _DevicePortable(Tracing):
 
 
 def cudnn_parameters(layer: TracedLayer) -> tf.Tensor:
-    """Packs the weights as cuDNN has them: the kernels of the gates, then their recurrent kernels, transposed and flat;
-    then the biases of both, of which most cells have one alone.
+    """Packs the weights for cuDNN: the kernels of the gates, then their recurrent kernels, transposed and flat; then
+    the biases of both (most cells have only the first).
 
     Returns:
         float32 [units * gates * (features + units + 2)].
@@ -77,9 +77,9 @@ def cudnn_parameters(layer: TracedLayer) -> tf.Tensor:
 def _cudnn(
     layer: TracedLayer, sequences: tf.Tensor, state: State, lengths: tf.Tensor
 ) -> tuple[tf.Tensor, State]:
-    """cuDNN over [time, batch, features] whose rows begin with their real steps."""
+    """Runs cuDNN over [time, batch, features] whose rows begin with their real steps."""
     h = state[0][None]
-    # An ordinary recurrence has no c, but the op has a place for it, where it takes and gives anything.
+    # The op has an argument and a result for c, which other cells than the LSTM ignore.
     has_c = len(state) > 1
     c = state[1][None] if has_c else tf.zeros_like(h)
     result = tf.raw_ops.CudnnRNNV3(
@@ -98,12 +98,12 @@ def _cudnn(
 
 
 def _mask(lengths: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
-    """bool [time, batch], True for each row's first steps."""
+    """Returns bool [time, batch], True for the first `lengths` steps of each row."""
     return tf.transpose(tf.sequence_mask(lengths, tf.shape(real)[0]))
 
 
 def _real_first(sequences: tf.Tensor, lengths: tf.Tensor, layer: TracedLayer) -> tf.Tensor:
-    """Moves the real steps, which right-padded text has at the end once it is reversed, to the start."""
+    """Moves the real steps to the start; reversing right-padded rows moved them to the end."""
     if not layer.go_backwards:
         return sequences
     return tf.reverse_sequence(tf.reverse(sequences, [0]), lengths, seq_axis=0, batch_axis=1)

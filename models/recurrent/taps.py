@@ -1,12 +1,12 @@
-"""Taps: dL/d(state) of every step of every recurrent layer, for whoever wants to see how gradients flow.
+"""Taps: dL/d(state) of every step of every recurrent layer, to see how gradients flow.
 
     with tapping() as taps:
         loss = ...                              # in a graph: traced in this block
     d_states = gradients(loss, taps)
 
-A tap is a tensor of zeros beside the states of a layer, whose gradient is the gradient of these states. A layer that
-runs over whole sequences has it in hand already: the backward loop carries it (`loop.run_tapped`). In a loop that goes
-step by step and is left to autodiff, the zeros are added to the states (`while_loop`).
+A tap is a tensor of zeros for the states of a layer; its gradient is the gradient of these states. For whole sequences,
+the backward loop carries this gradient anyway (`loop.run_tapped`). In a loop of single steps with autodiff, the zeros
+are added to the states (`while_loop`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,15 +21,15 @@ from .tracing import TracedLayer, Tracing, tracing
 
 
 class Tap(NamedTuple):
-    """The steps of a layer, in the order in which it read: a layer that goes backwards begins with the last.
+    """The steps of a layer, in its reading order: a layer that goes backwards begins with the last.
 
     Attributes:
         layer: The layer.
-        kept: The tensors that the cell keeps of each step, [time, batch, units] each; of an LSTM the gates i, f, g, o.
-        previous, states: The states before and after each step, [time, batch, units] each.
-        zeros: Zeros of the same shapes as `states`; the gradient with respect to them is dL/d(state). The state is seen
-            as a whole: dL/dc_t of an LSTM is the gradient that reaches c_t from c_{t+1}; the one that reaches it by way
-            of h_t is in dL/dh_t.
+        kept: Tensors that the cell keeps of each step, [time, batch, units] each; of an LSTM the gates i, f, g, o.
+        previous, states: States before and after each step, [time, batch, units] each.
+        zeros: Zeros of the same shapes as `states`; the gradient with respect to them is dL/d(state). The state counts
+            as a whole: dL/dc_t of an LSTM is the gradient that reaches c_t from c_{t+1}; the part through h_t is in
+            dL/dh_t.
         real: bool [time, batch], False where a step is masked.
     """
 
@@ -42,9 +42,9 @@ class Tap(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Path of the layer in its model, and its direction where it is one of two."""
+        """Path of the layer in its model, with its direction if it is one of two."""
         parts = (self.layer.path or self.layer.name).split("/")
-        # Below the model's own name.
+        # Without the model's own name.
         parts = parts[1:] or parts
         forward = parts[-1].startswith("forward_")
         if not (forward or self.layer.go_backwards):
@@ -67,7 +67,7 @@ def tapping(truncated: bool = True) -> Iterator[list[Tap]]:
         truncated: False lets the gradient through where `truncate_gradient` would stop it.
 
     Yields:
-        A list which has a tap for each call of a layer when the block ends.
+        A list that has a tap for each call of a layer when the block ends.
     """
     how = _Tapping(truncated)
     with tracing(how):
@@ -82,12 +82,12 @@ def gradients(
     """Returns dL/d(state) of every step of each tap, in the graph that has the taps.
 
     Args:
-        targets: Tensors, whose sum is differentiated.
+        targets: Tensors whose sum is differentiated.
         taps: The taps.
-        upstream: Tensors of the targets' shapes that they are multiplied with.
+        upstream: Upstream gradients of the targets, of their shapes; None: ones.
 
     Returns:
-        For each tap [time, batch, units] for each state.
+        For each tap, [time, batch, units] for each state.
     """
     zeros = [tap.zeros for tap in taps]
     flat = tf.gradients(targets, tf.nest.flatten(zeros), upstream, unconnected_gradients="zero")
@@ -95,7 +95,7 @@ def gradients(
 
 
 class _Tapping(Tracing):
-    """Layers with taps."""
+    """Traces layers with taps."""
 
     def __init__(self, truncates: bool) -> None:
         self.truncates = truncates
@@ -110,7 +110,7 @@ class _Tapping(Tracing):
         zeros = _zeros(layer, time, batch)
         states, final = loop.run_tapped(cell, projected, state, weights, masks, zeros)
         previous = loop.previous_states(state, states)
-        # All steps once more, at once: the loop's own are lost where its gradient is defined.
+        # Recompute all steps at once: the custom gradient hides the loop's own tensors.
         kernel = GateMatrices.split(weights.kernel, weights.bias, cell.gate_count, masks.dropout)
         _, kept = cell.forward(tuple(tf.split(projected, cell.gate_count, axis=2)), previous, kernel)
         real = tf.ones([time, batch], tf.bool) if masks.real is None else masks.real[..., 0]
@@ -150,7 +150,7 @@ class _Tapping(Tracing):
 
 
 class _TappedStep(Tracing):
-    """One step of a loop that is left to autodiff: each layer's zeros at this step are added to its new state."""
+    """Traces one step of a loop with autodiff: adds each layer's zeros at this step to its new state."""
 
     def __init__(self, zeros: dict[int, State], truncates: bool) -> None:
         self.truncates = truncates
@@ -172,7 +172,7 @@ def _zeros(layer: TracedLayer, time: tf.Tensor, batch: tf.Tensor) -> State:
 
 
 def _empty_records(layer: TracedLayer, length: tf.Tensor) -> tuple[tuple[tf.TensorArray, ...], ...]:
-    """Empty arrays for the kept tensors, and for the states before and after each step."""
+    """Returns empty arrays for the kept tensors, and for the states before and after each step."""
     counts = (len(layer.cell.kept_names), layer.cell.state_count, layer.cell.state_count)
 
     def array() -> tf.TensorArray:

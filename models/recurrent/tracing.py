@@ -1,9 +1,9 @@
-"""How recurrent layers are traced: the one switch that a caller can turn around them.
+"""How recurrent layers are traced: the one switch that a caller can set around them.
 
     with tracing(how):
         model(inputs)
 
-`Tracing` is the ordinary way. `portable` and `taps` have others: their graphs run on CPU and GPU alike, or show the
+`Tracing` is the default. `portable` makes graphs that run on CPU and GPU alike, and `taps` graphs that expose the
 gradients of the states. A layer, or a loop over steps, asks `current()` once.
 """
 
@@ -19,7 +19,7 @@ from .cell import Cell, State
 
 
 class TracedLayer(Protocol):
-    """The side of a recurrent layer that a way of tracing needs."""
+    """The part of a recurrent layer that tracing needs."""
 
     cell: Cell
     units: int
@@ -40,10 +40,10 @@ class TracedLayer(Protocol):
 
 
 class Tracing:
-    """The ordinary way: the time loop, and nothing else.
+    """The default: layers run the time loop, and nothing else.
 
     Attributes:
-        truncates: Whether gradients end where `truncate_gradient` ends them.
+        truncates: Whether `truncate_gradient` has an effect.
     """
 
     truncates = True
@@ -105,13 +105,13 @@ _current: ContextVar[Tracing] = ContextVar("tracing", default=Tracing())  # noqa
 
 
 def current() -> Tracing:
-    """The way in which layers are traced now."""
+    """Returns how layers are traced now."""
     return _current.get()
 
 
 @contextmanager
 def tracing(how: Tracing) -> Iterator[None]:
-    """Traces the layers in this block in another way."""
+    """Traces the layers in this block as `how` says."""
     token = _current.set(how)
     try:
         yield

@@ -24,6 +24,7 @@ from rounds import medians, medians_apart
 import unroll.serving as ue
 from unroll.export.saved_model import export
 from unroll.models.decoding import Beams
+from unroll.models.options import TranslationOptions
 from unroll.models.text import SubwordCodec
 from unroll.models.translation import TranslationModel
 from unroll.tasks.translation.signatures import bundle
@@ -49,7 +50,8 @@ def word(number: int) -> str:
 
 def exported_translator(directory: str):
     encoder = SubwordCodec("words", [f"▁{word(n)}" for n in range(_VOCABULARY.value - 4)], 100)
-    model = TranslationModel(len(encoder), len(encoder), units=_UNITS.value, embedding_size=_EMBEDDING.value)
+    options = TranslationOptions(units=_UNITS.value, embedding_size=_EMBEDDING.value)
+    model = TranslationModel(len(encoder), len(encoder), options)
     ids = tf.ones([1, 1], tf.int32)
     model.logits(model(ids, ids)[:, 0])
     beams = Beams(_BEAMS.value, min_length=_STEPS.value)

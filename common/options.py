@@ -1,11 +1,16 @@
-"""One typed dataclass per task, and the command-line flags made from it."""
+"""Options as fields of dataclasses, and the command-line flags made from them.
+
+A block (a layer, a model, a search) has a frozen dataclass of its options, an `OptionGroup`. A task's configuration
+inherits the groups of its blocks, so that it is as flat as the command line. `OptionGroup.of` takes a block's options
+out of it again, and they are passed on whole.
+"""
 
 import dataclasses
 import os
 import types
 import typing
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from absl import flags
 
@@ -21,16 +26,16 @@ def option(
     is_path: bool = False,
     commands: tuple[str, ...] = (),
 ) -> Any:
-    """A field of a configuration, and so a flag.
+    """Returns a field of a configuration that is also a flag.
 
     Args:
-        default: its value unless given; its unit is told in `help`.
-        help: one line for `--help`.
-        choices: the strings allowed.
-        minimum, maximum: bounds of a number, included.
-        resumable: whether a run may be resumed with another value.
-        is_path: a relative path is made absolute, so that later commands find it from any directory.
-        commands: that take it, too, beside `train`: evaluate, export.
+        default: Value unless given.
+        help: One line for `--help`, with the unit.
+        choices: Allowed strings.
+        minimum, maximum: Bounds of a number, inclusive.
+        resumable: Whether a run may be resumed with another value.
+        is_path: Whether to make a relative path absolute, so that later commands find it from any directory.
+        commands: Commands beside `train` that take it: evaluate, export.
     """
     metadata = {
         "help": help,
@@ -44,8 +49,33 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def override(group: type, name: str, default: Any, help: str | None = None, **changed: Any) -> Any:
+    """Returns an option of a group with another default, and what else is `changed` of `option`'s arguments."""
+    metadata = dict(group.__dataclass_fields__[name].metadata) | changed
+    return dataclasses.field(default=default, metadata=metadata | {"help": help or metadata["help"]})
+
+
+def fixed(default: Any) -> Any:
+    """Returns an option of a group as a constant, for a configuration that has no such flag."""
+    return dataclasses.field(default=default, metadata={"resumable": False, "commands": ()})
+
+
+@dataclasses.dataclass(frozen=True)
+class OptionGroup:
+    """Base class of all options: those of a block, and those of a task, which inherits the groups of its blocks."""
+
+    @classmethod
+    def of(cls, config: "OptionGroup", **changed: Any) -> Self:
+        """Takes this group out of a configuration that inherits it, with some values changed."""
+        values = {field.name: getattr(config, field.name) for field in dataclasses.fields(cls)}
+        return cls(**(values | changed))
+
+    def __post_init__(self) -> None:
+        """Raises UserError if options contradict each other. Groups add their own checks."""
+
+
 class Option(NamedTuple):
-    """A field of a configuration, with its type."""
+    """A field of a configuration that is a flag, with its type."""
 
     field: dataclasses.Field
     kind: type
@@ -55,9 +85,9 @@ Options = list[Option]
 
 
 def of(config_class: type, chosen: Callable[[dataclasses.Field], bool] = lambda field: True) -> Options:
-    """The fields of a configuration, or some of them."""
+    """Returns the options of a configuration that are flags, or some of them."""
     hints = typing.get_type_hints(config_class)
-    fields = dataclasses.fields(config_class)
+    fields = (field for field in dataclasses.fields(config_class) if "help" in field.metadata)
     return [Option(field, _plain_type(hints[field.name])) for field in fields if chosen(field)]
 
 
@@ -80,7 +110,7 @@ def define_flags(options: Options, values: flags.FlagValues) -> None:
 
 
 def given(options: Options, values: flags.FlagValues) -> dict[str, Any]:
-    """What the command line or a flag file names, by name."""
+    """Returns the values that the command line or a flag file gives, by name."""
     found = {}
     for field, _ in options:
         flag = values[field.name]
@@ -91,7 +121,7 @@ def given(options: Options, values: flags.FlagValues) -> dict[str, Any]:
 
 
 def help_text(options: Options) -> str:
-    """A line for each flag: name, default, meaning."""
+    """Returns the help of each flag: name, default, meaning."""
     lines = []
     for field, kind in options:
         choices = field.metadata["choices"]
@@ -102,7 +132,7 @@ def help_text(options: Options) -> str:
 
 
 def _plain_type(hint: Any) -> type:
-    """int for `int | None`."""
+    """Returns int for `int | None`."""
     if isinstance(hint, types.UnionType):
         return next(kind for kind in typing.get_args(hint) if kind is not type(None))
     return hint

@@ -7,10 +7,10 @@ import tensorflow as tf
 
 from .decoding import Beams, Hypotheses
 from .images.encoders import SmallImageEncoder
-from .recurrent import CELLS, States
+from .options import CaptioningOptions
+from .recurrent import States
+from .recurrent.stack import state_count
 from .writing.writer import Encoded, WritingModel, embedded
-
-IMAGE_PLACES = ("state", "input")
 
 
 @keras.saving.register_keras_serializable("unroll")
@@ -21,20 +21,11 @@ class CaptioningModel(WritingModel):
     The features of each place are projected to `units`, v_p = relu(W x_p + b), once for all captions of an image.
 
     Args:
-        vocabulary_size: number of ids.
-        features: of a place, as they come in; None: pixels come in, and go through a `SmallImageEncoder`.
-        cell, layers, units, embedding_size, residual: of the decoder.
-        attention: dot, scaled, general or additive, over the places; None: all that the decoder knows of the image is
-            what it is given at the start.
-        gated: multiply what attention finds by a number that the decoder makes.
-        input_feeding: give the decoder its last output, too.
-        image_as: how the mean of the places gets into the decoder: state, as its first states, tanh(W mean + b), or
-            input, as its first input, W mean + b.
-        tie_embeddings: the embeddings are also the kernel of the logits.
-        dropout, recurrent_dropout: shares dropped, the same at all steps of a caption, and of the image's features.
-        word_dropout: share of the tokens read that are hidden in training.
-        truncate_gradient: steps that the gradient reaches back, or None for all.
-        seed: of dropout.
+        vocabulary_size: Number of ids.
+        features: Features of a position of the grid; None: the model reads pixels, through a `SmallImageEncoder`.
+        options: Of the model. The mean of the grid gets into the decoder as its first states, tanh(W mean + b), or as
+            its first input, W mean + b. `dropout` acts on the features of the image, too.
+        seed: Seed of dropout.
 
     Call arguments:
         images: [images, places, features], or uint8 [images, height, width, 3].
@@ -47,83 +38,37 @@ class CaptioningModel(WritingModel):
         places].
     """
 
+    options_class = CaptioningOptions
+
     def __init__(
         self,
         vocabulary_size: int,
         features: int | None,
+        options: CaptioningOptions,
         *,
-        cell: str = "lstm",
-        layers: int = 1,
-        units: int = 512,
-        embedding_size: int = 256,
-        residual: bool = False,
-        attention: str | None = "general",
-        gated: bool = True,
-        input_feeding: bool = False,
-        image_as: str = "state",
-        tie_embeddings: bool = False,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        word_dropout: float = 0.0,
-        truncate_gradient: int | None = None,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.config = {
-            "vocabulary_size": vocabulary_size,
-            "features": features,
-            "cell": cell,
-            "layers": layers,
-            "units": units,
-            "embedding_size": embedding_size,
-            "residual": residual,
-            "attention": attention,
-            "gated": gated,
-            "input_feeding": input_feeding,
-            "image_as": image_as,
-            "tie_embeddings": tie_embeddings,
-            "dropout": dropout,
-            "recurrent_dropout": recurrent_dropout,
-            "word_dropout": word_dropout,
-            "truncate_gradient": truncate_gradient,
-            "seed": seed,
-        }
-        self.dropout = dropout
-        self.image_as = image_as
+        self.options = options
+        self.arguments = {"vocabulary_size": vocabulary_size, "features": features, "seed": seed}
         self.image_encoder = None
         if features is None:
-            self.image_encoder = SmallImageEncoder(units, name="image_encoder")
-        self.projection = keras.layers.Dense(units, activation="relu", name="projection")
-        if image_as == "state":
-            states = layers * len(CELLS[cell].state_names)
+            self.image_encoder = SmallImageEncoder(options.units, name="image_encoder")
+        self.projection = keras.layers.Dense(options.units, activation="relu", name="projection")
+        if options.image_as == "state":
             self.starts = [
-                keras.layers.Dense(units, activation="tanh", name=f"start_{n}") for n in range(states)
+                keras.layers.Dense(options.units, activation="tanh", name=f"start_{n}")
+                for n in range(state_count(options))
             ]
         else:
-            self.starts = [keras.layers.Dense(embedding_size, name="first_input")]
-        self.make_writer(
-            vocabulary_size,
-            embedding_size,
-            cell,
-            layers,
-            units,
-            tie_embeddings=tie_embeddings,
-            word_dropout=word_dropout,
-            seed=seed,
-            attention=attention,
-            gated=gated,
-            input_feeding=input_feeding,
-            residual=residual,
-            dropout=dropout,
-            recurrent_dropout=recurrent_dropout,
-            truncate_gradient=truncate_gradient,
-        )
+            self.starts = [keras.layers.Dense(options.embedding_size, name="first_input")]
+        self.make_writer(vocabulary_size, seed)
 
     def build(self, images_shape: tuple, captions_shape: tuple) -> None:
         # The image may be the decoder's first input, before the decoder is called. The other layers make their weights
         # when they are called.
-        self.build_writer(self.config["units"])
+        self.build_writer(self.options.units)
 
     def call(
         self, images: tf.Tensor, captions: tf.Tensor, training: bool = False
@@ -147,8 +92,8 @@ class CaptioningModel(WritingModel):
         """Reads images."""
         features = images if self.image_encoder is None else self.image_encoder(images)
         features = tf.cast(features, self.compute_dtype)
-        if training and self.dropout:
-            features = keras.random.dropout(features, self.dropout, seed=self.seed_generator)
+        if training and self.options.dropout:
+            features = keras.random.dropout(features, self.options.dropout, seed=self.seed_generator)
         values = self.projection(features)
         everywhere = tf.ones(tf.shape(values)[:2], tf.bool)
         return Encoded(
@@ -186,15 +131,12 @@ class CaptioningModel(WritingModel):
     def _states(self, mean: tf.Tensor) -> States:
         """The decoder's first states, from the mean of the places, [images, units]."""
         nothing = self.decoder.recurrent.get_initial_state(tf.shape(mean)[0])
-        if self.image_as == "state":
+        if self.options.image_as == "state":
             return tf.nest.pack_sequence_as(nothing, [start(mean) for start in self.starts])
         first = self.starts[0](mean)
-        if self.decoder.input_feeding:
+        if self.options.input_feeding:
             first = tf.concat(
                 [first, tf.zeros([tf.shape(mean)[0], self.decoder.output_size], first.dtype)], axis=1
             )
         _, states = self.decoder.recurrent.stepper(projected=False)(first, nothing)
         return states
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | self.config

@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from .blocks.configured import Configured
 from .blocks.random import ReplicaSeedGenerator
+from .options import LanguageModelOptions, RecurrentOptions
 from .recurrent import RecurrentStack, States
 
 # Steps that are read at a time, so that a text of any length fits into memory.
@@ -28,21 +30,15 @@ class Reading(NamedTuple):
 
 
 @keras.saving.register_keras_serializable("unroll")
-class LanguageModel(keras.Model):
+class LanguageModel(Configured, keras.Model):
     """Embedding or one-hot vectors, stacked recurrent layers, and a layer of logits.
 
     Args:
-        vocabulary_size: number of ids.
-        cell: lstm, gru or simple_rnn.
-        layers: number of recurrent layers.
-        units: of each layer.
-        embedding_size: of a character's vector; 0 for one-hot vectors.
-        tie_embeddings: use the embeddings also as the kernel of the logits (Press and Wolf, 2017,
-            https://arxiv.org/abs/1608.05859); needs as many units as a character's vector has numbers.
-        dropout: share of features dropped between the layers, of the embedding and before the logits, the same at all
-            steps of a window (Gal and Ghahramani, 2016, https://arxiv.org/abs/1512.05287).
-        recurrent_dropout: share of h dropped on its way through the recurrent kernel, the same at all steps.
-        seed: of dropout.
+        vocabulary_size: Number of ids.
+        options: Of the model. `dropout` acts between the layers, on the embedding and before the logits, the same at
+            all steps of a window (Gal and Ghahramani, 2016, https://arxiv.org/abs/1512.05287); `tie_embeddings` after
+            Press and Wolf (2017, https://arxiv.org/abs/1608.05859).
+        seed: Seed of dropout.
 
     Call arguments:
         ids: int32 [batch, time].
@@ -54,56 +50,29 @@ class LanguageModel(keras.Model):
         The logits of the next id after each step, float32 [batch, time, ids], and the states after the last.
     """
 
+    options_class = LanguageModelOptions
+
     def __init__(
-        self,
-        vocabulary_size: int,
-        *,
-        cell: str = "lstm",
-        layers: int = 1,
-        units: int = 512,
-        embedding_size: int = 0,
-        tie_embeddings: bool = False,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        seed: int = 0,
-        **kwargs: Any,
+        self, vocabulary_size: int, options: LanguageModelOptions, *, seed: int = 0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
-        if tie_embeddings and embedding_size != units:
-            raise ValueError(
-                f"tie_embeddings needs embedding_size and units to be equal, but they are {embedding_size} and {units}."
-            )
-        self.config = {
-            "vocabulary_size": vocabulary_size,
-            "cell": cell,
-            "layers": layers,
-            "units": units,
-            "embedding_size": embedding_size,
-            "tie_embeddings": tie_embeddings,
-            "dropout": dropout,
-            "recurrent_dropout": recurrent_dropout,
-            "seed": seed,
-        }
+        self.options = options
+        self.arguments = {"vocabulary_size": vocabulary_size, "seed": seed}
         self.vocabulary_size = vocabulary_size
         self.embedding = None
-        if embedding_size:
-            self.embedding = keras.layers.Embedding(vocabulary_size, embedding_size, name="embedding")
+        if options.embedding_size:
+            self.embedding = keras.layers.Embedding(vocabulary_size, options.embedding_size, name="embedding")
         self.recurrent = RecurrentStack(
-            cell,
-            layers,
-            units,
-            dropout=dropout,
+            RecurrentOptions.of(options),
             # Of a one-hot vector the character itself would be dropped.
-            input_dropout=None if embedding_size else 0.0,
-            recurrent_dropout=recurrent_dropout,
+            input_dropout=None if options.embedding_size else 0.0,
             seed=seed,
             name="recurrent",
         )
-        self.dropout = dropout
         self.seed_generator = ReplicaSeedGenerator(seed)
         self.output_layer = None
-        if tie_embeddings:
+        if options.tie_embeddings:
             # In float32 whatever the policy, as the other logits layer is.
             self.output_bias = self.add_weight(
                 name="output_bias",
@@ -123,9 +92,11 @@ class LanguageModel(keras.Model):
         training: bool = False,
     ) -> tuple[tf.Tensor, States]:
         hidden, states = self.recurrent(self.vectors(ids), states=states, mask=mask, training=training)
-        if training and self.dropout:
+        if training and self.options.dropout:
             shape = (tf.shape(hidden)[0], 1, hidden.shape[2])
-            hidden = keras.random.dropout(hidden, self.dropout, noise_shape=shape, seed=self.seed_generator)
+            hidden = keras.random.dropout(
+                hidden, self.options.dropout, noise_shape=shape, seed=self.seed_generator
+            )
         return self.logits(hidden), states
 
     def vectors(self, ids: tf.Tensor) -> tf.Tensor:
@@ -195,6 +166,3 @@ class LanguageModel(keras.Model):
             return self.logits(hidden), states
 
         return step
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | self.config

@@ -20,6 +20,7 @@ from tiny_training import (
 )
 
 from unroll.models.blocks.random import ReplicaSeedGenerator
+from unroll.models.options import SentimentOptions
 from unroll.models.sentiment import SentimentClassifier
 from unroll.tasks.language_modeling import task as language_modeling
 from unroll.tasks.language_modeling.config import LanguageModelingConfig
@@ -63,7 +64,7 @@ def steps(strategy: tf.distribute.Strategy, options: dict, limits: dict) -> dict
     """A few steps of a small model: what each told, and the weights and their averages after the last."""
     keras.utils.set_random_seed(0)
     with strategy.scope():
-        model = SentimentClassifier(20, 2, **SMALL, units=4, embedding_size=4)
+        model = SentimentClassifier(20, 2, SentimentOptions(**SMALL, units=4, embedding_size=4))
         model(tf.ones([1, 1], tf.int32))
         optimizer = build_optimizer(SentimentConfig(**options))
         optimizer.build(model.trainable_variables)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from unroll.models.captioning import CaptioningModel
 from unroll.models.decoding import Beams
+from unroll.models.options import CaptioningOptions
 from unroll.models.text import END, PADDING, START, UNKNOWN
 from unroll.tasks.captioning.task import unseen
 
@@ -23,9 +24,9 @@ CAPTIONS = np.array(
 )
 VARIANTS = [
     {},
-    {"attention": "additive", "gated": False},
-    {"attention": None},
-    {"attention": None, "image_as": "input", "cell": "simple_rnn"},
+    {"attention": "additive", "gated_context": False},
+    {"attention": "none"},
+    {"attention": "none", "image_as": "input", "cell": "simple_rnn"},
     {"image_as": "input", "layers": 2, "tie_embeddings": True},
     {"input_feeding": True, "image_as": "input"},
     {"input_feeding": True, "layers": 2, "residual": True},
@@ -41,8 +42,8 @@ def images(rng, count=3):
     return rng.normal(size=(count, PLACES, FEATURES)).astype(np.float32)
 
 
-def model_of(**options):
-    model = CaptioningModel(IDS, FEATURES, units=8, embedding_size=6, **options)
+def model_of(seed=0, **options):
+    model = CaptioningModel(IDS, FEATURES, CaptioningOptions(units=8, embedding_size=6, **options), seed=seed)
     outputs, _ = model(tf.zeros([1, PLACES, FEATURES]), tf.ones([1, 1, 1], tf.int32))
     model.logits(outputs[0, 0])
     for weight in model.trainable_variables:
@@ -89,7 +90,7 @@ def test_the_image_decides(rng, options):
 
 
 def test_the_image_as_first_input_is_read_before_the_start(rng):
-    model, features = model_of(image_as="input", attention=None), images(rng)
+    model, features = model_of(image_as="input", attention="none"), images(rng)
     values = model.projection(features)
     first = model.starts[0](tf.reduce_mean(values, axis=1))
     words = model.target_embedding(CAPTIONS[:, 0]) * 6**0.5
@@ -99,7 +100,7 @@ def test_the_image_as_first_input_is_read_before_the_start(rng):
 
 
 def test_the_gate_scales_what_attention_finds(rng):
-    model, features = model_of(gated=True, image_as="state"), images(rng)
+    model, features = model_of(gated_context=True, image_as="state"), images(rng)
     outputs, weights = model(features, CAPTIONS)
     seen = model.see(features)
     words = model.target_embedding(CAPTIONS[:, 0]) * 6**0.5
@@ -115,7 +116,7 @@ def test_the_gate_scales_what_attention_finds(rng):
 def test_attention_weights_sum_to_one_and_are_zero_without_attention(rng):
     _, weights = model_of()(images(rng), CAPTIONS)
     np.testing.assert_allclose(tf.reduce_sum(weights, axis=-1), 1, atol=1e-5)
-    _, weights = model_of(attention=None)(images(rng), CAPTIONS)
+    _, weights = model_of(attention="none")(images(rng), CAPTIONS)
     assert not np.any(weights)
 
 
@@ -127,7 +128,7 @@ def test_the_doubly_stochastic_term():
 
 
 def test_pixels_go_through_the_small_encoder(rng):
-    model = CaptioningModel(IDS, None, units=8, embedding_size=6)
+    model = CaptioningModel(IDS, None, CaptioningOptions(units=8, embedding_size=6))
     pixels = rng.integers(0, 256, (2, 20, 16, 3), np.uint8)
     outputs, weights = model(pixels, CAPTIONS[:2])
     assert outputs.shape == (2, 2, 5, 8)
@@ -160,12 +161,13 @@ def loss_of(model, features, captions):
 
 
 def test_the_first_loss_is_that_of_knowing_nothing(rng):
-    model = CaptioningModel(IDS, FEATURES, units=8, embedding_size=64, tie_embeddings=True)
+    model = CaptioningModel(IDS, FEATURES, CaptioningOptions(units=8, embedding_size=64, tie_embeddings=True))
     assert abs(float(loss_of(model, images(rng), CAPTIONS)) - math.log(IDS)) < 0.5
 
 
 def test_a_few_images_are_learnt_by_heart_and_written(rng):
-    model, features = CaptioningModel(IDS, FEATURES, units=16, embedding_size=8), images(rng)
+    model = CaptioningModel(IDS, FEATURES, CaptioningOptions(units=16, embedding_size=8))
+    features = images(rng)
     captions = np.array(
         [[[START, 4, 5, 6, END]], [[START, 7, 5, END, 0]], [[START, 8, 9, 10, END]]], np.int32
     )

@@ -1,10 +1,13 @@
 """The decoder: whole sequences against single steps and against a plain loop, with and without input feeding."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from comparing import assert_same, gradients_of, randomize
 
+from unroll.models.options import DecoderOptions
 from unroll.models.recurrent import CELLS
 from unroll.models.writing.attention import ATTENTIONS
 from unroll.models.writing.decoder import Decoder
@@ -13,10 +16,10 @@ from unroll.tasks.training.trainer import _dtype_policy as policy
 BATCH, TIME, FEATURES, UNITS, SIZE, PLACES = 3, 5, 4, 6, 7, 4
 LENGTHS = [5, 2, 4]
 KINDS = {
-    "plain": {"attention": None},
+    "plain": {"attention": "none"},
     "looking": {"attention": "general"},
     "fed": {"attention": "general", "input_feeding": True},
-    "fed_blindly": {"attention": None, "input_feeding": True},
+    "fed_blindly": {"attention": "none", "input_feeding": True},
     "deep": {"attention": "additive", "layers": 3, "residual": True},
     "deep_and_fed": {"attention": "scaled", "layers": 3, "residual": True, "input_feeding": True},
 }
@@ -48,7 +51,7 @@ SEEN = tf.sequence_mask([4, 0, 2], PLACES)
 
 def built(kind, rng, cell="lstm", **options):
     options = {"layers": 1} | KINDS[kind] | options
-    decoder = Decoder(cell, units=UNITS, output_size=SIZE, **options)
+    decoder = Decoder(DecoderOptions(cell=cell, units=UNITS, **options), SIZE)
     memory = decoder.remember(tf.zeros([1, 1, UNITS]), tf.ones([1, 1], tf.bool))
     decoder(tf.zeros([1, 1, FEATURES]), memory=memory, states=decoder.recurrent.get_initial_state(1))
     randomize(decoder, rng, scale=0.5)
@@ -94,11 +97,11 @@ def plain_loop(decoder, x, values, states, dropped=None, block=None, lengths=Non
         states, output = tf.nest.map_structure(
             lambda s, cut=cut: tf.where(cut[:, None], tf.stop_gradient(s), s), (states, output)
         )
-        hidden = tf.concat([x[:, time], output], axis=1) if decoder.input_feeding else x[:, time]
+        hidden = tf.concat([x[:, time], output], axis=1) if decoder.options.input_feeding else x[:, time]
         after = []
         for number, (layer, (of_input, of_h)) in enumerate(zip(layers, dropped, strict=True)):
             h, state = layer.step(layer.project(hidden * of_input), states[number], of_h)
-            hidden = h + hidden if decoder.config["residual"] and number else h
+            hidden = h + hidden if decoder.options.residual and number else h
             after.append(state)
         states = tuple(after)
         seen = [hidden]
@@ -155,10 +158,10 @@ def test_whole_sequences_equal_single_steps(kind, x, values, rng):
     outputs, after, weights = stepped(decoder, x, values, states)
     assert_same(call(decoder, x, values, states), outputs)
     tf.nest.assert_same_structure(after, decoder.initial_states(states))
-    assert len(after[1]) == decoder.input_feeding
+    assert len(after[1]) == decoder.options.input_feeding
     sums = np.array([1, 0, 1]) * (decoder.attention is not None)
     np.testing.assert_allclose(weights.numpy().sum(axis=2), np.tile(sums[:, None], TIME), atol=1e-5)
-    if decoder.input_feeding:
+    if decoder.options.input_feeding:
         assert_same(after[1][0], outputs[:, -1])
 
 
@@ -237,14 +240,14 @@ def test_a_graph_serves_all_shapes(x, values, rng, input_feeding):
 def draw_once(decoder, monkeypatch):
     """Makes each layer drop the same whenever it draws; returns its masks, as the plain loop takes them."""
     masks = []
-    fed = SIZE if decoder.input_feeding else 0
+    fed = SIZE if decoder.options.input_feeding else 0
     for number, layer in enumerate(decoder.recurrent.layers):
         sizes = {layer.dropout: UNITS if number else FEATURES + fed, layer.recurrent_dropout: UNITS}
         drawn = {rate: layer.dropout_mask(rate, BATCH, size) for rate, size in sizes.items()}
         monkeypatch.setattr(layer, "dropout_mask", lambda rate, batch, size, drawn=drawn: drawn[rate])
         masks.append((drawn[layer.dropout], drawn[layer.recurrent_dropout]))
     # What is dropped of the outputs comes after all steps.
-    decoder.dropout = 0.0
+    decoder.options = dataclasses.replace(decoder.options, dropout=0.0)
     return masks
 
 
@@ -347,21 +350,23 @@ def test_the_gradient_reaches_that_many_steps(x, values, rng):
 def test_number_of_weights(kind):
     decoder = built(kind, np.random.default_rng(0))
     layers = KINDS[kind].get("layers", 1)
-    of_attention = {None: 0, "general": 1, "scaled": 0, "additive": 4}[KINDS[kind]["attention"]]
+    of_attention = {"none": 0, "general": 1, "scaled": 0, "additive": 4}[KINDS[kind]["attention"]]
     assert len(decoder.trainable_variables) == 3 * layers + of_attention + 2
     assert len({weight.path for weight in decoder.trainable_variables}) == len(decoder.trainable_variables)
-    fed = SIZE if decoder.input_feeding else 0
+    fed = SIZE if decoder.options.input_feeding else 0
     assert decoder.recurrent.layers[0].kernel.shape[0] == FEATURES + fed
-    looks = KINDS[kind]["attention"] is not None
+    looks = KINDS[kind]["attention"] != "none"
     assert decoder.output_layer.kernel.shape == (UNITS * (1 + looks), SIZE)
 
 
-@pytest.mark.parametrize("attention", [None, *ATTENTIONS])
+@pytest.mark.parametrize("attention", ["none", *ATTENTIONS])
 def test_is_made_again_of_its_configuration(attention):
     options = {"attention": attention, "input_feeding": True, "residual": True, "truncate_gradient": 3}
-    decoder = Decoder("simple_rnn", 2, UNITS, SIZE, **options, dropout=0.1, recurrent_dropout=0.2, seed=4)
+    options |= {"cell": "simple_rnn", "layers": 2, "units": UNITS, "dropout": 0.1, "recurrent_dropout": 0.2}
+    decoder = Decoder(DecoderOptions(**options), SIZE, seed=4)
     config = decoder.get_config()
-    assert config.items() >= {"cell": "simple_rnn", "layers": 2, "output_size": SIZE, **options}.items()
+    assert (config["output_size"], config["seed"]) == (SIZE, 4)
+    assert config["options"].items() >= options.items()
     assert Decoder.from_config(config).get_config() == config
 
 

@@ -23,6 +23,7 @@ from unroll.export import replay, saved_model
 from unroll.export.bundle import Bundle, Signature
 from unroll.export.saved_model import export
 from unroll.export.verify import VerificationError
+from unroll.models.options import SentimentOptions
 from unroll.models.sentiment import SentimentClassifier
 from unroll.models.text import WordCodec
 from unroll.serving.results import Classification
@@ -237,7 +238,9 @@ def test_classify_refuses_a_bare_string(model):
 
 def test_a_simple_rnn_is_exported_and_verified(tmp_path):
     encoder = WordCodec("words", ["good", "film"], max_length=10)
-    classifier = SentimentClassifier(4, 2, cell="simple_rnn", layers=2, units=3, embedding_size=2)
+    classifier = SentimentClassifier(
+        4, 2, SentimentOptions(cell="simple_rnn", layers=2, units=3, embedding_size=2)
+    )
     classifier(tf.ones([1, 1], tf.int32))
     bundle = signatures.bundle(classifier, encoder, ("bad", "good"))
     model = unroll.serving.load(export(bundle, tmp_path / "model"))

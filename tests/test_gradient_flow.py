@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from unroll.models.options import RecurrentOptions
 from unroll.models.recurrent import LSTM, RecurrentStack, SimpleRNN
 from unroll.tasks.inspection.flow import FlowMeter, add_up
 from unroll.tasks.inspection.kernels import jacobian_norms, spectrum, spread_distances
@@ -143,7 +144,7 @@ def test_backward_direction_counts_from_the_step_that_it_reads_last(rng):
             loss = tf.reduce_sum(outputs[:, 0, UNITS:] * self.weights)
             return Loss(loss, tf.constant(1.0), tf.constant(0.0)), carry
 
-    stack = RecurrentStack("simple_rnn", 1, UNITS, bidirectional=True)
+    stack = RecurrentStack(RecurrentOptions(cell="simple_rnn", units=UNITS), bidirectional=True)
     stack.build((None, None, FEATURES))
     meter, batch = meter_of(FirstStep(), stack), batch_of(rng)
     (forward, backward), _ = meter(batch)

@@ -22,6 +22,7 @@ from tiny_training import (
 )
 
 from unroll.common.json_lines import JsonLines
+from unroll.models.options import TranslationOptions
 from unroll.models.translation import TranslationModel
 from unroll.tasks import cli
 from unroll.tasks.inspection.flow import FlowMeter
@@ -138,7 +139,7 @@ def test_language_models_are_measured_beyond_their_windows(tmp_path):
 
 
 def test_decoders_with_input_feeding_are_measured(rng):
-    model = TranslationModel(9, 9, units=4, embedding_size=3, input_feeding=True)
+    model = TranslationModel(9, 9, TranslationOptions(units=4, embedding_size=3, input_feeding=True))
     source, target = (
         tf.constant([[4, 5, 6, 0], [5, 4, 7, 8]]),
         tf.constant([[2, 5, 6, 3, 0], [2, 6, 7, 8, 3]]),

@@ -9,6 +9,7 @@ from comparing import assert_same
 from unroll.models import language_model
 from unroll.models.decoding import Sampling, sample
 from unroll.models.language_model import LanguageModel
+from unroll.models.options import LanguageModelOptions
 from unroll.models.recurrent import CELLS
 
 BATCH, TIME, IDS, UNITS = 4, 7, 11, 6
@@ -35,9 +36,9 @@ def ids(rng):
     return tf.constant(rng.integers(0, IDS, size=(BATCH, TIME)), tf.int32)
 
 
-def built(kind="lstm", rng=None, **options):
+def built(kind="lstm", rng=None, seed=0, **options):
     """A model; with random weights, biases included, if `rng` is given."""
-    model = LanguageModel(IDS, **({"units": UNITS} | KINDS[kind] | options))
+    model = LanguageModel(IDS, LanguageModelOptions(**({"units": UNITS} | KINDS[kind] | options)), seed=seed)
     model(tf.ones([1, 1], tf.int32))
     if rng is not None:
         model.set_weights([rng.normal(size=w.shape, scale=0.7) for w in model.get_weights()])
@@ -157,7 +158,7 @@ def test_tied_embeddings_are_one_variable_read_and_written(ids, rng):
 @pytest.mark.parametrize("size", [0, UNITS - 1])
 def test_tied_embeddings_of_another_size_are_refused(size):
     with pytest.raises(ValueError, match=f"to be equal, but they are {size} and {UNITS}"):
-        LanguageModel(IDS, units=UNITS, embedding_size=size, tie_embeddings=True)
+        LanguageModelOptions(units=UNITS, embedding_size=size, tie_embeddings=True)
 
 
 @pytest.mark.parametrize("kind", ["lstm", "one_hot", "tied"])

@@ -18,6 +18,7 @@ import unroll.serving
 from unroll.common.errors import UserError
 from unroll.export import saved_model
 from unroll.models.language_model import LanguageModel
+from unroll.models.options import LanguageModelOptions
 from unroll.models.text import BOUNDARY, UNKNOWN, CharacterCodec
 from unroll.serving.results import Generation, Score
 from unroll.tasks import cli
@@ -71,7 +72,7 @@ def of_bytes(tmp_path_factory):
     """An exported model of bytes, which was not trained: what it writes is hardly ever UTF-8."""
     tf.random.set_seed(0)
     encoder = CharacterCodec.from_counts({}, tokenizer="bytes")
-    model = LanguageModel(len(encoder), cell="simple_rnn", units=5)
+    model = LanguageModel(len(encoder), LanguageModelOptions(cell="simple_rnn", units=5))
     model(tf.ones([1, 1], tf.int32))
     path = tmp_path_factory.mktemp("bytes") / "model"
     with pytest.MonkeyPatch.context() as patch:

@@ -1,11 +1,14 @@
 """Stacked layers: called on whole sequences, on parts of them, and step by step."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from comparing import assert_same, gradients_of
 
+from unroll.models.options import RecurrentOptions
 from unroll.models.recurrent import CELLS, RecurrentStack
 
 BATCH, TIME, FEATURES, UNITS = 4, 6, 3, 5
@@ -14,6 +17,11 @@ MASKS = {
     "left_padded": np.arange(TIME) >= np.array([0, 3, 5, 6])[:, None],
     "holes": np.random.default_rng(7).random((BATCH, TIME)) < 0.5,
 }
+
+
+def test_every_cell_that_the_flag_allows_is_there():
+    (cell,) = (field for field in dataclasses.fields(RecurrentOptions) if field.name == "cell")
+    assert cell.metadata["choices"] == tuple(CELLS)
 
 
 @pytest.fixture(params=CELLS)
@@ -31,9 +39,17 @@ def x(rng):
     return tf.constant(rng.normal(size=(BATCH, TIME, FEATURES)), tf.float32)
 
 
-def make_stack(cell, layers, rng, units=UNITS, **options):
+ARGUMENTS = ("bidirectional", "input_dropout", "seed", "name")
+
+
+def new_stack(cell, layers, units=UNITS, **options):
+    arguments = {name: options.pop(name) for name in ARGUMENTS if name in options}
+    return RecurrentStack(RecurrentOptions(cell=cell, layers=layers, units=units, **options), **arguments)
+
+
+def make_stack(cell, layers, rng, **options):
     """A stack with random weights, the biases included."""
-    stack = RecurrentStack(cell, layers, units, **options)
+    stack = new_stack(cell, layers, **options)
     stack(tf.zeros([1, 1, FEATURES]))
     stack.set_weights([rng.normal(size=w.shape, scale=0.5) for w in stack.get_weights()])
     return stack
@@ -207,14 +223,12 @@ def test_a_stack_is_made_again_of_its_configuration(cell, x, rng, bidirectional)
 
 
 def test_options_reach_the_layers(cell):
-    stack = RecurrentStack(
-        cell, 3, UNITS, dropout=0.3, input_dropout=0.1, recurrent_dropout=0.2, truncate_gradient=4
-    )
+    stack = new_stack(cell, 3, dropout=0.3, input_dropout=0.1, recurrent_dropout=0.2, truncate_gradient=4)
     assert [layer.dropout for layer in stack.layers] == [0.1, 0.3, 0.3]
     assert [layer.recurrent_dropout for layer in stack.layers] == [0.2] * 3
     assert [layer.truncate_gradient for layer in stack.layers] == [4] * 3
     assert len({layer.seed for layer in stack.layers}) == 3
-    assert [layer.dropout for layer in RecurrentStack(cell, 2, UNITS, dropout=0.3).layers] == [0.3] * 2
+    assert [layer.dropout for layer in new_stack(cell, 2, dropout=0.3).layers] == [0.3] * 2
 
 
 @pytest.mark.parametrize("block", [None, 1, 4])
@@ -249,7 +263,7 @@ def test_units_are_dropped_in_training_alone(cell, x, rng, option):
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_each_layer_and_direction_drops_features_of_its_own(cell, bidirectional):
-    stack = RecurrentStack(cell, 3, 40, dropout=0.5, bidirectional=bidirectional)
+    stack = new_stack(cell, 3, 40, dropout=0.5, bidirectional=bidirectional)
     stack(tf.zeros([1, 1, 40]))
     layers = [
         one
@@ -261,7 +275,7 @@ def test_each_layer_and_direction_drops_features_of_its_own(cell, bidirectional)
 
 
 def test_initial_states_are_zeros(cell, layers):
-    stack = RecurrentStack(cell, layers, UNITS)
+    stack = new_stack(cell, layers)
     states = stack.get_initial_state(3)
     assert len(states) == layers
     for state in states:

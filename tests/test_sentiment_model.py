@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from unroll.models.blocks.pooling import POOLINGS
+from unroll.models.options import SentimentOptions
 from unroll.models.recurrent import CELLS
 from unroll.models.sentiment import SentimentClassifier
 from unroll.models.text import UNKNOWN
@@ -83,8 +84,9 @@ def test_pooling_has_finite_gradients_and_none_at_masked_steps(pooling, rng):
     assert gradients[0].numpy()[mask].any()
 
 
-def make_model(classes=3, **options):
-    return SentimentClassifier(WORDS, classes, **{"units": 5, "embedding_size": 4, **options})
+def make_model(classes=3, seed=0, **options):
+    options = SentimentOptions(**{"units": 5, "embedding_size": 4, **options})
+    return SentimentClassifier(WORDS, classes, options, seed=seed)
 
 
 def random_texts(rng, lengths):
@@ -239,14 +241,14 @@ OPTIONS = {
     "dropout": 0.2,
     "recurrent_dropout": 0.3,
     "truncate_gradient": 5,
-    "seed": 7,
 }
 
 
 def test_the_configuration_makes_the_same_model():
-    model = SentimentClassifier(WORDS, 4, name="judge", **OPTIONS)
+    model = SentimentClassifier(WORDS, 4, SentimentOptions(**OPTIONS), seed=7, name="judge")
     config = model.get_config()
-    assert config.items() >= {"vocabulary_size": WORDS, "classes": 4, "name": "judge", **OPTIONS}.items()
+    assert config.items() >= {"vocabulary_size": WORDS, "classes": 4, "seed": 7, "name": "judge"}.items()
+    assert config["options"].items() >= OPTIONS.items()
     again = SentimentClassifier.from_config(config)
     assert again.get_config() == config
     for one in (model, again):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from unroll.models.options import DecoderOptions, RecurrentOptions
 from unroll.models.recurrent import CELLS, GRU, LSTM, RecurrentStack, SimpleRNN
 from unroll.models.recurrent.cell import GateMatrices
 from unroll.models.recurrent.loop import block_edges, jacobians
@@ -135,7 +136,7 @@ def test_taps_know_states_gates_and_real_steps(x, rng):
 
 
 def test_stack_has_a_tap_for_each_layer_and_direction(x, rng):
-    stack = RecurrentStack("lstm", 2, UNITS, bidirectional=True, name="stack")
+    stack = RecurrentStack(RecurrentOptions(layers=2, units=UNITS), bidirectional=True, name="stack")
     stack.build((None, None, FEATURES))
 
     @tf.function
@@ -178,7 +179,7 @@ def test_without_taps_the_graph_is_unchanged(x, rng):
 @pytest.mark.parametrize("cell", CELLS)
 def test_step_by_step_loops_equal_autodiff(cell, x, rng):
     """A decoder with input feeding and two layers, against the same steps in Python with zeros that are watched."""
-    decoder = Decoder(cell, 2, UNITS, 6, attention="general", input_feeding=True, residual=True)
+    decoder = Decoder(DecoderOptions(cell=cell, layers=2, units=UNITS, input_feeding=True, residual=True), 6)
     values = tf.constant(rng.normal(size=(BATCH, 3, 4)), tf.float32)
     size = 2 if cell == "lstm" else 1
     start = tuple(
@@ -253,7 +254,7 @@ def test_truncation_of_step_by_step_loops_can_be_ignored(x, rng):
         memory = decoder.remember(values, tf.ones([BATCH, 3], tf.bool))
         return tf.reduce_sum(decoder(tf.constant(x), memory=memory, states=start)[:, -1])
 
-    decoder = Decoder("lstm", 1, UNITS, 6, input_feeding=True, truncate_gradient=3)
+    decoder = Decoder(DecoderOptions(units=UNITS, input_feeding=True, truncate_gradient=3), 6)
     last_output(decoder)
     ((cut, _),), _ = tapped_gradients(lambda: last_output(decoder))
     ((whole, _),), _ = tapped_gradients(lambda: last_output(decoder), truncated=False)

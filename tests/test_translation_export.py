@@ -13,6 +13,7 @@ from unroll.common.errors import UserError
 from unroll.export import saved_model
 from unroll.export.warmup import read_warmup_requests
 from unroll.models.decoding import Beams
+from unroll.models.options import TranslationOptions
 from unroll.models.text import SubwordCodec
 from unroll.models.translation import TranslationModel
 from unroll.serving.results import Alignment, Translation
@@ -50,9 +51,8 @@ def untrained(tmp_path_factory):
     tokens."""
     tf.keras.utils.set_random_seed(1)
     encoder = SubwordCodec("characters", ["▁", "a", "b"], 9)
-    model = TranslationModel(
-        len(encoder), len(encoder), cell="simple_rnn", units=4, embedding_size=4, attention=None
-    )
+    options = TranslationOptions(cell="simple_rnn", units=4, embedding_size=4, attention="none")
+    model = TranslationModel(len(encoder), len(encoder), options)
     model(tf.ones([1, 1], tf.int32), tf.ones([1, 1], tf.int32))
     path = tmp_path_factory.mktemp("untrained") / "model"
     with pytest.MonkeyPatch.context() as patch:

@@ -6,10 +6,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ..blocks.configured import Configured
+from ..options import RecurrentOptions
 from .gru import GRU
 from .lstm import LSTM
 from .simple_rnn import SimpleRNN
 
+# By the names that `RecurrentOptions.cell` may have.
 CELLS = {"lstm": LSTM, "gru": GRU, "simple_rnn": SimpleRNN}
 
 # The state of each layer, each a tensor [batch, units] for each of its states.
@@ -18,21 +21,21 @@ States = tuple[tuple[tf.Tensor, ...], ...]
 DropoutMasks = list[tuple[tf.Tensor | None, tf.Tensor | None]]
 
 
+def state_count(options: RecurrentOptions) -> int:
+    """Returns the number of state tensors of all layers of a stack, in one direction."""
+    return options.layers * len(CELLS[options.cell].state_names)
+
+
 @keras.saving.register_keras_serializable("unroll")
-class RecurrentStack(keras.layers.Layer):
+class RecurrentStack(Configured, keras.layers.Layer):
     """Stacked recurrent layers, each of which reads the outputs of the one below.
 
     Args:
-        cell: lstm, gru or simple_rnn.
-        layers: their number.
-        units: of each layer and direction.
-        bidirectional: read from both ends and concatenate the outputs.
-        residual: add a layer's input to its output, but for the lowest layer, whose input may be of another size.
-        dropout: share dropped of the features that a layer reads, the same at all steps of a sequence.
-        input_dropout: the same for the lowest layer; None means as `dropout`.
-        recurrent_dropout: share of h dropped on its way through the recurrent kernel.
-        truncate_gradient: steps that the gradient reaches back, or None for all.
-        seed: of dropout.
+        options: Of the layers; `units` counts those of each direction. `dropout` and `truncate_gradient` act in every
+            layer. `residual` leaves out the lowest layer, whose input may be of another size.
+        bidirectional: Whether to read from both ends and concatenate the outputs.
+        input_dropout: The lowest layer's `dropout`; None means that of the others.
+        seed: Seed of dropout.
 
     Call arguments:
         sequences: [batch, time, features].
@@ -45,50 +48,36 @@ class RecurrentStack(keras.layers.Layer):
         after the last step: for each layer a tuple of tensors [batch, units], those of the backward direction last.
     """
 
+    options_class = RecurrentOptions
+
     def __init__(
         self,
-        cell: str,
-        layers: int,
-        units: int,
+        options: RecurrentOptions,
         *,
         bidirectional: bool = False,
-        residual: bool = False,
-        dropout: float = 0.0,
         input_dropout: float | None = None,
-        recurrent_dropout: float = 0.0,
-        truncate_gradient: int | None = None,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.config = {
-            "cell": cell,
-            "layers": layers,
-            "units": units,
-            "bidirectional": bidirectional,
-            "residual": residual,
-            "dropout": dropout,
-            "input_dropout": input_dropout,
-            "recurrent_dropout": recurrent_dropout,
-            "truncate_gradient": truncate_gradient,
-            "seed": seed,
-        }
-        self.residual = residual
+        self.options = options
+        self.arguments = {"bidirectional": bidirectional, "input_dropout": input_dropout, "seed": seed}
         self.supports_masking = True
         self.layers = []
-        for number in range(layers):
-            options = {
-                "dropout": input_dropout if number == 0 and input_dropout is not None else dropout,
-                "recurrent_dropout": recurrent_dropout,
-                "truncate_gradient": truncate_gradient,
+        cell = CELLS[options.cell]
+        for number in range(options.layers):
+            shared = {
+                "dropout": input_dropout if number == 0 and input_dropout is not None else options.dropout,
+                "recurrent_dropout": options.recurrent_dropout,
+                "truncate_gradient": options.truncate_gradient,
                 "return_sequences": True,
                 "return_state": True,
-                "name": f"{cell}_{number}",
+                "name": f"{options.cell}_{number}",
             }
-            layer = CELLS[cell](units, seed=seed + 2 * number + 1, **options)
+            layer = cell(options.units, seed=seed + 2 * number + 1, **shared)
             if bidirectional:
                 # Each direction drops units of its own; left to itself, `Bidirectional` copies the seed.
-                backward = CELLS[cell](units, go_backwards=True, seed=seed + 2 * number + 2, **options)
+                backward = cell(options.units, go_backwards=True, seed=seed + 2 * number + 2, **shared)
                 layer = keras.layers.Bidirectional(layer, backward_layer=backward, name=layer.name)
             self.layers.append(layer)
 
@@ -97,7 +86,7 @@ class RecurrentStack(keras.layers.Layer):
         features = sequences_shape[-1]
         for layer in self.layers:
             layer.build((None, None, features))
-            features = self.config["units"] * (2 if self.config["bidirectional"] else 1)
+            features = self.options.units * (2 if self.arguments["bidirectional"] else 1)
 
     def call(
         self,
@@ -110,7 +99,7 @@ class RecurrentStack(keras.layers.Layer):
         for number, layer in enumerate(self.layers):
             before = None if states is None else list(states[number])
             outputs, *after = layer(sequences, initial_state=before, mask=mask, training=training)
-            sequences = outputs + sequences if self.residual and number else outputs
+            sequences = outputs + sequences if self.options.residual and number else outputs
             last.append(tuple(after))
         return sequences, tuple(last)
 
@@ -139,7 +128,7 @@ class RecurrentStack(keras.layers.Layer):
             for number, (layer_step, (of_input, of_h)) in enumerate(zip(steps, dropped, strict=True)):
                 read = inputs if of_input is None else inputs * of_input
                 output, state = layer_step(read, states[number], of_h)
-                inputs = output + inputs if self.residual and number else output
+                inputs = output + inputs if self.options.residual and number else output
                 new.append(state)
             return inputs, tuple(new)
 
@@ -163,6 +152,3 @@ class RecurrentStack(keras.layers.Layer):
     def get_initial_state(self, batch_size: int | tf.Tensor) -> States:
         """Zeros, in one direction: for each layer a tensor [batch, units] for each of its states."""
         return tuple(layer.get_initial_state(batch_size) for layer in self.layers)
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | self.config

@@ -6,7 +6,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ..blocks.configured import Configured
 from ..blocks.random import ReplicaSeedGenerator
+from ..options import DecoderOptions, RecurrentOptions
 from ..recurrent import RecurrentStack, States, tracing
 from ..recurrent.loop import block_edges
 from .attention import Attention, Memory, at_each_step
@@ -16,7 +18,7 @@ DecoderStates = tuple[States, tuple[tf.Tensor, ...]]
 
 
 @keras.saving.register_keras_serializable("unroll")
-class Decoder(keras.layers.Layer):
+class Decoder(Configured, keras.layers.Layer):
     """Stacked recurrent layers whose output looks into a memory (Luong et al., 2015, https://arxiv.org/abs/1508.04025).
 
     With h_t the output of the recurrent layers, and context_t what attention sees with h_t as its query,
@@ -31,11 +33,9 @@ class Decoder(keras.layers.Layer):
     recurrent layers go through the whole sequence first, by their own loop, and attention follows in one product.
 
     Args:
-        cell, layers, units, residual, dropout, recurrent_dropout, truncate_gradient, seed: as for `RecurrentStack`.
-        output_size: of o_t.
-        attention: dot, scaled, general or additive; None: the decoder does not look.
-        gated: whether there is a gate.
-        input_feeding: whether there is.
+        options: Of the decoder.
+        output_size: Size of o_t.
+        seed: Seed of dropout.
 
     Call arguments:
         inputs: [rows, time, features].
@@ -51,58 +51,20 @@ class Decoder(keras.layers.Layer):
         [rows, time, places].
     """
 
-    def __init__(
-        self,
-        cell: str,
-        layers: int,
-        units: int,
-        output_size: int,
-        *,
-        attention: str | None = "general",
-        gated: bool = False,
-        input_feeding: bool = False,
-        residual: bool = False,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        truncate_gradient: int | None = None,
-        seed: int = 0,
-        **kwargs: Any,
-    ) -> None:
+    options_class = DecoderOptions
+
+    def __init__(self, options: DecoderOptions, output_size: int, *, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.config = {
-            "cell": cell,
-            "layers": layers,
-            "units": units,
-            "output_size": output_size,
-            "attention": attention,
-            "gated": gated,
-            "input_feeding": input_feeding,
-            "residual": residual,
-            "dropout": dropout,
-            "recurrent_dropout": recurrent_dropout,
-            "truncate_gradient": truncate_gradient,
-            "seed": seed,
-        }
+        self.options = options
+        self.arguments = {"output_size": output_size, "seed": seed}
         self.supports_masking = True
-        self.input_feeding = input_feeding
-        self.truncate_gradient = truncate_gradient
         self.output_size = output_size
-        self.dropout = dropout
         self.seed_generator = ReplicaSeedGenerator(seed)
-        self.recurrent = RecurrentStack(
-            cell,
-            layers,
-            units,
-            residual=residual,
-            dropout=dropout,
-            recurrent_dropout=recurrent_dropout,
-            truncate_gradient=truncate_gradient,
-            seed=seed,
-            name="recurrent",
-        )
-        self.attention = Attention(attention, units, name="attention") if attention else None
+        self.recurrent = RecurrentStack(RecurrentOptions.of(options), seed=seed, name="recurrent")
+        looks = options.attention != "none"
+        self.attention = Attention(options.attention, options.units, name="attention") if looks else None
         self.gate = None
-        if attention and gated:
+        if looks and options.gated_context:
             self.gate = keras.layers.Dense(1, activation="sigmoid", name="gate")
         self.output_layer = keras.layers.Dense(output_size, activation="tanh", name="output")
 
@@ -123,12 +85,12 @@ class Decoder(keras.layers.Layer):
         self, inputs_shape: tuple, memory_shape: Memory, states_shape: Any = None, mask_shape: Any = None
     ) -> None:
         # Here, not at the first call, which may be inside a loop.
-        fed = self.output_size if self.input_feeding else 0
+        fed = self.output_size if self.options.input_feeding else 0
         self.recurrent.build((None, None, inputs_shape[-1] + fed))
         if self.attention is not None:
-            self.attention.build((None, None, self.config["units"]), memory_shape)
+            self.attention.build((None, None, self.options.units), memory_shape)
         if self.gate is not None:
-            self.gate.build((None, None, self.config["units"]))
+            self.gate.build((None, None, self.options.units))
         # Where something was remembered already, its values are not of their own size any more, and this is made.
         self._build_output(0 if self.attention is None else memory_shape[0][-1])
 
@@ -141,19 +103,21 @@ class Decoder(keras.layers.Layer):
         training: bool = False,
         return_weights: bool = False,
     ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
-        if self.input_feeding:
+        if self.options.input_feeding:
             outputs, weights = self._fed(inputs, memory, states, mask, training)
         else:
             hidden, _ = self.recurrent(inputs, states=states, mask=mask, training=training)
             outputs, weights = self._looker(memory)(hidden)
-        if training and self.dropout:
+        if training and self.options.dropout:
             shape = (tf.shape(outputs)[0], 1, self.output_size)
-            outputs = keras.random.dropout(outputs, self.dropout, noise_shape=shape, seed=self.seed_generator)
+            outputs = keras.random.dropout(
+                outputs, self.options.dropout, noise_shape=shape, seed=self.seed_generator
+            )
         return (outputs, weights) if return_weights else outputs
 
     def initial_states(self, states: States) -> DecoderStates:
         """What the first step is given, with the states of the recurrent layers at the start."""
-        if not self.input_feeding:
+        if not self.options.input_feeding:
             return states, ()
         return states, (tf.zeros([tf.shape(states[0][0])[0], self.output_size], self.compute_dtype),)
 
@@ -177,7 +141,7 @@ class Decoder(keras.layers.Layer):
             hidden, recurrent_states = recurrent_step(tf.concat([inputs, *fed], axis=1), recurrent_states)
             output, weights = look(hidden[:, None])
             output = output[:, 0]
-            fed = (output,) if self.input_feeding else ()
+            fed = (output,) if self.options.input_feeding else ()
             return output, (recurrent_states, fed), weights[:, 0]
 
         return step
@@ -185,7 +149,7 @@ class Decoder(keras.layers.Layer):
     def _looker(self, memory: Memory) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
         """For a loop that it is called before, a function of the outputs of the recurrent layers, [rows, time, units],
         to the outputs o_t and the attention weights, [rows, time, places]."""
-        units = self.config["units"]
+        units = self.options.units
         kernel, bias = self._output_weights()
         kernel, activation = kernel[-units:], self.output_layer.activation
         batch, places = tf.unstack(tf.shape(memory.mask))
@@ -208,7 +172,7 @@ class Decoder(keras.layers.Layer):
 
     def _build_output(self, features: int) -> None:
         if not self.output_layer.built:
-            self.output_layer.build((None, None, features + self.config["units"]))
+            self.output_layer.build((None, None, features + self.options.units))
 
     def _output_weights(self) -> tuple[tf.Tensor, tf.Tensor]:
         """The kernel, first the rows for the context and then those for h_t, and the bias."""
@@ -226,10 +190,10 @@ class Decoder(keras.layers.Layer):
         if training:
             dropped = self.recurrent.dropout_masks(batch, inputs.shape[2] + self.output_size)
         step = self.stepper(memory, dropped)
-        truncated = self.truncate_gradient and tracing.current().truncates
+        truncated = self.options.truncate_gradient and tracing.current().truncates
         if truncated:
             real = tf.ones([batch, length], tf.bool) if mask is None else mask
-            cut = block_edges(tf.transpose(real)[..., None], self.truncate_gradient)
+            cut = block_edges(tf.transpose(real)[..., None], self.options.truncate_gradient)
         time_major = tf.transpose(inputs, [1, 0, 2])
         array = tf.TensorArray(self.compute_dtype, size=length, element_shape=[None, inputs.shape[2]])
         array = array.unstack(time_major)
@@ -252,6 +216,3 @@ class Decoder(keras.layers.Layer):
             (0, self.initial_states(states), outputs, seen),
         )
         return tf.transpose(outputs.stack(), [1, 0, 2]), tf.transpose(seen.stack(), [1, 0, 2])
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | self.config

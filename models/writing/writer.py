@@ -1,13 +1,15 @@
 """What all models have in common that write a text: embeddings of its tokens, a decoder, and logits."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
+from ..blocks.configured import Configured
 from ..blocks.random import ReplicaSeedGenerator
 from ..decoding import Beams, Hypotheses, Sampling, beam_search, sample
+from ..options import DecoderOptions, WriterOptions
 from ..recurrent import States
 from ..text import END, PADDING, START, UNKNOWN
 from .attention import Memory
@@ -29,48 +31,30 @@ class Encoded(NamedTuple):
     states: States
 
 
-class WritingModel(keras.Model):
+class WritingModel(Configured, keras.Model):
     """A model that writes. Its subclass calls `make_writer` when it is made, and reads what the text is about."""
 
-    def make_writer(
-        self,
-        vocabulary_size: int,
-        embedding_size: int,
-        cell: str,
-        layers: int,
-        units: int,
-        *,
-        tie_embeddings: bool,
-        word_dropout: float,
-        seed: int,
-        **decoder_options: Any,
-    ) -> None:
-        """Makes the parts that write.
+    options: WriterOptions
+
+    def make_writer(self, vocabulary_size: int, seed: int) -> None:
+        """Makes the parts that write, after `options` was set.
 
         Args:
-            vocabulary_size: number of ids.
-            embedding_size: of a token's vector.
-            cell, layers, units: of the decoder.
-            tie_embeddings: the embeddings are also the kernel of the logits (Press and Wolf, 2017).
-            word_dropout: share of the tokens read that are hidden in training.
-            seed: of dropout.
-            decoder_options: further ones of `Decoder`.
+            vocabulary_size: Number of ids.
+            seed: Seed of dropout.
         """
+        options = self.options
         self.target_vocabulary_size = vocabulary_size
-        self.word_dropout = word_dropout
         self.seed_generator = ReplicaSeedGenerator(seed)
-        self.target_embedding = embedding(vocabulary_size, embedding_size, name="target_embedding")
+        self.target_embedding = embedding(vocabulary_size, options.embedding_size, name="target_embedding")
         self.decoder = Decoder(
-            cell,
-            layers,
-            units,
-            embedding_size if tie_embeddings else units,
+            DecoderOptions.of(options),
+            # Tied embeddings are the kernel of the logits (Press and Wolf, 2017).
+            options.embedding_size if options.tie_embeddings else options.units,
             seed=seed + 1001,
             name="decoder",
-            **decoder_options,
         )
-        self.tied = tie_embeddings
-        if tie_embeddings:
+        if options.tie_embeddings:
             self.output_bias = self.add_weight(
                 name="output_bias", shape=(vocabulary_size,), initializer="zeros"
             )
@@ -84,7 +68,7 @@ class WritingModel(keras.Model):
         self.decoder.build(
             (None, None, self.target_embedding.output_dim), Memory(values, (None, None), values)
         )
-        if not self.tied:
+        if not self.options.tie_embeddings:
             self.output_layer.build((None, self.decoder.output_size))
 
     def logits(self, outputs: tf.Tensor) -> tf.Tensor:
@@ -93,12 +77,12 @@ class WritingModel(keras.Model):
 
     def _logits_layer(self) -> Callable[[tf.Tensor], tf.Tensor]:
         """`logits` for a loop that this is called before."""
-        if self.tied:
+        if self.options.tie_embeddings:
             weights = self.target_embedding.embeddings, self.output_bias
         else:
             weights = self.output_layer.kernel, self.output_layer.bias
         kernel, bias = (tf.cast(tf.convert_to_tensor(weight), self.compute_dtype) for weight in weights)
-        if self.tied:
+        if self.options.tie_embeddings:
             # Once: on a CPU a small product with `transpose_b=True` runs at half the speed.
             kernel = tf.transpose(kernel)
         return lambda outputs: tf.cast(tf.nn.bias_add(tf.matmul(outputs, kernel), bias), tf.float32)
@@ -168,9 +152,9 @@ class WritingModel(keras.Model):
 
     def hidden_words(self, ids: tf.Tensor, training: bool) -> tf.Tensor:
         """The ids, in training some of them hidden."""
-        if not training or not self.word_dropout:
+        if not training or not self.options.word_dropout:
             return ids
-        hidden = keras.random.uniform(tf.shape(ids), seed=self.seed_generator) < self.word_dropout
+        hidden = keras.random.uniform(tf.shape(ids), seed=self.seed_generator) < self.options.word_dropout
         return tf.where(hidden & (ids != PADDING), UNKNOWN, ids)
 
 

@@ -3,12 +3,13 @@
 import dataclasses
 
 from ...common.errors import UserError
-from ...common.options import option
-from ..training.config import DecoderConfig, TrainingConfig
+from ...common.options import option, override
+from ...models.options import CaptioningOptions, RecurrentOptions, SearchOptions, VocabularyOptions
+from ..training.config import TrainingConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class CaptioningConfig(DecoderConfig, TrainingConfig):
+class CaptioningConfig(CaptioningOptions, SearchOptions, VocabularyOptions, TrainingConfig):
     """An image in, a sentence out."""
 
     dataset: str = option(
@@ -76,21 +77,13 @@ class CaptioningConfig(DecoderConfig, TrainingConfig):
     )
     max_length: int = option(50, "tokens of a caption: longer ones are not trained on", minimum=1)
 
-    attention: str = option(
-        "general",
-        "how the decoder looks at the image; none: it knows the mean of the grid only",
-        choices=("none", "dot", "scaled", "general", "additive"),
+    dropout: float = override(
+        RecurrentOptions, "dropout", 0.2, "share of features dropped, the same at all steps of a caption"
     )
-    gated_context: bool = option(True, "the decoder decides by a gate how much it needs to see")
     doubly_stochastic: float = option(
         0.0,
         "lambda: the loss of a caption gets lambda * sum over places of (1 - sum over steps of the attention) ** 2",
         minimum=0,
-    )
-    image_as: str = option(
-        "state",
-        "how the mean of the grid gets into the decoder: as its first states, or as its first input",
-        choices=("state", "input"),
     )
     rewarded_epochs: int = option(
         0,
@@ -101,10 +94,7 @@ class CaptioningConfig(DecoderConfig, TrainingConfig):
     rewarded_learning_rate: float = option(
         1e-4, "learning rate that the rewarded epochs begin with; it falls linearly to 0", minimum=0
     )
-    tie_embeddings: bool = option(False, "the embeddings are also the kernel of the logits")
-    max_decode_length: int = option(
-        40, "tokens of a caption at most", minimum=1, commands=("evaluate", "export")
-    )
+    max_decode_length: int = override(SearchOptions, "max_decode_length", 40, "tokens of a caption at most")
 
     def check_sources(self) -> None:
         files = {
@@ -121,6 +111,7 @@ class CaptioningConfig(DecoderConfig, TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.check_vocabulary(self.vocabulary_size, f"--vocabulary_size={self.vocabulary_size}")
         if self.rewarded_epochs:
             if self.rewarded_epochs >= self.epochs:
                 raise UserError(

@@ -8,10 +8,11 @@ import tensorflow as tf
 
 from ...export.bundle import Bundle
 from ...models.captioning import CaptioningModel
+from ...models.options import CaptioningOptions
 from ...models.text import END, PADDING
 from ...models.writing.losses import smoothed_cross_entropy
 from ...models.writing.rewards import rewarded, sentence_bleu
-from ..decoding import beams_of, writer_options
+from ..decoding import beams_of
 from ..task import Task, Truncation
 from ..training.objective import Batch, Loss, Objective
 from ..training.phases import Phase, phase
@@ -77,13 +78,8 @@ def unseen(seen: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
 
 def build_model(config: CaptioningConfig, sizes: CaptioningSizes) -> CaptioningModel:
     """Returns the model, with all its weights made."""
-    model = CaptioningModel(
-        sizes.tokens,
-        sizes.features,
-        gated=config.gated_context,
-        image_as=config.image_as,
-        **writer_options(config),
-    )
+    options = CaptioningOptions.of(config)
+    model = CaptioningModel(sizes.tokens, sizes.features, options, seed=config.seed)
     images = tf.zeros((1, *sizes.image_shape), sizes.image_dtype)
     outputs, _ = model(images, tf.ones([1, 1, 1], tf.int32))
     model.logits(outputs[0, 0])

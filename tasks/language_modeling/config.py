@@ -2,13 +2,13 @@
 
 import dataclasses
 
-from ...common.errors import UserError
-from ...common.options import option
-from ..training.config import RecurrentConfig, TrainingConfig
+from ...common.options import option, override
+from ...models.options import LanguageModelOptions, RecurrentOptions
+from ..training.config import TrainingConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class LanguageModelingConfig(RecurrentConfig, TrainingConfig):
+class LanguageModelingConfig(LanguageModelOptions, TrainingConfig):
     """The characters of a text in, the distribution of the next one out."""
 
     dataset: str = option(
@@ -45,16 +45,11 @@ class LanguageModelingConfig(RecurrentConfig, TrainingConfig):
     )
     batch: int = option(32, "contiguous lanes that the text is laid in, read side by side", minimum=1)
 
-    units: int = option(512, "units of each layer", minimum=1)
-    embedding_size: int = option(0, "size of a character's vector; 0: one-hot", minimum=0)
-    tie_embeddings: bool = option(
-        False, "use the embeddings also as the kernel of the logits; needs --embedding_size equal to --units"
-    )
-    dropout: float = option(
+    dropout: float = override(
+        RecurrentOptions,
+        "dropout",
         0.0,
         "share of features dropped before each layer and the logits, the same at all steps of a window",
-        minimum=0,
-        maximum=0.95,
     )
 
     ngram_order: int = option(
@@ -64,14 +59,6 @@ class LanguageModelingConfig(RecurrentConfig, TrainingConfig):
         maximum=20,
         commands=("evaluate",),
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.tie_embeddings and self.embedding_size != self.units:
-            raise UserError(
-                f"--tie_embeddings needs --embedding_size and --units to be equal, but they are {self.embedding_size} "
-                f"and {self.units}."
-            )
 
 
 @dataclasses.dataclass(frozen=True)

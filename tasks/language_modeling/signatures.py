@@ -108,7 +108,7 @@ def bundle(model: keras.Model, encoder: CharacterCodec) -> Bundle:
     }
     until = inputs | {"stop": strings}
     states = {
-        name: tf.TensorSpec([None, model.config["units"]], tf.float32) for layer in names for name in layer
+        name: tf.TensorSpec([None, model.options.units], tf.float32) for layer in names for name in layer
     }
     steps = [_step_request(["", "a"], states), _step_request(["The end", "\n", "x"], states)]
     return Bundle(

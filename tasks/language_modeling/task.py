@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from ...export.bundle import Bundle
 from ...models.language_model import LanguageModel
+from ...models.options import LanguageModelOptions
 from ..task import Task, Truncation
 from ..training.objective import Batch, Loss, Objective
 from ..training.phases import Phase, phase
@@ -45,17 +46,7 @@ class NextCharacter(Objective):
 
 def build_model(config: LanguageModelingConfig, sizes: LanguageModelSizes) -> LanguageModel:
     """Returns the model, with all its weights made."""
-    model = LanguageModel(
-        sizes.characters,
-        cell=config.cell,
-        layers=config.layers,
-        units=config.units,
-        embedding_size=config.embedding_size,
-        tie_embeddings=config.tie_embeddings,
-        dropout=config.dropout,
-        recurrent_dropout=config.recurrent_dropout,
-        seed=config.seed,
-    )
+    model = LanguageModel(sizes.characters, LanguageModelOptions.of(config), seed=config.seed)
     model(tf.ones([1, 1], tf.int32))
     return model
 

@@ -2,12 +2,13 @@
 
 import dataclasses
 
-from ...common.options import option
-from ..training.config import RecurrentConfig, TrainingConfig
+from ...common.options import option, override
+from ...models.options import RecurrentOptions, SentimentOptions, VocabularyOptions
+from ..training.config import TrainingConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class SentimentConfig(RecurrentConfig, TrainingConfig):
+class SentimentConfig(SentimentOptions, VocabularyOptions, TrainingConfig):
     """Text in, label out."""
 
     dataset: str = option(
@@ -18,22 +19,12 @@ class SentimentConfig(RecurrentConfig, TrainingConfig):
     label_column: str = option("label", "name of the column or feature with the label")
 
     tokenizer: str = option("words", "what the model reads", choices=("words", "characters"))
-    vocabulary_size: int = option(30000, "number of tokens known, at most", minimum=3)
-    min_count: int = option(2, "times that a token must occur in the training data to be known", minimum=1)
+    vocabulary_size: int = override(VocabularyOptions, "vocabulary_size", 30000, minimum=3)
+    min_count: int = override(VocabularyOptions, "min_count", 2)
     max_length: int = option(400, "tokens read of a text; the rest is cut", minimum=1)
 
-    units: int = option(128, "units of each layer and direction", minimum=1)
-    embedding_size: int = option(128, "size of a token's vector", minimum=1)
-    bidirectional: bool = option(True, "read the text from both ends")
-    pooling: str = option("max", "of the steps into one vector", choices=("last", "mean", "max", "attention"))
-    dropout: float = option(
-        0.5, "share of features dropped, the same at all steps of a text", minimum=0, maximum=0.95
-    )
-    word_dropout: float = option(0.0, "share of tokens hidden in training", minimum=0, maximum=0.95)
-    truncate_gradient: int | None = option(
-        None,
-        "steps that the gradient reaches back (truncated backpropagation through time); none: all",
-        minimum=1,
+    dropout: float = override(
+        RecurrentOptions, "dropout", 0.5, "share of features dropped, the same at all steps of a text"
     )
 
 

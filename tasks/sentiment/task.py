@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from ...export.bundle import Bundle
+from ...models.options import SentimentOptions
 from ...models.sentiment import SentimentClassifier
 from ..task import Task, Truncation
 from ..training.objective import Batch, Loss, Objective
@@ -32,21 +33,8 @@ class Classification(Objective):
 
 def build_model(config: SentimentConfig, sizes: SentimentSizes) -> SentimentClassifier:
     """Returns the classifier, with all its weights made."""
-    model = SentimentClassifier(
-        sizes.tokens,
-        sizes.labels,
-        cell=config.cell,
-        layers=config.layers,
-        units=config.units,
-        embedding_size=config.embedding_size,
-        bidirectional=config.bidirectional,
-        pooling=config.pooling,
-        word_dropout=config.word_dropout,
-        dropout=config.dropout,
-        recurrent_dropout=config.recurrent_dropout,
-        truncate_gradient=config.truncate_gradient,
-        seed=config.seed,
-    )
+    options = SentimentOptions.of(config)
+    model = SentimentClassifier(sizes.tokens, sizes.labels, options, seed=config.seed)
     model(tf.ones([1, 1], tf.int32))
     return model
 

@@ -3,11 +3,11 @@
 import dataclasses
 
 from ...common.errors import UserError
-from ...common.options import option
+from ...common.options import OptionGroup, option
 
 
 @dataclasses.dataclass(frozen=True)
-class DataConfig:
+class DataConfig(OptionGroup):
     """Where examples come from."""
 
     dataset: str = option(
@@ -119,74 +119,7 @@ class TrainingConfig(DataConfig):
             )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.check_sources()
         if self.validation_fraction + self.test_fraction > 0.9:
             raise UserError("--validation_fraction and --test_fraction leave less than a tenth to train on.")
-
-
-@dataclasses.dataclass(frozen=True)
-class RecurrentConfig:
-    """The recurrent layers of a model, whatever the application."""
-
-    cell: str = option("lstm", "the recurrence", choices=("lstm", "gru", "simple_rnn"))
-    layers: int = option(1, "recurrent layers", minimum=1)
-    recurrent_dropout: float = option(0.0, "share of recurrent units dropped", minimum=0, maximum=0.95)
-
-
-_LATER = ("evaluate", "export")
-
-
-@dataclasses.dataclass(frozen=True)
-class DecoderConfig(RecurrentConfig):
-    """A decoder that writes a text, and how texts are searched."""
-
-    vocabulary_size: int = option(8000, "number of tokens known, at most", minimum=5)
-    min_count: int = option(1, "times that a token must occur in the training data to be known", minimum=1)
-    units: int = option(512, "units of each layer", minimum=1)
-    embedding_size: int = option(256, "size of a token's vector", minimum=1)
-    residual: bool = option(False, "add a layer's input to its output, from the second layer on")
-    input_feeding: bool = option(False, "give the decoder its last output, too; training is then slower")
-    dropout: float = option(
-        0.2, "share of features dropped, the same at all steps of a sentence", minimum=0, maximum=0.95
-    )
-    word_dropout: float = option(0.0, "share of tokens hidden in training", minimum=0, maximum=0.95)
-    label_smoothing: float = option(
-        0.0, "share of the probability that is to go to all tokens alike", minimum=0, maximum=0.9
-    )
-    truncate_gradient: int | None = option(
-        None,
-        "steps that the gradient reaches back (truncated backpropagation through time); none: all",
-        minimum=1,
-    )
-
-    beam_width: int = option(
-        5,
-        "hypotheses that beam search keeps; 1: greedy. Validation while training is greedy",
-        minimum=1,
-        commands=_LATER,
-    )
-    length_penalty: float = option(
-        1.0,
-        "alpha: hypotheses are ranked by log probability / ((5 + length) / 6) ** alpha",
-        minimum=0,
-        maximum=10,
-        commands=_LATER,
-    )
-    min_decode_length: int = option(0, "tokens written at least", minimum=0, commands=_LATER)
-    max_decode_length: int = option(100, "tokens written at most", minimum=1, commands=_LATER)
-    block_ngrams: int = option(
-        0, "no n-gram of so many tokens is written twice; 0: no limit", minimum=0, commands=_LATER
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.beam_width > self.vocabulary_size:
-            raise UserError(
-                f"--beam_width={self.beam_width} is larger than --vocabulary_size={self.vocabulary_size}; "
-                "a beam cannot have more hypotheses than there are tokens."
-            )
-        if self.min_decode_length > self.max_decode_length:
-            raise UserError(
-                f"--min_decode_length={self.min_decode_length} is more than --max_decode_length="
-                f"{self.max_decode_length}; give a smaller least or a larger most number of tokens."
-            )

@@ -3,12 +3,13 @@
 import dataclasses
 
 from ...common.errors import UserError
-from ...common.options import option
-from ..training.config import DecoderConfig, TrainingConfig
+from ...common.options import option, override
+from ...models.options import RecurrentOptions, SearchOptions, TranslationOptions, VocabularyOptions
+from ..training.config import TrainingConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class TranslationConfig(DecoderConfig, TrainingConfig):
+class TranslationConfig(TranslationOptions, SearchOptions, VocabularyOptions, TrainingConfig):
     """A sentence in, a sentence out."""
 
     dataset: str = option(
@@ -24,43 +25,29 @@ class TranslationConfig(DecoderConfig, TrainingConfig):
         "what the model reads and writes: subwords (byte-pair encoding), words, or characters",
         choices=("subwords", "words", "characters"),
     )
-    vocabulary_size: int = option(8000, "number of tokens known in each language, at most", minimum=5)
+    vocabulary_size: int = override(
+        VocabularyOptions, "vocabulary_size", 8000, "number of tokens known in each language, at most"
+    )
     joint_vocabulary: bool = option(False, "one vocabulary for both languages")
     max_length: int = option(
         100, "tokens of a sentence: longer pairs are not trained on, longer sources are cut", minimum=1
     )
 
-    units: int = option(512, "units of each layer; of both directions together", minimum=1)
-    bidirectional: bool = option(True, "the encoder reads from both ends")
-    attention: str = option(
-        "general",
-        "how the decoder looks at the source; none: it knows the encoder's last states only",
-        choices=("none", "dot", "scaled", "general", "additive"),
+    dropout: float = override(
+        RecurrentOptions, "dropout", 0.2, "share of features dropped, the same at all steps of a sentence"
     )
-    bridge: str = option(
-        "copy", "from the encoder's last states to the decoder's first", choices=("copy", "dense", "zero")
-    )
-    tie_embeddings: bool = option(
-        False,
-        "the target's embeddings are also the kernel of the logits, and with --joint_vocabulary those of the source",
-    )
-    max_decode_length: int = option(
+    max_decode_length: int = override(
+        SearchOptions,
+        "max_decode_length",
         200,
         "tokens of a translation at most; never more than twice the source and ten",
-        minimum=1,
-        commands=("evaluate", "export"),
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.bidirectional and self.units % 2:
-            raise UserError(f"--units={self.units} is odd; a bidirectional encoder needs an even number.")
+        self.check_vocabulary(self.vocabulary_size, f"--vocabulary_size={self.vocabulary_size}")
         if self.source_language == self.target_language:
             raise UserError(f"--source_language and --target_language are both {self.source_language!r}.")
-        if self.attention == "none" and self.bridge == "zero":
-            raise UserError(
-                "--attention=none and --bridge=zero leave the decoder nothing of the source; give another of the two."
-            )
 
 
 @dataclasses.dataclass(frozen=True)

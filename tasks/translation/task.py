@@ -6,10 +6,11 @@ import keras
 import tensorflow as tf
 
 from ...export.bundle import Bundle
+from ...models.options import TranslationOptions
 from ...models.text import PADDING
 from ...models.translation import TranslationModel
 from ...models.writing.losses import smoothed_cross_entropy
-from ..decoding import beams_of, writer_options
+from ..decoding import beams_of
 from ..task import Task, Truncation
 from ..training.objective import Batch, Loss, Objective
 from ..training.phases import Phase, phase
@@ -45,10 +46,9 @@ def build_model(config: TranslationConfig, sizes: TranslationSizes) -> Translati
     model = TranslationModel(
         sizes.source_tokens,
         sizes.target_tokens,
-        bidirectional=config.bidirectional,
-        bridge=config.bridge,
+        TranslationOptions.of(config),
         share_embeddings=config.joint_vocabulary and config.tie_embeddings,
-        **writer_options(config),
+        seed=config.seed,
     )
     ids = tf.ones([1, 1], tf.int32)
     model(ids, ids)

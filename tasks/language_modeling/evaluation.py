@@ -99,8 +99,8 @@ def measure(model: keras.Model, documents: Documents) -> Measured:
         )
         sums += float(loss), (ids[:, 1:] != BOUNDARY).sum(), (ids[:, 1:] == UNKNOWN).sum()
     size = sum(int(np.prod(weight.shape)) for weight in model.trainable_variables)
-    config = model.config
-    name = f"{config['cell']}, {config['layers']} x {config['units']}"
+    options = model.options
+    name = f"{options.cell}, {options.layers} x {options.units}"
     return Measured(float(sums[0]), int(sums[1]), int(sums[2]), count, name, size)
 
 

@@ -1,4 +1,4 @@
-"""The next-element model: characters in, the distribution of the next character out, at every step."""
+"""The next-element model: characters in, at every step the distribution of the next character out."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,17 +11,17 @@ from .blocks.random import ReplicaSeedGenerator
 from .options import LanguageModelOptions, RecurrentOptions
 from .recurrent import RecurrentStack, States
 
-# Steps that are read at a time, so that a text of any length fits into memory.
+# Steps read at a time, so that a text of any length fits into memory.
 _WINDOW = 1024
 
 
 class Reading(NamedTuple):
-    """What a model knows once it has read some ids.
+    """The result of reading some ids.
 
     Attributes:
-        log_probability: float32 [batch], the sum over all ids but the first of log p(id | the ids before it).
-        logits: float32 [batch, ids], of the id that comes next.
-        states: after the last id.
+        log_probability: float32 [batch], the sum of log p(id | preceding ids) over all ids but the first.
+        logits: float32 [batch, ids], logits of the next id.
+        states: States after the last id.
     """
 
     log_probability: tf.Tensor
@@ -35,16 +35,16 @@ class LanguageModel(Configured, keras.Model):
 
     Args:
         vocabulary_size: Number of ids.
-        options: Of the model. `dropout` acts between the layers, on the embedding and before the logits, the same at
-            all steps of a window (Gal and Ghahramani, 2016, https://arxiv.org/abs/1512.05287); `tie_embeddings` after
-            Press and Wolf (2017, https://arxiv.org/abs/1608.05859).
+        options: Options of the model. `dropout` acts on the embedding, between the layers and before the logits, the
+            same at all steps of a window (Gal and Ghahramani, 2016, https://arxiv.org/abs/1512.05287). `tie_embeddings`
+            follows Press and Wolf (2017, https://arxiv.org/abs/1608.05859).
         seed: Seed of dropout.
 
     Call arguments:
         ids: int32 [batch, time].
-        states: to go on from, as a call returned them; None for zeros.
-        mask: bool [batch, time], True for ids that are read; all are without it.
-        training: whether to drop.
+        states: Initial states, as an earlier call returned them; None for zeros.
+        mask: bool [batch, time], True for the ids to read; None: all.
+        training: Whether to apply dropout.
 
     Returns:
         The logits of the next id after each step, float32 [batch, time, ids], and the states after the last.
@@ -65,7 +65,7 @@ class LanguageModel(Configured, keras.Model):
             self.embedding = keras.layers.Embedding(vocabulary_size, options.embedding_size, name="embedding")
         self.recurrent = RecurrentStack(
             RecurrentOptions.of(options),
-            # Of a one-hot vector the character itself would be dropped.
+            # Dropout on a one-hot vector would drop the character itself.
             input_dropout=None if options.embedding_size else 0.0,
             seed=seed,
             name="recurrent",
@@ -73,7 +73,7 @@ class LanguageModel(Configured, keras.Model):
         self.seed_generator = ReplicaSeedGenerator(seed)
         self.output_layer = None
         if options.tie_embeddings:
-            # In float32 whatever the policy, as the other logits layer is.
+            # In float32 under any policy, like the other logits layer.
             self.output_bias = self.add_weight(
                 name="output_bias",
                 shape=(vocabulary_size,),
@@ -100,14 +100,14 @@ class LanguageModel(Configured, keras.Model):
         return self.logits(hidden), states
 
     def vectors(self, ids: tf.Tensor) -> tf.Tensor:
-        """The vector of each id: int32 [...] -> [..., features]."""
+        """Returns the vector of each id: int32 [...] -> [..., features]."""
         if self.embedding is None:
-            # Keras builds a model that it loads with floats.
+            # When Keras loads a model, it builds it with floats.
             return tf.one_hot(tf.cast(ids, tf.int32), self.vocabulary_size, dtype=self.compute_dtype)
         return self.embedding(ids)
 
     def logits(self, hidden: tf.Tensor) -> tf.Tensor:
-        """[..., units] -> float32 [..., ids]."""
+        """Computes logits: [..., units] -> float32 [..., ids]."""
         if self.output_layer is not None:
             return self.output_layer(hidden)
         kernel = tf.cast(tf.convert_to_tensor(self.embedding.embeddings), tf.float32)
@@ -123,13 +123,13 @@ class LanguageModel(Configured, keras.Model):
 
         Args:
             ids: int32 [batch, time], at least one step.
-            lengths: int32 [batch], the number of ids to read in each row, from the first on; at least 1.
-            states: to go on from; None for zeros.
+            lengths: int32 [batch], number of ids to read in each row, at least 1.
+            states: Initial states; None for zeros.
         """
         batch, time = tf.unstack(tf.shape(ids))
         window = tf.minimum(time, _WINDOW)
         windows = -(-time // window)
-        # One more for what comes after the last window.
+        # One more id, as the target of the last window.
         ids = tf.pad(ids, [[0, 0], [0, windows * window + 1 - time]])
         positions = tf.range(window)
 
@@ -155,9 +155,9 @@ class LanguageModel(Configured, keras.Model):
         return Reading(total, last, states)
 
     def stepper(self) -> Callable[[tf.Tensor, States], tuple[tf.Tensor, States]]:
-        """One step, for a loop that it is called before: a function from ids, int32 [batch], and the states to the
-        logits of the next id, float32 [batch, ids], and the new states."""
-        # What each id adds to the gates of the lowest layer is the same at every step.
+        """Prepares a loop, and returns the function for one step: from ids, int32 [batch], and states to the logits of
+        the next id, float32 [batch, ids], and the new states."""
+        # The projections of all ids are the same at every step.
         projected = self.recurrent.project(self.vectors(tf.range(self.vocabulary_size)))
         recurrent_step = self.recurrent.stepper()
 

@@ -20,16 +20,16 @@ class SentimentClassifier(Configured, keras.Model):
     Args:
         vocabulary_size: Number of ids, padding and the unknown token among them.
         classes: Number of classes.
-        options: Of the model. `dropout` acts on the features that each layer reads, the same at all steps of a text,
-            and on the pooled vector; `word_dropout` replaces tokens by the unknown one.
+        options: Options of the model. `dropout` acts on the features that each layer reads, the same at all steps of a
+            text, and on the pooled vector; `word_dropout` replaces tokens with the unknown token.
         seed: Seed of dropout.
 
     Call arguments:
-        ids: int32 [batch, time], zeros for padding, of any pattern.
-        training: whether to drop.
+        ids: int32 [batch, time], zeros for padding, in any pattern.
+        training: Whether to apply dropout.
 
     Returns:
-        logits, float32 [batch, classes].
+        Logits, float32 [batch, classes].
     """
 
     options_class = SentimentOptions

@@ -1,4 +1,4 @@
-"""Recurrent layers on top of each other, in one direction or two."""
+"""Stacked recurrent layers, in one direction or two."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,12 +12,12 @@ from .gru import GRU
 from .lstm import LSTM
 from .simple_rnn import SimpleRNN
 
-# By the names that `RecurrentOptions.cell` may have.
+# The layer of each `RecurrentOptions.cell`.
 CELLS = {"lstm": LSTM, "gru": GRU, "simple_rnn": SimpleRNN}
 
 # The state of each layer, each a tensor [batch, units] for each of its states.
 States = tuple[tuple[tf.Tensor, ...], ...]
-# For each layer, what its input and its h are multiplied with, [batch, features] and [batch, units].
+# For each layer the factors of its input and of its h, [batch, features] and [batch, units].
 DropoutMasks = list[tuple[tf.Tensor | None, tf.Tensor | None]]
 
 
@@ -28,24 +28,24 @@ def state_count(options: RecurrentOptions) -> int:
 
 @keras.saving.register_keras_serializable("unroll")
 class RecurrentStack(Configured, keras.layers.Layer):
-    """Stacked recurrent layers, each of which reads the outputs of the one below.
+    """Stacked recurrent layers, each of which reads the outputs of the layer below.
 
     Args:
-        options: Of the layers; `units` counts those of each direction. `dropout` and `truncate_gradient` act in every
-            layer. `residual` leaves out the lowest layer, whose input may be of another size.
+        options: Options of the layers, with the units of each direction. `dropout` and `truncate_gradient` act in every
+            layer; `residual` skips the lowest layer, whose input may have another size.
         bidirectional: Whether to read from both ends and concatenate the outputs.
-        input_dropout: The lowest layer's `dropout`; None means that of the others.
+        input_dropout: Dropout of the lowest layer's input; None for that of the others.
         seed: Seed of dropout.
 
     Call arguments:
         sequences: [batch, time, features].
-        states: what an earlier call returned, to go on from there; None for zeros.
-        mask: bool [batch, time], True for real steps, of any pattern.
-        training: whether to drop.
+        states: Initial states, as an earlier call returned them; None for zeros.
+        mask: bool [batch, time], True for real steps, in any pattern.
+        training: Whether to apply dropout.
 
     Returns:
-        The outputs of the uppermost layer, [batch, time, units] (2 * units with two directions), and the states
-        after the last step: for each layer a tuple of tensors [batch, units], those of the backward direction last.
+        The outputs of the top layer, [batch, time, units] (2 * units with two directions), and the states after the
+        last step: for each layer a tuple of tensors [batch, units], those of the backward direction last.
     """
 
     options_class = RecurrentOptions
@@ -76,13 +76,13 @@ class RecurrentStack(Configured, keras.layers.Layer):
             }
             layer = cell(options.units, seed=seed + 2 * number + 1, **shared)
             if bidirectional:
-                # Each direction drops units of its own; left to itself, `Bidirectional` copies the seed.
+                # Each direction has its own seed; `Bidirectional` would copy the seed of the forward layer.
                 backward = cell(options.units, go_backwards=True, seed=seed + 2 * number + 2, **shared)
                 layer = keras.layers.Bidirectional(layer, backward_layer=backward, name=layer.name)
             self.layers.append(layer)
 
     def build(self, sequences_shape: tuple, states_shape: Any = None, mask_shape: Any = None) -> None:
-        # Here, not at the first call: stepping alone would never make the weights.
+        # Builds the layers, since stepping alone would never build them.
         features = sequences_shape[-1]
         for layer in self.layers:
             layer.build((None, None, features))
@@ -104,21 +104,23 @@ class RecurrentStack(Configured, keras.layers.Layer):
         return sequences, tuple(last)
 
     def project(self, inputs: tf.Tensor) -> tf.Tensor:
-        """x W_x + b of the lowest layer: [..., features] -> [..., gates * units]."""
+        """Computes x W_x + b of the lowest layer: [..., features] -> [..., gates * units]."""
         return self.layers[0].project(inputs)
 
     def stepper(
         self, projected: bool = True, dropped: DropoutMasks | None = None
     ) -> Callable[[tf.Tensor, States], tuple[tf.Tensor, States]]:
-        """One step of all layers, in one direction, for a loop that it is called before; differentiable by autodiff.
+        """Prepares a loop, and returns the function for one step of all layers, in one direction.
+
+        The step is differentiable by autodiff.
 
         Args:
-            projected: whether the step is given `project(x_t)`, [batch, gates * units], or x_t itself.
-            dropped: `dropout_masks`, the same at all steps; None drops nothing.
+            projected: Whether the step takes `project(x_t)`, [batch, gates * units], instead of x_t.
+            dropped: `dropout_masks`, the same at all steps; None for no dropout.
 
         Returns:
-            A function of the input and the states of all layers, which returns the output of the uppermost layer,
-            [batch, units], and the new states.
+            A function of the input and the states of all layers, which returns the output of the top layer, [batch,
+            units], and the new states.
         """
         steps = [layer.stepper(projected and number == 0) for number, layer in enumerate(self.layers)]
         dropped = dropped or [(None, None)] * len(steps)
@@ -135,11 +137,11 @@ class RecurrentStack(Configured, keras.layers.Layer):
         return step
 
     def dropout_masks(self, batch_size: tf.Tensor, features: int) -> DropoutMasks:
-        """For each layer what its input and its h are multiplied with in training, None for nothing.
+        """Draws, for each layer, the dropout masks of its input and of its h; None for no dropout.
 
         Args:
-            batch_size: number of rows.
-            features: of the lowest layer's input.
+            batch_size: Number of rows.
+            features: Features of the lowest layer's input.
         """
         masks = []
         for layer in self.layers:
@@ -150,5 +152,5 @@ class RecurrentStack(Configured, keras.layers.Layer):
         return masks
 
     def get_initial_state(self, batch_size: int | tf.Tensor) -> States:
-        """Zeros, in one direction: for each layer a tensor [batch, units] for each of its states."""
+        """Returns zeros, in one direction: for each layer a tensor [batch, units] for each of its states."""
         return tuple(layer.get_initial_state(batch_size) for layer in self.layers)

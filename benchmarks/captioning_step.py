@@ -2,7 +2,7 @@
 
     python benchmarks/captioning_step.py [--images=64 --captions=5 --tokens=14 --units=512 --vocabulary=2500]
 
-A grid of 49 places with 1,280 features an image, projection, LSTM decoder with general attention and a gate, logits;
+A grid of 49 positions with 1,280 features an image, projection, LSTM decoder with general attention and a gate, logits;
 whole training steps (forward and backward pass, clipping by global norm, Adam) on the same batches of random captions
 of different lengths, without dropout. Keras' layers get a caption with its image in each row, as they are usually used,
 or the captions of an image together, so that its grid is projected once, as in unroll. Prints target tokens per

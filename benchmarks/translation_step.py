@@ -1,6 +1,6 @@
 """Training a translation model: unroll against stock Keras layers with `fit` and PyTorch, in one run.
 
-    python benchmarks/translation_step.py [--batch=128 --places=16 --units=512 --embedding_size=256 --vocabulary=6000]
+    python benchmarks/translation_step.py [--batch=128 --tokens=16 --units=512 --embedding_size=256 --vocabulary=6000]
 
 Bidirectional LSTM encoder, LSTM decoder with general attention, whole training steps (forward and backward pass,
 clipping by global norm, Adam) on the same batches of random sentences of different lengths. Prints target tokens per
@@ -25,7 +25,7 @@ from unroll.tasks.translation.data import TranslationSizes
 from unroll.tasks.translation.task import TASK
 
 _BATCH = flags.DEFINE_integer("batch", 128, "sentences in a batch")
-_PLACES = flags.DEFINE_integer("places", 16, "tokens in the longest sentence")
+_TOKENS = flags.DEFINE_integer("tokens", 16, "tokens in the longest sentence")
 _UNITS = flags.DEFINE_integer("units", 512, "units of encoder and decoder")
 _EMBEDDING = flags.DEFINE_integer("embedding_size", 256, "size of a token's vector")
 _VOCABULARY = flags.DEFINE_integer("vocabulary", 6000, "tokens in each language")
@@ -37,12 +37,12 @@ def random_batches() -> list[dict[str, np.ndarray]]:
     rng = np.random.default_rng(0)
     batches = []
     for _ in range(_STEPS.value):
-        shape = (_BATCH.value, _PLACES.value)
+        shape = (_BATCH.value, _TOKENS.value)
         # As in batches of similar length: from three quarters of the longest on.
-        lengths = rng.integers(_PLACES.value * 3 // 4, _PLACES.value + 1, (2, _BATCH.value))
-        lengths[:, 0] = _PLACES.value
+        lengths = rng.integers(_TOKENS.value * 3 // 4, _TOKENS.value + 1, (2, _BATCH.value))
+        lengths[:, 0] = _TOKENS.value
         source, target = (
-            np.where(np.arange(_PLACES.value) < n[:, None], rng.integers(4, _VOCABULARY.value, shape), 0)
+            np.where(np.arange(_TOKENS.value) < n[:, None], rng.integers(4, _VOCABULARY.value, shape), 0)
             for n in lengths
         )
         target = np.concatenate(
@@ -85,9 +85,9 @@ def keras_steps(batches, jit_compile: bool):
     )
     data = tf.data.Dataset.from_generator(
         lambda: (((b["source"], b["target"][:, :-1]), b["target"][:, 1:]) for b in batches),
-        output_signature=((tf.TensorSpec([_BATCH.value, _PLACES.value], tf.int32),
-                           tf.TensorSpec([_BATCH.value, _PLACES.value + 1], tf.int32)),
-                          tf.TensorSpec([_BATCH.value, _PLACES.value + 1], tf.int32)),
+        output_signature=((tf.TensorSpec([_BATCH.value, _TOKENS.value], tf.int32),
+                           tf.TensorSpec([_BATCH.value, _TOKENS.value + 1], tf.int32)),
+                          tf.TensorSpec([_BATCH.value, _TOKENS.value + 1], tf.int32)),
     ).cache().prefetch(2)  # fmt: skip
     return lambda: model.fit(data, verbose=0)
 

@@ -11,7 +11,7 @@ from unroll.models.captioning import CaptioningModel
 from unroll.models.decoding import Beams
 from unroll.models.options import CaptioningOptions
 from unroll.models.text import END, PADDING, START, UNKNOWN
-from unroll.tasks.captioning.task import unseen
+from unroll.tasks.captioning.task import doubly_stochastic_penalty
 
 IDS, PLACES, FEATURES = 11, 6, 5
 CAPTIONS = np.array(
@@ -121,10 +121,10 @@ def test_attention_weights_sum_to_one_and_are_zero_without_attention(rng):
 
 
 def test_the_doubly_stochastic_term():
-    """Two steps of three are real; each of four places should be seen once in all."""
+    """Two steps of three are real; each of four positions should be looked at once in all."""
     seen = tf.constant([[[[1.0, 0, 0, 0], [0.5, 0.5, 0, 0], [0, 0, 0, 1.0]], [[1.0, 0, 0, 0]] * 3]])
     real = tf.constant([[[True, True, False], [False] * 3]])
-    np.testing.assert_allclose(unseen(seen, real), [[0.5**2 + 0.5**2 + 1 + 1, 0]])
+    np.testing.assert_allclose(doubly_stochastic_penalty(seen, real), [[0.5**2 + 0.5**2 + 1 + 1, 0]])
 
 
 def test_pixels_go_through_the_small_encoder(rng):

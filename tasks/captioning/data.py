@@ -42,11 +42,11 @@ class CaptionedImage(NamedTuple):
 
 
 class References(NamedTuple):
-    """What people said of an image.
+    """The captions that people gave to an image.
 
     Attributes:
         image: Name of the image.
-        captions: At least one.
+        captions: One caption or more.
     """
 
     image: str
@@ -238,7 +238,7 @@ class CaptioningData(PreparedData):
             kept_key: Their key in the run directory, if it has one.
             fresh: Whether that key was made just now.
         """
-        # Those that are trained on are the only ones of the training part that have a key in the run directory.
+        # The features with a key in the run directory are those of training, mirrored images included, and validation.
         trained_on = split == "train" and kept_key is not None
         key = kept_key or self._key(self._images(split))
         cache = self._cache(key)

@@ -1,4 +1,4 @@
-"""Captions of a part of the data, and how good they are."""
+"""Captions of a part of the data: BLEU, CIDEr-D, ROUGE-L, loss, and files with every caption."""
 
 import json
 import time
@@ -21,7 +21,7 @@ from .data import CaptioningData
 from .metrics import agreement, diversity
 from .sheet import Captioned, write_sheet
 
-# Images that are captioned at a time.
+# Images captioned at a time.
 _BATCH = 64
 _SHOWN = 5
 # Images on the page of `unroll evaluate`.
@@ -32,9 +32,9 @@ class Result(NamedTuple):
     """All captions of a part.
 
     Attributes:
-        captioned: of each image, in order.
-        loss: nats per token of the references.
-        seconds: of the search.
+        captioned: One caption for each image, in their order.
+        loss: Loss in nats per token of the references.
+        seconds: Duration of the search.
     """
 
     captioned: list[Captioned]
@@ -84,7 +84,7 @@ def _caption_all(model: keras.Model, data: CaptioningData, split: str, beams: Be
 
 
 def _ids(codec: SubwordCodec, captions: Sequence[Sequence[bytes]]) -> tf.Tensor:
-    """The captions of some images, between start and end: int32 [images, captions, time], zero-padded."""
+    """Returns captions between start and end: int32 [images, captions, time], zero-padded."""
     texts = [text for several in captions for text in several]
     rows = with_start_and_end(codec.encode(tf.constant(texts, tf.string)))
     return tf.RaggedTensor.from_row_lengths(rows, [len(several) for several in captions]).to_tensor(PADDING)
@@ -92,7 +92,7 @@ def _ids(codec: SubwordCodec, captions: Sequence[Sequence[bytes]]) -> tf.Tensor:
 
 @tf.function(reduce_retracing=True)
 def _losses(model: keras.Model, images: tf.Tensor, captions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The loss of all real tokens, and their number. Traced once for a model, as is `_caption`."""
+    """Returns the loss of all real tokens, and their number. Traced once for a model, as is `_caption`."""
     targets = captions[..., 1:]
     real = targets != PADDING
     outputs, _ = model(images, captions[..., :-1])
@@ -106,31 +106,31 @@ def _losses(model: keras.Model, images: tf.Tensor, captions: tf.Tensor) -> tuple
 def _caption(
     model: keras.Model, images: tf.Tensor, codec: SubwordCodec, beams: Beams, longest: int
 ) -> tuple[tf.Tensor, ...]:
-    """The best caption of each image: its ids, their number, its text and its score."""
+    """Returns the best caption of each image: its ids, their number, its text and its score."""
     best = model.caption(images, beams, longest)
     ids = best.ids[:, 0]
     return ids, best.lengths[:, 0], codec.decode(ids), best.scores[:, 0]
 
 
 def _quality(result: Result) -> dict[str, float]:
-    """The metrics of a result."""
+    """Returns the metrics of a result."""
     captions = [one.caption for one in result.captioned]
     return {"loss": result.loss} | agreement(captions, [one.references for one in result.captioned])
 
 
 def _summary(result: Result, beams: Beams, seen: Callable[[set], set]) -> Evaluation:
-    """What `unroll evaluate` says.
+    """Returns what `unroll evaluate` prints and writes.
 
     Args:
-        result: of a part.
-        beams: that it was searched with.
-        seen: which of some captions, tuples of ids, are in the training data.
+        result: Captions of a part.
+        beams: Beams of their search.
+        seen: Function from a set of captions, tuples of ids, to those that are in the training data.
     """
     captioned = result.captioned
     metrics = _quality(result)
     captions = [one.caption for one in captioned]
     known = seen({one.ids for one in captioned})
-    # The same captions, each for the next image: what comes of knowing the language, but not the image.
+    # Each caption for the next image: the quality of a model that knows the language, but not the image.
     shifted = agreement(captions, [one.references for one in captioned[1:] + captioned[:1]])
     details = {
         "diversity": diversity(captions),

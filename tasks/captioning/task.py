@@ -31,7 +31,7 @@ class CaptionTokens(Objective):
 
     Args:
         label_smoothing: Share of the probability that is to go to all tokens alike.
-        doubly_stochastic: Weight of the doubly stochastic term of the attention.
+        doubly_stochastic: Weight of the doubly stochastic penalty on the attention.
     """
 
     def __init__(self, label_smoothing: float, doubly_stochastic: float) -> None:
@@ -40,14 +40,14 @@ class CaptionTokens(Objective):
 
     def loss(self, model: keras.Model, batch: Batch, training: bool, carry: Any = ()) -> tuple[Loss, Any]:
         inputs, targets = batch["captions"][..., :-1], batch["captions"][..., 1:]
-        outputs, seen = model(batch["images"], inputs, training=training)
+        outputs, attention = model(batch["images"], inputs, training=training)
         # Logits for real tokens alone: they are the largest part of the work.
         real = targets != PADDING
         logits = model.logits(tf.boolean_mask(outputs, real))
         losses = smoothed_cross_entropy(logits, tf.boolean_mask(targets, real), self._label_smoothing)
         total, weight = tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)
         if self._doubly_stochastic:
-            total += self._doubly_stochastic * tf.reduce_sum(unseen(seen, real))
+            total += self._doubly_stochastic * tf.reduce_sum(doubly_stochastic_penalty(attention, real))
         return Loss(total, weight, tokens=weight), carry
 
 
@@ -69,9 +69,17 @@ class RewardedCaptions(Objective):
         return Loss(total, tf.cast(tf.size(rewards), tf.float32), tokens), carry
 
 
-def unseen(seen: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
-    """The doubly stochastic term: [images, captions, time, places], and which steps are real, to [images, captions]."""
-    total = tf.reduce_sum(tf.where(real[..., None], tf.cast(seen, tf.float32), 0.0), axis=2)
+def doubly_stochastic_penalty(attention: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
+    """Returns how far the attention of each caption is from looking at each position once in all (Xu et al., 2015).
+
+    Args:
+        attention: float [images, captions, time, positions].
+        real: bool [images, captions, time], False for padding.
+
+    Returns:
+        float32 [images, captions], the sum over positions of (1 - sum over real steps of the attention) ** 2.
+    """
+    total = tf.reduce_sum(tf.where(real[..., None], tf.cast(attention, tf.float32), 0.0), axis=2)
     written = tf.cast(tf.reduce_any(real, axis=2), tf.float32)
     return written * tf.reduce_sum(tf.square(1.0 - total), axis=2)
 

@@ -19,21 +19,21 @@ from .kneser_ney import KneserNey
 # A document is an iterable of pieces of ids.
 Documents = Iterable[Iterable[np.ndarray]]
 
-# Documents read side by side, and steps at a time.
+# Documents read side by side, and steps read at a time.
 _ROWS = 16
 _STEPS = 512
 
 
 class Measured(NamedTuple):
-    """What a model makes of some documents.
+    """The loss of a model on some documents.
 
     Attributes:
-        loss: sum over all characters, in nats.
-        characters: their number.
-        unknown: how many of them the model does not know.
-        documents: number of documents.
-        name: of the model.
-        size: number of its parameters, or entries.
+        loss: Sum over all characters, in nats.
+        characters: Number of characters.
+        unknown: Number of characters that the model does not know.
+        documents: Number of documents.
+        name: Name of the model.
+        size: Number of its parameters, or entries.
     """
 
     loss: float
@@ -45,7 +45,7 @@ class Measured(NamedTuple):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Loss in nats and bits per character, and perplexity; NaN where there is no character."""
+        """Loss in nats and bits per character, and perplexity; NaN if there is no character."""
         loss = self.loss / self.characters if self.characters else math.nan
         return {
             "loss": loss,
@@ -69,13 +69,13 @@ def report(model: keras.Model, data: LanguageModelingData, split: str) -> Evalua
 
 
 def measure(model: keras.Model, documents: Documents) -> Measured:
-    """Measures a language model; the state is carried through the whole of each document.
+    """Measures a language model, which carries its state through the whole of each document.
 
     Every character of a document is predicted from all before it, the first one from nothing; the end is not counted.
 
     Args:
         model: (ids, states) -> (logits, states).
-        documents: may be of any number and length; memory grows with neither.
+        documents: Documents of any number and length; memory grows with neither.
     """
     documents = iter(documents)
     rows = [cut_windows(document, _STEPS) for document in islice(documents, _ROWS)]
@@ -106,7 +106,7 @@ def measure(model: keras.Model, documents: Documents) -> Measured:
 
 @tf.function(reduce_retracing=True)
 def _read(model: keras.Model, ids: tf.Tensor, reset: tf.Tensor, states: States) -> tuple[tf.Tensor, States]:
-    """The loss of the characters in some windows, and the states after them. Traced once for a model."""
+    """Returns the loss of the characters in some windows, and the states after them. Traced once for a model."""
     states = tf.nest.map_structure(lambda s: tf.where(reset[:, None], tf.zeros_like(s), s), states)
     logits, states = model(ids[:, :-1], states=states)
     targets = ids[:, 1:]
@@ -116,7 +116,7 @@ def _read(model: keras.Model, ids: tf.Tensor, reset: tf.Tensor, states: States) 
 
 
 def measure_ngrams(table: KneserNey, documents: Documents) -> Measured:
-    """The same for a table of n-grams, a document at a time in memory."""
+    """Measures a table of n-grams, with one document at a time in memory."""
     loss, characters, unknown, count = 0.0, 0, 0, 0
     for document in documents:
         pieces, again = tee(document)
@@ -130,7 +130,7 @@ def measure_ngrams(table: KneserNey, documents: Documents) -> Measured:
 
 
 def _evaluation(network: Measured, *others: Measured) -> Evaluation:
-    """The figures of the network, and a table with the others beside it."""
+    """Returns the figures of the network, and a table with the others beside it."""
     details = {
         "documents": network.documents,
         "characters": network.characters,

@@ -47,7 +47,7 @@ def evaluate(model: keras.Model, data: SentimentData, split: str) -> Evaluation:
 
 @tf.function(reduce_retracing=True)
 def _forward(model: keras.Model, ids: tf.Tensor) -> tf.Tensor:
-    """ids [batch, time] -> log probabilities [batch, classes]. Traced once for a model."""
+    """Turns ids [batch, time] into log probabilities [batch, classes]. Traced once for a model."""
     return tf.nn.log_softmax(model(ids))
 
 
@@ -57,7 +57,7 @@ def _log_probabilities(
     codec: WordCodec,
     batch_tokens: int,
 ) -> np.ndarray:
-    """float32 [examples, classes]."""
+    """Returns the log probabilities of the classes, float32 [examples, classes]."""
     ids = codec.encode(tf.constant([example.text_bytes for example in examples]))
     lengths = ids.row_lengths().numpy()
     results: list[np.ndarray] = [np.empty(0)] * len(examples)
@@ -75,7 +75,7 @@ def _summary(
     labels: Sequence[str],
 ) -> Evaluation:
     right = np.diag(confusion)
-    # A class that neither occurs nor is predicted counts as an F1 of zero, as in scikit-learn.
+    # The F1 of a class that neither occurs nor is predicted is zero, as in scikit-learn.
     f1 = 2 * right / np.maximum(confusion.sum(axis=0) + confusion.sum(axis=1), 1)
     count = max(int(confusion.sum()), 1)
     metrics = {"loss": total_loss / count, "accuracy": float(right.sum() / count), "f1": float(f1.mean())}

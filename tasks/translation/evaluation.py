@@ -55,7 +55,7 @@ def _evaluate(model: keras.Model, data: TranslationData, split: str, beams: Beam
             for position, text, score in zip(positions, texts.numpy(), scores.numpy().tolist(), strict=True):
                 found[position] = (text.decode(), score)
         for pair, result in zip(window, found, strict=True):
-            # What is not UTF-8 cannot be printed.
+            # Bytes that are not UTF-8 cannot be printed.
             source, reference = (text.decode("utf-8", "replace") for text in pair.in_bytes)
             rows.append((source, reference, *result))
     _write(data.run.path / f"translations-{split}.tsv", rows)
@@ -64,7 +64,7 @@ def _evaluate(model: keras.Model, data: TranslationData, split: str, beams: Beam
 
 @tf.function(reduce_retracing=True)
 def _losses(model: keras.Model, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """The loss of all real tokens of the target. Traced once for a model, as is `_translate`."""
+    """Returns the loss of all real tokens of the target. Traced once for a model, as is `_translate`."""
     targets = target[:, 1:]
     real = targets != PADDING
     logits = model.logits(tf.boolean_mask(model(source, target[:, :-1]), real))
@@ -77,7 +77,7 @@ def _losses(model: keras.Model, source: tf.Tensor, target: tf.Tensor) -> tf.Tens
 def _translate(
     model: keras.Model, source: tf.Tensor, codec: SubwordCodec, beams: Beams, longest: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The best translation of each row, and its score."""
+    """Returns the best translation of each row, and its score."""
     best = model.translate(source, beams, longest)
     return codec.decode(best.ids[:, 0]), best.scores[:, 0]
 
@@ -87,7 +87,7 @@ def _write(path: Path, rows: Sequence[tuple[str, str, str, float]]) -> None:
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         file.write("source\treference\thypothesis\tscore\n")
         for *texts, score in rows:
-            # Text as it is, without quotes and escapes; what would break the line becomes a space.
+            # Without quotes and escapes; characters that would break the line become a space.
             columns = [_SEPARATORS.sub(" ", text) for text in texts]
             file.write("\t".join([*columns, f"{score:.6g}"]) + "\n")
 

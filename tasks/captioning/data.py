@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -280,8 +280,14 @@ def normalized(caption: str) -> str:
 def read_splits(config: CaptioningConfig) -> Splits:
     """Returns the parts of the data set that the configuration names."""
     fractions = {"test": config.test_fraction, "validation": config.validation_fraction}
-    if config.dataset == "files":
-        parts = _Files(config).parts()
+    # Both are given with --dataset=files, and with no other.
+    if config.images and config.captions:
+        lists = {
+            "train": config.train_data,
+            "validation": config.validation_data,
+            "test": config.test_data,
+        }
+        parts = _Files(config.images, config.captions, lists).parts()
     else:
         splits = public.available_splits(config.dataset)
         parts = {split: partial(_from_public, config.dataset, split) for split in splits}
@@ -289,21 +295,20 @@ def read_splits(config: CaptioningConfig) -> Splits:
 
 
 class _Files:
-    """The user's images and captions. Only the captions are held in memory."""
+    """The user's images and captions. Only the captions are held in memory.
 
-    def __init__(self, config: CaptioningConfig) -> None:
-        self._config = config
-        self._images = ImageFiles(config.images)
-        self._captions = read_captions(config.captions)
-        self._lists = {
-            name: read_names(path)
-            for name, path in (
-                ("train", config.train_data),
-                ("validation", config.validation_data),
-                ("test", config.test_data),
-            )
-            if path
-        }
+    Args:
+        images: Zip file or folder.
+        captions: File of captions.
+        lists: For each part, the file that lists its images, or None; without a list for the training part, that part
+            has all images that are in no other.
+    """
+
+    def __init__(self, images: str, captions: str, lists: Mapping[str, str | None]) -> None:
+        self._path = captions
+        self._images = ImageFiles(images)
+        self._captions = read_captions(captions)
+        self._lists = {part: read_names(path) for part, path in lists.items() if path}
         if "train" not in self._lists:
             others = {name for names in self._lists.values() for name in names}
             self._lists["train"] = [name for name in self._captions if name not in others]
@@ -322,7 +327,7 @@ class _Files:
         for name in names:
             if name not in self._captions:
                 raise UserError(
-                    f"The image {name!r} of the {part} list has no caption in {self._config.captions}; add one, or "
+                    f"The image {name!r} of the {part} list has no caption in {self._path}; add one, or "
                     "remove it from the list."
                 )
             image = Image(name, self._images.stamp(name), partial(self._images.read, name))

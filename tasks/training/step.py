@@ -109,7 +109,8 @@ class TrainingStep:
             lambda value: self._strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None),
             (loss, gradients),
         )
-        for variable, value in zip(tf.nest.flatten(self._carry), tf.nest.flatten(carried), strict=True):
+        variables: list[tf.Variable] = tf.nest.flatten(self._carry)
+        for variable, value in zip(variables, tf.nest.flatten(carried), strict=True):
             variable.assign(self._in_row_order(value))
         gradients = [g / tf.cast(loss.weight, g.dtype) for g in gradients]
         clipped = self._clipping(gradients)

@@ -1,4 +1,4 @@
-"""What is in an exported model's file, and what it answers without the code that trained it."""
+"""The contents of an exported model, and its answers without the code that trained it."""
 
 import json
 import subprocess
@@ -35,7 +35,7 @@ def answered_without_training_code(program: str, model: Path, given: Any = None)
 
 
 def described_signatures(version: Path) -> dict[str, tuple[Tensors, Tensors]]:
-    """For each signature its inputs and its outputs, by name: dtype and sizes, -1 for what is not fixed."""
+    """For each signature its inputs and its outputs, by name: dtype and sizes, -1 for unknown sizes."""
     (meta_graph,) = saved_model_pb2.SavedModel.FromString(
         (version / "saved_model.pb").read_bytes()
     ).meta_graphs

@@ -1,4 +1,4 @@
-"""Beam search in the graph against scripted logits, a plain loop over lists, and all sequences that there are."""
+"""Beam search in the graph against scripted logits, a plain loop over lists, and exhaustive search."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -41,7 +41,7 @@ def random_tree(rng, rows=3, width=4, depth=3, scale=1.5):
 
 
 def script(*rows, width=5, after=0.0):
-    """Logits by position, whatever was written, [rows, time, ids]; each row is a list of {id: logit}."""
+    """Logits that depend on the position alone, [rows, time, ids]; each row is a list of {id: logit}."""
     table = np.full([len(rows), max(map(len, rows)), width], after, np.float32)
     for number, row in enumerate(rows):
         for time, logits in enumerate(row):
@@ -107,7 +107,7 @@ def search(table, max_length, beams, forbidden=(), by_position=False):
 
 
 def written(found, row):
-    """The hypotheses of a row that there are, best first; all that is padding is checked."""
+    """Returns the existing hypotheses of a row, best first, and checks all padding."""
     sequences = []
     for ids, length, log_probability, score in zip(
         found.ids[row], found.lengths[row], found.log_probabilities[row], found.scores[row], strict=True

@@ -33,7 +33,7 @@ NOT_UTF8 = [
 
 
 def code_points(text):
-    """The numbers of the characters of a str, or of bytes in which what is not UTF-8 is replaced."""
+    """Code points of a str, or of bytes with invalid UTF-8 replaced."""
     text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
     return np.array([ord(character) for character in text], np.int32)
 

@@ -1,4 +1,4 @@
-"""The command line: help, presets, what each command prints, and how it takes what cannot be used."""
+"""The command line: help, presets, the output of each command, and invalid flags."""
 
 import json
 import os
@@ -255,7 +255,7 @@ def test_flags_override_the_preset_wherever_they_stand(tmp_path, reviews_table):
     assert (config["learning_rate"], config["schedule"], config["monitor"]) == (0.003, "cosine", "accuracy")
 
 
-# What cannot be used.
+# Invalid flags and files.
 
 
 DATA_ERRORS = {

@@ -1,4 +1,4 @@
-"""From a trained run to a published SavedModel, and what it answers."""
+"""From a trained run to a published SavedModel and its answers."""
 
 import itertools
 import json

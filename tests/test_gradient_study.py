@@ -1,4 +1,4 @@
-"""The study of long-range tasks: that its tasks are what they say, and that it measures what it says."""
+"""The gradient study: its long-range tasks, and its measurements."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Encoded images into pixels: every kind of JPEG and PNG, and what is no image."""
+"""Encoded images into pixels: every kind of JPEG and PNG, and other bytes."""
 
 import io
 

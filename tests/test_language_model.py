@@ -1,4 +1,4 @@
-"""The next-element model: its losses, its states, and what it reads and writes step by step."""
+"""The next-element model: its losses, its states, and stepwise reading and writing."""
 
 import keras
 import numpy as np

@@ -404,7 +404,7 @@ def test_next_characters_are_those_of_a_step(model):
     assert sum(found.values()) == pytest.approx(1, abs=1e-5)
 
 
-# What cannot be used.
+# Invalid requests.
 
 
 @pytest.mark.parametrize(

@@ -488,7 +488,7 @@ def test_models_of_all_kinds_learn(tmp_path, flags):
     assert loss < math.log(len(data.codec))
 
 
-# What cannot be used.
+# Invalid files.
 
 
 @pytest.fixture

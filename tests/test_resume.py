@@ -1,4 +1,4 @@
-"""A run that is killed, or whose files are damaged, ends as one that was not; and what a run cannot be resumed with."""
+"""Killed and damaged runs end as uninterrupted ones do; some flags may not change on resuming."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Pieces of text: marked words, what is learnt, and the way to ids and back."""
+"""The subword codec: marked words, the learnt vocabulary, encoding and decoding."""
 
 import json
 from collections import Counter

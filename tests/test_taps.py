@@ -36,7 +36,7 @@ def built(name, rng, **options):
 
 
 def loss_of(outputs):
-    """A loss in which every step of [batch, time, units] has a part of its own."""
+    """A loss with a different weight for every step of [batch, time, units]."""
     weights = tf.sin(tf.reshape(tf.range(tf.size(outputs), dtype=outputs.dtype), tf.shape(outputs)))
     return tf.reduce_sum(weights * tf.square(outputs) + outputs * weights[:, ::-1])
 

@@ -477,7 +477,7 @@ def test_evaluation_of_other_files_whatever_is_in_them(evaluated, tmp_path, caps
     assert 'A "caf\ufffd"' in capsys.readouterr().out
 
 
-# What cannot be used.
+# Invalid files.
 
 
 def assert_refused(capsys, code: int, *said: str) -> None:

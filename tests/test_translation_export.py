@@ -309,7 +309,7 @@ def test_what_is_no_token_has_no_weight(model):
         assert not weights[:, sources == b""].any()
 
 
-# What cannot be used.
+# Invalid requests.
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The translation model: its losses, its parts, what it decodes, and what it is made of."""
+"""The translation model: its losses, its parts, decoding, and serialisation."""
 
 import itertools
 
@@ -85,7 +85,7 @@ def batch(rng, lengths=(5, 2, 7), targets=TARGETS):
 
 
 def gradients(model, source, target, **call):
-    """Of the sum of the losses, a dense tensor for each trainable variable; None where there is none."""
+    """Gradients of the summed losses, a dense tensor or None for each trainable variable."""
     variables = [weight.value for weight in model.trainable_variables]
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(losses(model, source, target, **call))

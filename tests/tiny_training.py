@@ -51,7 +51,7 @@ def tiny_options(directory: Path) -> dict:
 
 
 def text_of(characters: int, seed: int) -> str:
-    """A text of so many characters, with some that are not ASCII, in which something can be learnt."""
+    """A learnable text of a given length, with some characters beyond ASCII."""
     chance = random.Random(seed)
     words = ["the cat ", "sat on ", "a mat. ", "où est ", "l'été? ", "\n"]
     return "".join(chance.choice(words) for _ in range(characters))[:characters]
@@ -104,7 +104,7 @@ def sentence_pair(chance: random.Random) -> tuple[str, str]:
 
 
 def write_pairs(prefix: Path, rows: int, seed: int) -> str:
-    """Files PREFIX.en and PREFIX.de.gz of so many sentences."""
+    """Writes PREFIX.en and PREFIX.de.gz with a given number of sentences."""
     chance = random.Random(seed)
     english, german = zip(*(sentence_pair(chance) for _ in range(rows)), strict=True)
     prefix.parent.mkdir(parents=True, exist_ok=True)
@@ -144,7 +144,7 @@ def checkpoints(run: Path) -> list[Path]:
 
 
 def checkpoint_tensors(checkpoint: Path) -> dict[str, np.ndarray | bytes]:
-    """All tensors of a checkpoint by name, but for the place in the data, which NumPy cannot hold."""
+    """All tensors of a checkpoint by name, except the position in the data, which NumPy cannot hold."""
     reader = tf.train.load_checkpoint(str(checkpoint / "tensors"))
     dtypes = reader.get_variable_to_dtype_map()
     return {name: reader.get_tensor(name) for name, dtype in dtypes.items() if dtype != tf.variant}

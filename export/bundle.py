@@ -1,6 +1,6 @@
 """The model and signatures that an application hands to the exporter."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import keras
@@ -37,3 +37,8 @@ class Bundle(NamedTuple):
     model: keras.Model
     resources: Sequence[tf.Module]
     signatures: Mapping[str, Signature]
+
+
+def strings(values: Iterable[str | bytes]) -> np.ndarray:
+    """Returns strings, texts as UTF-8, as an input of an example request: bytes [batch]."""
+    return np.array([value.encode() if isinstance(value, str) else value for value in values], object)

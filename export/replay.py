@@ -5,7 +5,6 @@
 Exits with code 1 and one line on stderr at the first difference. It imports none of the code that made the model.
 """
 
-import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,13 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from ..serving.saved_model import SavedModel
+from ..serving.versions import describe
+
 Call = Callable[[str, Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 
 _TOLERANCE = 1e-4
 
 
 def replay(directory: Path, call: Call) -> None:
-    """Calls each signature with each of its example requests.
+    """Calls each signature with its example requests.
 
     Args:
         directory: Directory of the SavedModel.
@@ -28,10 +30,9 @@ def replay(directory: Path, call: Call) -> None:
     Raises:
         AssertionError: An answer differs.
     """
-    described = json.loads((directory / "assets.extra" / "unroll.json").read_text(encoding="utf-8"))
-    for signature, examples in described["golden"].items():
+    for signature, examples in describe(directory)["examples"].items():
         for example in examples:
-            outputs = call(signature, {name: _array(value) for name, value in example["inputs"].items()})
+            outputs = call(signature, {name: from_json(value) for name, value in example["inputs"].items()})
             _compare(signature, example["outputs"], outputs)
 
 
@@ -41,7 +42,7 @@ def _compare(signature: str, expected: Mapping[str, Mapping], found: Mapping[str
             f"Signature {signature!r} gives {sorted(found)}, but {sorted(expected)} was expected."
         )
     for name, value in expected.items():
-        given, wanted = np.asarray(found[name]), _array(value)
+        given, wanted = np.asarray(found[name]), from_json(value)
         if wanted.dtype == object:
             same = given.tolist() == wanted.tolist()
         else:
@@ -55,7 +56,7 @@ def _compare(signature: str, expected: Mapping[str, Mapping], found: Mapping[str
 
 
 def to_json(arrays: Mapping[str, np.ndarray]) -> dict[str, dict]:
-    """Converts arrays of numbers or bytes to JSON, from which `_array` restores them exactly."""
+    """Converts arrays of numbers or bytes to JSON, from which `from_json` restores them exactly."""
     return {
         name: {
             "dtype": array.dtype.name,
@@ -71,23 +72,12 @@ def _printable(value: bytes | float) -> str | float:
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
 
 
-def _array(saved: Mapping[str, Any]) -> np.ndarray:
+def from_json(saved: Mapping[str, Any]) -> np.ndarray:
+    """Restores an array."""
     values = saved["values"]
     if saved["dtype"] == "object":
         values = [value.encode("utf-8", "surrogateescape") for value in values]
     return np.array(values, saved["dtype"]).reshape(saved["shape"])
-
-
-def _tensorflow_call(directory: Path) -> Call:
-    import tensorflow as tf
-
-    model = tf.saved_model.load(str(directory))
-
-    def call(signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        outputs = model.signatures[signature](**{name: tf.constant(value) for name, value in inputs.items()})
-        return {name: value.numpy() for name, value in outputs.items()}
-
-    return call
 
 
 def _c_api_call(directory: Path) -> Call:
@@ -102,8 +92,9 @@ def main() -> None:
         if loader == "c_api":
             replay(directory, _c_api_call(directory))
             return
-        call = _tensorflow_call(directory)
+        call = SavedModel(directory).call
         replay(directory, call)
+        # It imports TensorFlow, which the C API must do without.
         from .warmup import read_warmup_requests
 
         for signature, inputs in read_warmup_requests(directory / "assets.extra"):

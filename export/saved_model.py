@@ -70,7 +70,7 @@ def _write(bundle: Bundle, directory: Path, model_name: str) -> None:
     write_warmup_requests(extra, model_name, requests)
     description = {
         "application": bundle.application,
-        "golden": {name: _answered(signature) for name, signature in bundle.signatures.items()},
+        "examples": {name: _answered(signature) for name, signature in bundle.signatures.items()},
     }
     (extra / "unroll.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
 

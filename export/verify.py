@@ -18,9 +18,9 @@ class VerificationError(RuntimeError):
 
 
 def verify(directory: Path) -> None:
-    """Checks the graph, and replays the example requests in fresh processes.
+    """Checks the graph, and replays the example requests in two fresh processes at once.
 
-    One process uses TensorFlow's Python loader, and runs the warm-up requests, too. The other uses the C API, as
+    One uses TensorFlow's Python loader, and runs the warm-up requests, too. The other uses the C API, as
     servers do. Both run on the CPU.
 
     Raises:
@@ -32,18 +32,27 @@ def verify(directory: Path) -> None:
         for name, signature in meta_graph.signature_def.items():
             if not name.startswith("__"):
                 _check_batch_dimension(name, signature)
-    for loader in ("tensorflow", "c_api"):
-        process = subprocess.run(
-            [sys.executable, "-m", "unroll.export.replay", str(directory), loader],
-            # On the CPU: the graph must run there, and the exporting process may hold the GPU's memory.
-            env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if process.returncode:
-            last = (process.stderr.strip().splitlines() or ["no message"])[-1]
-            raise VerificationError(f"The exported model fails in a fresh process ({loader}): {last}")
+    replays = {loader: _begin_replay(directory, loader) for loader in ("tensorflow", "c_api")}
+    try:
+        for loader, replay in replays.items():
+            _, errors = replay.communicate()
+            if replay.returncode:
+                last = (errors.strip().splitlines() or ["no message"])[-1]
+                raise VerificationError(f"The exported model fails in a fresh process ({loader}): {last}")
+    finally:
+        for replay in replays.values():
+            replay.kill()
+
+
+def _begin_replay(directory: Path, loader: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "unroll.export.replay", str(directory), loader],
+        # On the CPU: the graph must run there, and the exporting process may hold the GPU's memory.
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def op_names(graph: tf.compat.v1.GraphDef) -> set[str]:

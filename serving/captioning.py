@@ -2,87 +2,109 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..common.errors import UserError
-from .model import Model, best_of
-from .pictures import draw_attention
-from .results import Attention, Caption
+from . import arguments
+from .drawing import draw_attention
+from .model import checked_batch_size
+from .writing import Writer, best_of, checked_n_best, written_tokens
 
-Image = str | os.PathLike[str] | bytes
+# The path of an image, or its bytes.
+ImageSource = str | os.PathLike[str] | bytes
 
 
-class Captioner(Model):
+class Caption(NamedTuple):
+    """A caption of an image.
+
+    Attributes:
+        image: The path of the image; empty where bytes were given.
+        text: The caption; empty where the image cannot be used.
+        score: Its log probability, normalised by the length penalty.
+        n_best: The n-best list: captions and their scores, best first.
+        error: Why the image cannot be used; empty where it can.
+    """
+
+    image: str
+    text: str
+    score: float
+    n_best: list[tuple[str, float]]
+    error: str
+
+
+class AttentionMaps(NamedTuple):
+    """The attention of a caption to its image.
+
+    Attributes:
+        tokens: The tokens of the caption, with its end; U+2581 stands for a space.
+        weights: float32 [tokens, rows, columns], a map of the image for each token; each sums to 1, or is zero in a
+            model without attention.
+        error: Why the image cannot be used; empty where it can.
+    """
+
+    tokens: list[str]
+    weights: np.ndarray
+    error: str
+
+
+class Captioner(Writer):
     """A captioning model."""
 
     application = "captioning"
 
-    def caption(self, images: Sequence[Image], n_best: int = 1, batch_size: int = 16) -> list[Caption]:
-        """The best captions of each image.
+    def caption(self, images: Iterable[ImageSource], n_best: int = 1, batch_size: int = 16) -> list[Caption]:
+        """Returns the best captions of each image.
 
         Args:
-            images: paths of JPEG or PNG images, or their bytes. One that cannot be used has an empty caption, and its
-                result says why.
-            n_best: captions of each, at most the beam width that the model was exported with.
-            batch_size: images in a call of the graph.
+            images: Paths of JPEG or PNG images, or their bytes. An image that cannot be used gets an empty caption, and
+                its result says why.
+            n_best: Captions of each image, at most the beam width of the export.
+            batch_size: Images in a call of the graph.
         """
-        results = []
-        for outputs, unread in self._run("n_best", images, batch_size):
-            for row, scores, error, why in zip(
-                outputs["captions"], outputs["scores"], outputs["error"], unread, strict=True
-            ):
-                image, error = images[len(results)], why or error.decode()
-                name = "" if isinstance(image, bytes) else os.fspath(image)
-                found = best_of(row, scores, n_best)
-                results.append(Caption(name, *found[0], [] if error else found, error))
+        n_best, results = checked_n_best(n_best), []
+        for image, error, row in self._read_rows("n_best", images, batch_size):
+            path = "" if isinstance(image, bytes) else os.fspath(image)
+            hypotheses = best_of(row, n_best)
+            results.append(Caption(path, *hypotheses[0], [] if error else hypotheses, error))
         return results
 
-    def attend(self, images: Sequence[Image], batch_size: int = 16) -> list[Attention]:
-        """Where the model looks when it captions each image."""
+    def attend(self, images: Iterable[ImageSource], batch_size: int = 16) -> list[AttentionMaps]:
+        """Returns the attention of each image's best caption. Arguments as for `caption`."""
         results = []
-        for outputs, unread in self._run("attend", images, batch_size):
-            for row, weights, error, why in zip(
-                outputs["tokens"], outputs["attention"], outputs["error"], unread, strict=True
-            ):
-                tokens = [token.decode() for token in row if token]
-                results.append(Attention(tokens, weights[: len(tokens)], why or error.decode()))
+        for _, error, row in self._read_rows("attend", images, batch_size):
+            tokens = written_tokens(row["tokens"])
+            results.append(AttentionMaps(tokens, row["attention"][: len(tokens)], error))
         return results
 
-    def predict(
-        self, lines: Iterable[str], plot: str | os.PathLike[str] | None = None, **options: Any
-    ) -> Iterator[Caption]:
-        lines = iter(lines)
-        first = list(islice(lines, 1))
-        if plot and first:
-            (seen,) = self.attend(first)
-            if seen.error:
-                raise UserError(f"{first[0]} cannot be drawn. {seen.error}")
-            draw_attention(Path(first[0]).read_bytes(), seen, Path(plot))
-        return super().predict(chain(first, lines), **options)
+    def draw(self, given: str, path: Path) -> None:
+        (maps,) = self.attend([given])
+        if maps.error:
+            raise UserError(f"{given} cannot be drawn. {maps.error}")
+        draw_attention(Path(given).read_bytes(), maps.tokens, maps.weights, path)
 
     def answer(self, inputs: Sequence[str], **options: Any) -> list[Caption]:
         return self.caption(inputs, **options)
 
-    def _run(
-        self, signature: str, images: Sequence[Image], batch_size: int
-    ) -> Iterator[tuple[dict[str, Any], list[str]]]:
-        """The outputs of each batch, and why an image could not be read; files are read batch by batch."""
-        if isinstance(images, str | bytes) or not all(
-            isinstance(image, str | os.PathLike | bytes) for image in images
-        ):
-            raise UserError("A captioning model takes a list of paths or of bytes, such as [path].")
-        for first in range(0, len(images), batch_size):
-            read = [_read(image) for image in images[first : first + batch_size]]
-            yield (
-                self.call(signature, {"image": [content for content, _ in read]}),
-                [error for _, error in read],
-            )
+    def _read_rows(
+        self, signature: str, images: Iterable[ImageSource], batch_size: int
+    ) -> Iterator[tuple[ImageSource, str, dict[str, Any]]]:
+        """Yields each image, why it cannot be used, and its outputs; reads the files batch by batch."""
+        if hasattr(images, "read"):
+            raise UserError("images is an open file; give a list of paths or of bytes.")
+        images = arguments.listed(images, "images", (str, os.PathLike, bytes), "paths or of bytes")
+        for first in range(0, len(images), checked_batch_size(batch_size)):
+            batch = images[first : first + batch_size]
+            contents, errors = zip(*map(_read, batch), strict=True)
+            rows = self.rows(signature, {"image": contents}, batch_size)
+            for image, error, row in zip(batch, errors, rows, strict=True):
+                yield image, error or row["error"].decode(), row
 
 
-def _read(image: Image) -> tuple[bytes, str]:
-    """The bytes of an image, and why there are none."""
+def _read(image: ImageSource) -> tuple[bytes, str]:
+    """Returns the bytes of an image, or why it cannot be read."""
     if isinstance(image, bytes):
         return image, ""
     try:

@@ -2,47 +2,72 @@
 
 import codecs
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..common.errors import UserError
-from . import sampling
+from . import arguments
 from .model import Model, encoded
-from .results import Generation, Score
 
-# Of the distributions of `step`: the end of the text, and the character that is not known.
-_END = 0
-_UNKNOWN = 1
-# Characters that one call of `generate` writes at most: a server is not to be busy for minutes with one request.
+# Characters that one call of `generate` writes at most: no request may keep a server busy for minutes.
 LONGEST_GENERATION = 10_000
 
 
-class LanguageModel(Model):
+class Score(NamedTuple):
+    """The probability of a text.
+
+    Attributes:
+        text: The text as given.
+        log_probability: The log probability of the whole text, in nats.
+        bits_per_character: The same per character, in bits; 0 for an empty text.
+        characters: The number of characters.
+    """
+
+    text: str
+    log_probability: float
+    bits_per_character: float
+    characters: int
+
+
+class Generation(NamedTuple):
+    """A text that a model wrote.
+
+    Attributes:
+        prompt: The prompt as given.
+        text: The continuation of the prompt.
+        score: The log probability of `text` given the prompt, in nats.
+    """
+
+    prompt: str
+    text: str
+    score: float
+
+
+class TextGenerator(Model):
     """A character language model."""
 
     application = "language_modeling"
     streams = True
 
-    def score(self, texts: Sequence[str], batch_size: int = 64) -> list[Score]:
-        """The log probability of each text from its start; a character that the model never saw counts as unknown.
+    def score(self, texts: Iterable[str], batch_size: int = 64) -> list[Score]:
+        """Returns the log probability of each text from its start; characters unseen in training count as unknown.
 
         Args:
-            texts: of any length, empty ones too.
-            batch_size: texts in a call of the graph.
+            texts: Strings of any length, empty ones included.
+            batch_size: Texts in a call of the graph.
         """
-        results = []
-        for outputs in self.run("serving_default", {"text": encoded(texts, "score")}, batch_size):
-            for total, bits, count in zip(
-                *(outputs[name].tolist() for name in Score._fields[1:]), strict=True
-            ):
-                results.append(Score(texts[len(results)], total, bits, count))
-        return results
+        texts = arguments.texts(texts, "texts")
+        rows = self.rows("serving_default", {"text": encoded(texts)}, batch_size)
+        return [
+            Score(text, *(row[name].item() for name in Score._fields[1:]))
+            for text, row in zip(texts, rows, strict=True)
+        ]
 
     def generate(
         self,
-        prompts: Sequence[str],
+        prompts: Iterable[str],
         *,
         max_length: int = 200,
         temperature: float = 1.0,
@@ -52,48 +77,37 @@ class LanguageModel(Model):
         stop: str = "",
         batch_size: int = 64,
     ) -> list[Generation]:
-        """Continues each prompt until the model ends the text, the stop string is written, or it is long enough.
+        """Continues each prompt until the model ends the text, writes the stop string, or reaches the length limit.
 
         Args:
-            prompts: of any length; an empty one begins a text. Characters that the model never saw are read as unknown.
-            max_length: characters to write at most, from 1 to 10,000; `stream` has no limit.
-            temperature: what the logits are divided by; 0 (less than 0.0001) takes the most probable character.
-            top_k: draw only from the so many most probable characters; 0: from all.
-            top_p: draw only from the most probable characters that together have this probability; in (0, 1].
-            seed: of the draws, one for all prompts or one for each; a prompt and its seed give the same text in any
-                company.
-            stop: the text ends with it as soon as it occurs.
-            batch_size: prompts in a call of the graph.
+            prompts: Strings of any length; an empty one begins a text. Characters unseen in training are read as
+                unknown.
+            max_length: Characters to write at most, from 1 to 10,000; `stream` has no limit.
+            temperature: Divisor of the logits; 0 (less than 0.0001) takes the most probable character.
+            top_k: Number of most probable characters to draw from; 0 draws from all.
+            top_p: Draws only from the most probable characters that together have this probability; in (0, 1].
+            seed: The seed of the draws, one for all prompts or one for each; a prompt and its seed give the same text
+                in any batch.
+            stop: The text ends after the first occurrence of this string.
+            batch_size: Prompts in a call of the graph.
         """
-        contents, rows = encoded(prompts, "generate"), len(prompts)
-        seeds = [int(number) for number in np.ravel(seed).tolist()]
-        if np.ndim(seed) == 0:
-            seeds *= rows
-        if len(seeds) != rows:
-            raise UserError(
-                f"There are {rows} prompts, but {len(seeds)} seeds; give one seed for all or one for each."
-            )
-        _check(max_length, temperature, top_k, top_p, seeds)
+        prompts = arguments.texts(prompts, "prompts")
+        rows = len(prompts)
+        inputs = _sampling(temperature, top_k, top_p, _seeds(seed, rows))
+        max_length = _checked_length(max_length)
         if max_length > LONGEST_GENERATION:
             raise UserError(
                 f"max_length is {max_length}, but a call writes at most {LONGEST_GENERATION:,} characters; "
                 "`stream` has no limit."
             )
-        inputs = {
-            "prompt": contents,
-            "max_length": np.full(rows, max_length),
-            "temperature": np.full(rows, temperature),
-            "top_k": np.full(rows, top_k),
-            "top_p": np.full(rows, top_p),
-            "seed": seeds,
-        }
-        if stop:
-            inputs["stop"] = [stop.encode("utf-8", "replace")] * rows
-        results = []
-        for outputs in self.run("generate_until" if stop else "generate", inputs, batch_size):
-            for text, score in zip(outputs["text"], outputs["score"].tolist(), strict=True):
-                results.append(Generation(prompts[len(results)], text.decode("utf-8", "replace"), score))
-        return results
+        inputs |= {"prompt": encoded(prompts), "max_length": [max_length] * rows}
+        if arguments.text(stop, "stop"):
+            inputs["stop"] = encoded([stop]) * rows
+        outputs = self.rows("generate_until" if stop else "generate", inputs, batch_size)
+        return [
+            Generation(prompt, row["text"].decode("utf-8", "replace"), float(row["score"]))
+            for prompt, row in zip(prompts, outputs, strict=True)
+        ]
 
     def stream(
         self,
@@ -106,67 +120,94 @@ class LanguageModel(Model):
         seed: int = 0,
         stop: str = "",
     ) -> Iterator[str]:
-        """Yields the characters that `generate` would write, as they come; with a model of bytes, as soon as one is
-        complete. Arguments are those of `generate`."""
-        _check(max_length, temperature, top_k, top_p, [seed])
-        wanted, written = stop.encode("utf-8", "replace"), b""
+        """Yields the characters that `generate` would write, one by one; a model of bytes yields them when complete.
+
+        Arguments as for `generate`.
+        """
+        sampling = _sampling(temperature, top_k, top_p, [_checked_seed(seed)])
+        (wanted,) = encoded([arguments.text(stop, "stop")])
+        (content,) = encoded([arguments.text(prompt, "prompt")])
+        max_length, written = _checked_length(max_length), b""
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        state = self._read(prompt)
-        for position in range(max_length):
-            allowed = state["probabilities"][0].copy()
-            allowed[_UNKNOWN] = 0
-            drawn = sampling.uniform(seed, position)
-            choice = sampling.choose(allowed, drawn, temperature, top_k, top_p)
-            if choice == _END:
+        state = self.call("start", {"prompt": [content]} | sampling)
+        for position in range(1, max_length + 1):
+            character = state["character"][0]
+            if not character:
                 break
-            character = state["characters"][0][choice]
             yield from decoder.decode(character)
             written = (written + character)[-len(wanted) :] if wanted else b""
-            if wanted and written == wanted:
+            if position == max_length or (wanted and written == wanted):
                 break
-            state = self._step(character, state)
+            state = self.call("step", _continued(state) | {"position": [position]} | sampling)
         yield from decoder.decode(b"", final=True)
 
     def next_characters(self, text: str = "") -> dict[str, float]:
-        """The probability of each character to come next, the most probable first; "" is the end of the text. A
-        byte that is no character by itself is shown as an escape."""
-        state = self._read(text)
+        """Returns the probability of each character to come next, most probable first.
+
+        The key "" is the end of the text. In a model of bytes, a byte that is no character by itself is an escape.
+        """
+        inputs = {"prompt": encoded([arguments.text(text, "text")])} | _sampling(0.0, 0, 1.0, [0])
+        state = self.call("start", inputs)
         names = [name.decode("utf-8", "backslashreplace") for name in state["characters"][0]]
         pairs = zip(names, state["probabilities"][0].tolist(), strict=True)
         return dict(sorted(pairs, key=lambda pair: -pair[1]))
 
-    def zeros(self) -> dict[str, np.ndarray]:
-        """The states with which a text begins, as `step` takes them for one row."""
-        specification = self._loaded.signatures["step"].structured_input_signature[1]
-        states = {name: spec for name, spec in specification.items() if name.startswith("state_")}
-        return {name: np.zeros([1, spec.shape[1]], np.float32) for name, spec in states.items()}
-
     def answer(self, inputs: Sequence[str], **options: Any) -> list[Generation]:
         return self.generate(inputs, **options)
 
-    def _read(self, prompt: str) -> dict[str, np.ndarray]:
-        """What `step` returns after a prompt, from the start of a text."""
-        (content,) = encoded([prompt], "stream")
-        start = self._step(b"", self.zeros())
-        return self._step(content, start) if content else start
 
-    def _step(self, character: bytes, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        states = {name: value for name, value in state.items() if name.startswith("state_")}
-        return self.call("step", {"character": [character]} | states)
+def _continued(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the inputs of the next `step`, which outputs of `start` or `step` are: the character and the states."""
+    return {
+        name: value for name, value in outputs.items() if name == "character" or name.startswith("state_")
+    }
 
 
-def _check(max_length: int, temperature: float, top_k: int, top_p: float, seeds: list[int]) -> None:
-    """Raises UserError for what no text can be generated with."""
-    if max_length < 1:
-        raise UserError(f"max_length is {max_length}; give the number of characters to write, at least 1.")
-    if not 0 <= temperature < math.inf:
+def _sampling(temperature: float, top_k: int, top_p: float, seeds: list[int]) -> dict[str, list]:
+    """Returns the inputs that say how to sample, a row for each seed.
+
+    Raises:
+        UserError: if one of them is out of range.
+    """
+    values = {
+        "temperature": arguments.number(
+            temperature,
+            "temperature",
+            "0 for the most probable text, or more for a varied one",
+            lambda number: 0 <= number < math.inf,
+        ),
+        "top_k": arguments.integer(
+            top_k, "top_k", "the number of characters to draw from, or 0 for all", 0, 2**31 - 1
+        ),
+        "top_p": arguments.number(
+            top_p,
+            "top_p",
+            "a probability above 0, up to 1 for all characters",
+            lambda number: 0 < number <= 1,
+        ),
+    }
+    return {name: [value] * len(seeds) for name, value in values.items()} | {"seed": seeds}
+
+
+def _checked_length(max_length: int) -> int:
+    return arguments.integer(max_length, "max_length", "the number of characters to write, at least 1", 1)
+
+
+def _checked_seed(seed: Any, argument: str = "seed") -> int:
+    return arguments.integer(seed, argument, "a number from 0 to 2**63 - 1", 0, 2**63 - 1)
+
+
+def _seeds(seed: int | Iterable[int], rows: int) -> list[int]:
+    """Returns a seed for each row.
+
+    Raises:
+        UserError: if there are more or fewer, or one is out of range.
+    """
+    if not isinstance(seed, Iterable) or isinstance(seed, str | bytes) or getattr(seed, "ndim", 1) == 0:
+        return [_checked_seed(seed)] * rows
+    seeds = [_checked_seed(number, f"seed[{position}]") for position, number in enumerate(seed)]
+    if len(seeds) != rows:
         raise UserError(
-            f"temperature is {temperature}; give 0 for the most probable text, or more for a varied one."
+            f"There are {rows} prompts, but {len(seeds)} seeds; give one seed for all or one for each."
         )
-    if not 0 <= top_k < 2**31:
-        raise UserError(f"top_k is {top_k}; give the number of characters to draw from, or 0 for all.")
-    if not 0 < top_p <= 1:
-        raise UserError(f"top_p is {top_p}; give a probability above 0, up to 1 for all characters.")
-    for seed in seeds:
-        if not 0 <= seed < 2**63:
-            raise UserError(f"seed is {seed}; give a number from 0 to 2**63 - 1.")
+    return seeds

@@ -1,25 +1,36 @@
-"""Loads a SavedModel for Python. Nothing here needs the code that trained or built the model."""
+"""Loads an exported model for Python."""
 
 import os
 
 from ..common.errors import UserError
 from .captioning import Captioner
-from .language_modeling import LanguageModel
+from .language_modeling import TextGenerator
 from .model import Model
-from .sentiment import SentimentModel
+from .saved_model import SavedModel
+from .sentiment import SentimentAnalyzer
 from .translation import Translator
 from .versions import describe, newest_version
 
-# The class for each application.
+# Application -> its class.
 _MODELS: dict[str, type[Model]] = {
-    model.application: model for model in (SentimentModel, LanguageModel, Translator, Captioner)
+    model.application: model for model in (SentimentAnalyzer, TextGenerator, Translator, Captioner)
 }
 
 
-def load_model(path: str | os.PathLike[str]) -> Model:
-    """See `unroll.serving.load`."""
+def load(path: str | os.PathLike[str]) -> Model:
+    """Loads an exported model.
+
+    Args:
+        path: A model's directory, whose newest version is loaded, or a version directory.
+
+    Returns:
+        The model, with the methods of its application, such as `classify`.
+
+    Raises:
+        UserError: if there is no exported model.
+    """
     directory = newest_version(path)
     application = describe(directory)["application"]
     if application not in _MODELS:
         raise UserError(f"{directory} holds a model for {application!r}, which this version does not know.")
-    return _MODELS[application](directory)
+    return _MODELS[application](SavedModel(directory))

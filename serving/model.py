@@ -1,45 +1,54 @@
-"""What all exported models have in common in Python."""
+"""The base class of exported models in Python."""
 
 import abc
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
-import tensorflow as tf
 
-from ..common.errors import UserError
+from . import arguments
 
 # Lines that `predict` reads before it answers.
 _BATCH = 64
-# Scores of hypotheses that there are not: of a short text there may be fewer than the beam is wide.
-_IMPOSSIBLE = -1e8
+
+
+class Backend(Protocol):
+    """Runs the signatures of an exported model, in this process or elsewhere."""
+
+    def call(self, signature: str, inputs: Mapping[str, np.ndarray | Sequence]) -> dict[str, np.ndarray]:
+        """Calls a signature.
+
+        Args:
+            signature: Its name.
+            inputs: All its inputs by name, with equal numbers of rows; strings as bytes.
+
+        Returns:
+            Its outputs by name; strings as arrays of bytes.
+        """
+        ...
 
 
 class Model(abc.ABC):
     """An exported model.
 
     Args:
-        directory: the version directory.
+        backend: Runs its signatures.
     """
 
     application: ClassVar[str]
     # Whether there is a method `stream`, which takes a prompt and the options of `predict`.
     streams: ClassVar[bool] = False
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        # Held, since the signatures alone do not keep the variables alive.
-        self._loaded = tf.saved_model.load(os.fspath(directory))
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
 
     def predict(self, lines: Iterable[str], **options: Any) -> Iterator[Any]:
-        """The application's result for each line of input, as `unroll predict` prints it; it reads some at a time.
+        """Yields the application's result for each line, as `unroll predict` prints it; reads some lines at a time.
 
         Args:
-            lines: of input.
-            options: of `answer`.
+            lines: The input.
+            options: Those of `answer`.
         """
         lines = iter(lines)
         while batch := list(islice(lines, _BATCH)):
@@ -47,69 +56,46 @@ class Model(abc.ABC):
 
     @abc.abstractmethod
     def answer(self, inputs: Sequence[str], **options: Any) -> list[Any]:
-        """The application's result for each input."""
+        """Returns the application's result for each input."""
 
     def call(self, signature: str, inputs: Mapping[str, np.ndarray | Sequence]) -> dict[str, np.ndarray]:
-        """Calls a signature.
+        """Calls a signature: see `Backend`."""
+        return self.backend.call(signature, inputs)
 
-        Args:
-            signature: its name.
-            inputs: arrays by name, all with as many rows.
-
-        Returns:
-            NumPy arrays by name.
-        """
-        function = self._loaded.signatures[signature]
-        dtypes = {name: spec.dtype for name, spec in function.structured_input_signature[1].items()}
-        outputs = function(**{name: tf.constant(value, dtypes[name]) for name, value in inputs.items()})
-        return {name: value.numpy() for name, value in outputs.items()}
-
-    def run(
-        self, signature: str, inputs: Mapping[str, np.ndarray | Sequence], batch_size: int = 64
-    ) -> Iterator[dict[str, np.ndarray]]:
+    def rows(
+        self, signature: str, inputs: Mapping[str, Sequence], batch_size: int
+    ) -> Iterator[dict[str, Any]]:
         """Calls a signature in batches.
 
         Args:
-            signature, inputs: as for `call`.
-            batch_size: rows in a call.
+            signature: Its name.
+            inputs: All its inputs by name, with equal numbers of rows.
+            batch_size: Rows in a call.
 
         Yields:
-            The outputs of each batch, NumPy arrays by name.
+            The outputs of each row by name.
+
+        Raises:
+            UserError: if `batch_size` is not a positive number.
         """
-        rows = len(next(iter(inputs.values())))
-        for first in range(0, rows, batch_size):
-            yield self.call(
-                signature, {name: value[first : first + batch_size] for name, value in inputs.items()}
-            )
+        checked_batch_size(batch_size)
+        count = len(next(iter(inputs.values())))
+        for first in range(0, count, batch_size):
+            batch = {name: values[first : first + batch_size] for name, values in inputs.items()}
+            outputs = self.call(signature, batch)
+            for row in zip(*outputs.values(), strict=True):
+                yield dict(zip(outputs, row, strict=True))
 
 
-def best_of(texts: np.ndarray, scores: np.ndarray, n_best: int) -> list[tuple[str, float]]:
-    """The first hypotheses of a row with their scores; fewer where there are not so many.
-
-    Args:
-        texts: bytes [beams], best first.
-        scores: float32 [beams].
-        n_best: how many.
+def checked_batch_size(batch_size: int) -> int:
+    """Returns the batch size.
 
     Raises:
-        UserError: if the beam is not so wide.
+        UserError: if it is not a positive number.
     """
-    if not 1 <= n_best <= len(texts):
-        raise UserError(
-            f"n_best is {n_best}, but the model keeps {len(texts)} hypotheses; give from 1 to so many, or export it "
-            "with a larger --beam_width."
-        )
-    there_are = max(1, int((scores > _IMPOSSIBLE).sum()))
-    found = zip(texts, scores.tolist(), strict=True)
-    return [(text.decode(), score) for text, score in islice(found, min(n_best, there_are))]
+    return arguments.integer(batch_size, "batch_size", "the number of rows in a call, at least 1", 1)
 
 
-def encoded(texts: Sequence[str], caller: str) -> list[bytes]:
-    """Texts as UTF-8.
-
-    Raises:
-        UserError: if they are not strings in a list.
-    """
-    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-        raise UserError(f"{caller} takes a list of strings, such as [text].")
+def encoded(texts: Sequence[str]) -> list[bytes]:
+    """Returns texts as UTF-8."""
     return [text.encode("utf-8", "replace") for text in texts]

@@ -1,31 +1,47 @@
 """Sentiment models in Python."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
+from . import arguments
 from .model import Model, encoded
-from .results import Classification
 
 
-class SentimentModel(Model):
+class Classification(NamedTuple):
+    """The label of a text.
+
+    Attributes:
+        text: The text as given.
+        label: The most probable label.
+        score: The probability of `label`.
+        probabilities: The probabilities of all labels.
+    """
+
+    text: str
+    label: str
+    score: float
+    probabilities: dict[str, float]
+
+
+class SentimentAnalyzer(Model):
     """A sentiment model."""
 
     application = "sentiment"
 
-    def classify(self, texts: Sequence[str], batch_size: int = 64) -> list[Classification]:
-        """The label of each text.
+    def classify(self, texts: Iterable[str], batch_size: int = 64) -> list[Classification]:
+        """Returns the label of each text.
 
         Args:
-            texts: any strings, empty ones too.
-            batch_size: texts in a call of the graph.
+            texts: Any strings, empty ones included.
+            batch_size: Texts in a call of the graph.
         """
+        texts = arguments.texts(texts, "texts")
         results = []
-        for outputs in self.run("serving_default", {"text": encoded(texts, "classify")}, batch_size):
-            for row in range(len(outputs["score"])):
-                names = [name.decode() for name in outputs["labels"][row]]
-                probabilities = dict(zip(names, outputs["probabilities"][row].tolist(), strict=True))
-                label, score = outputs["label"][row].decode(), float(outputs["score"][row])
-                results.append(Classification(texts[len(results)], label, score, probabilities))
+        rows = self.rows("serving_default", {"text": encoded(texts)}, batch_size)
+        for text, row in zip(texts, rows, strict=True):
+            labels = [label.decode() for label in row["labels"]]
+            probabilities = dict(zip(labels, row["probabilities"].tolist(), strict=True))
+            results.append(Classification(text, row["label"].decode(), float(row["score"]), probabilities))
         return results
 
     def answer(self, inputs: Sequence[str], **options: Any) -> list[Classification]:

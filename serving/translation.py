@@ -1,68 +1,89 @@
 """Translation models in Python."""
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..common.errors import UserError
-from .model import Model, best_of, encoded
-from .pictures import draw_alignment
-from .results import Alignment, Translation
+from . import arguments
+from .drawing import draw_alignment
+from .model import encoded
+from .writing import Writer, best_of, checked_n_best, written_tokens
 
 
-class Translator(Model):
+class Translation(NamedTuple):
+    """A translation of a text.
+
+    Attributes:
+        source: The text as given.
+        text: The translation.
+        score: Its log probability, normalised by the length penalty.
+        n_best: The n-best list: translations and their scores, best first.
+    """
+
+    source: str
+    text: str
+    score: float
+    n_best: list[tuple[str, float]]
+
+
+class Alignment(NamedTuple):
+    """The attention of a translation to its source.
+
+    Attributes:
+        source_tokens: The tokens of the source; U+2581 stands for a space.
+        target_tokens: The tokens of the translation, with its end.
+        weights: float32 [target tokens, source tokens]; each row sums to 1, or is zero in a model without attention.
+    """
+
+    source_tokens: list[str]
+    target_tokens: list[str]
+    weights: np.ndarray
+
+
+class Translator(Writer):
     """A translation model."""
 
     application = "translation"
 
-    def translate(self, texts: Sequence[str], n_best: int = 1, batch_size: int = 32) -> list[Translation]:
-        """The best translations of each text.
+    def translate(self, texts: Iterable[str], n_best: int = 1, batch_size: int = 32) -> list[Translation]:
+        """Returns the best translations of each text.
 
         Args:
-            texts: any strings, a sentence each; what is longer than the model was made for is cut.
-            n_best: translations of each, at most the beam width that the model was exported with.
-            batch_size: texts in a call of the graph.
+            texts: Any strings, a sentence each; the model cuts those longer than it was exported for.
+            n_best: Translations of each text, at most the beam width of the export.
+            batch_size: Texts in a call of the graph.
         """
+        texts, n_best = arguments.texts(texts, "texts"), checked_n_best(n_best)
         results = []
-        for outputs in self.run("n_best", {"text": encoded(texts, "translate")}, batch_size):
-            for row, scores in zip(outputs["texts"], outputs["scores"], strict=True):
-                found = best_of(row, scores, n_best)
-                results.append(Translation(texts[len(results)], *found[0], found))
+        rows = self.rows("n_best", {"text": encoded(texts)}, batch_size)
+        for text, row in zip(texts, rows, strict=True):
+            hypotheses = best_of(row, n_best)
+            results.append(Translation(text, *hypotheses[0], hypotheses))
         return results
 
-    def align(self, texts: Sequence[str], batch_size: int = 32) -> list[Alignment]:
-        """Where the model looks when it translates each text."""
+    def align(self, texts: Iterable[str], batch_size: int = 32) -> list[Alignment]:
+        """Returns the attention of each text's best translation. Arguments as for `translate`."""
         results = []
-        for outputs in self.run("align", {"text": encoded(texts, "align")}, batch_size):
-            for source, target, weights in zip(
-                outputs["source_tokens"], outputs["target_tokens"], outputs["alignment"], strict=True
-            ):
-                source, target = (
-                    [token.decode() for token in tokens if token] for tokens in (source, target)
-                )
-                results.append(Alignment(source, target, weights[: len(target), : len(source)]))
+        for row in self.rows("align", {"text": encoded(arguments.texts(texts, "texts"))}, batch_size):
+            source, target = written_tokens(row["source_tokens"]), written_tokens(row["tokens"])
+            results.append(Alignment(source, target, row["attention"][: len(target), : len(source)]))
         return results
 
-    def score(self, sources: Sequence[str], targets: Sequence[str], batch_size: int = 32) -> list[float]:
-        """The log probability of each target as the translation of its source, in nats."""
-        inputs = {"source": encoded(sources, "score"), "target": encoded(targets, "score")}
+    def score(self, sources: Iterable[str], targets: Iterable[str], batch_size: int = 32) -> list[float]:
+        """Returns the log probability of each target as the translation of its source, in nats."""
+        sources, targets = arguments.texts(sources, "sources"), arguments.texts(targets, "targets")
         if len(sources) != len(targets):
             raise UserError(
-                f"score was given {len(sources)} sources and {len(targets)} targets; give as many of both."
+                f"score was given {len(sources)} sources and {len(targets)} targets; give equal numbers of both."
             )
-        batches = self.run("score", inputs, batch_size)
-        return [value for outputs in batches for value in outputs["log_probability"].tolist()]
+        inputs = {"source": encoded(sources), "target": encoded(targets)}
+        return [float(row["log_probability"]) for row in self.rows("score", inputs, batch_size)]
 
-    def predict(
-        self, lines: Iterable[str], plot: str | os.PathLike[str] | None = None, **options: Any
-    ) -> Iterator[Translation]:
-        lines = iter(lines)
-        first = list(islice(lines, 1))
-        if plot and first:
-            draw_alignment(self.align(first)[0], Path(plot))
-        return super().predict(chain(first, lines), **options)
+    def draw(self, given: str, path: Path) -> None:
+        draw_alignment(*self.align([given])[0], path)
 
     def answer(self, inputs: Sequence[str], **options: Any) -> list[Translation]:
         return self.translate(inputs, **options)

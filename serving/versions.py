@@ -9,12 +9,12 @@ from ..common.errors import UserError
 
 
 def versions(directory: Path) -> list[int]:
-    """The numbers of the versions in a model's directory, in no order."""
+    """Returns the numbers of the versions in a model's directory, unordered."""
     return [int(path.name) for path in directory.iterdir() if path.name.isdecimal() and path.is_dir()]
 
 
 def newest_version(path: str | os.PathLike[str]) -> Path:
-    """The directory of the newest version of a model; a version's own directory as it is.
+    """Returns the directory of the newest version of a model; a version directory is returned unchanged.
 
     Raises:
         UserError: if there is none.
@@ -31,14 +31,14 @@ def newest_version(path: str | os.PathLike[str]) -> Path:
 
 
 def describe(version: Path) -> dict[str, Any]:
-    """What `unroll export` wrote about a version: its `application`, and `golden`, example requests with answers.
+    """Returns what `unroll export` wrote about a version: its `application`, and `examples`, requests with answers.
 
     Raises:
         UserError: if it was not written by `unroll export`.
     """
     try:
         description = json.loads((version / "assets.extra" / "unroll.json").read_text(encoding="utf-8"))
-        missing = {"application", "golden"} - description.keys()
+        missing = {"application", "examples"} - description.keys()
         if missing:
             raise ValueError(f"unroll.json lacks {', '.join(sorted(missing))}")
     except (OSError, ValueError, AttributeError) as error:

@@ -9,6 +9,7 @@ from absl import flags
 
 from ..common import options
 from ..common.errors import UserError
+from ..common.quiet_start import import_tensorflow
 from ..serving.versions import describe, newest_version
 from . import applications
 from .datasets.text_files import read_lines
@@ -38,8 +39,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         exported model failed its verification.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    # Fewer of TensorFlow's start-up notes, unless the user wants them.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         return _dispatch(arguments)
     except (UserError, flags.Error) as error:
@@ -94,6 +93,7 @@ def _train(arguments: list[str]) -> int:
     workdir = _required(values, "workdir", f"train {task}")
     given = options.given(fields, values)
     config = config_class(**given)
+    import_tensorflow()
     import tensorflow as tf
 
     from . import commands
@@ -129,6 +129,7 @@ def _evaluate(arguments: list[str]) -> None:
     workdir = _required(values, "workdir", "evaluate")
     if values.split not in ("train", "validation", "test"):
         raise UserError(f"There is no split {values.split!r}; choose train, validation or test.")
+    import_tensorflow()
     from . import commands
 
     commands.evaluate(workdir, values.split, values.output, changed)
@@ -150,6 +151,7 @@ def _inspect(arguments: list[str]) -> None:
     workdir = _required(values, "workdir", "inspect")
     if not values.batches.isdecimal() or not int(values.batches):
         raise UserError(f"--batches={values.batches} is not a number of batches; give 1 or more.")
+    import_tensorflow()
     from . import commands
 
     commands.inspect(workdir, int(values.batches), values.output)
@@ -169,6 +171,7 @@ def _export(arguments: list[str]) -> int:
         return 0
     values, _, changed = found
     workdir, output = _required(values, "workdir", "export"), _required(values, "output", "export")
+    import_tensorflow()
     from ..export.verify import VerificationError
     from . import commands
 

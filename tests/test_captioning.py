@@ -141,7 +141,7 @@ def test_servers_give_what_python_gives(exported):
         assert set(session.signatures) == {"serving_default", "n_best", "attend"}
         found = session.run("serving_default", {"image": images})
     expected = ue.load(exported).caption(list(images))
-    assert [text.decode() for text in found["caption"]] == [result.text for result in expected]
+    assert [text.decode() for text in found["text"]] == [result.text for result in expected]
     np.testing.assert_allclose(found["score"], [result.score for result in expected], atol=1e-4)
     assert [text.decode() for text in found["error"]] == [result.error for result in expected]
 

@@ -26,7 +26,7 @@ from unroll.export.verify import VerificationError
 from unroll.models.options import SentimentOptions
 from unroll.models.sentiment import SentimentClassifier
 from unroll.models.text import WordCodec
-from unroll.serving.results import Classification
+from unroll.serving.sentiment import Classification
 from unroll.tasks.sentiment import signatures
 from unroll.tasks.sentiment.task import TASK
 
@@ -66,7 +66,7 @@ def unverified(monkeypatch):
 
 def call(model, texts):
     """The outputs of the exported graph for strings of bytes."""
-    (outputs,) = model.run("serving_default", {"text": texts})
+    outputs = model.call("serving_default", {"text": texts})
     return outputs
 
 
@@ -232,7 +232,7 @@ def test_classify_returns_typed_results_in_order(model):
 
 
 def test_classify_refuses_a_bare_string(model):
-    with pytest.raises(UserError, match="takes a list of strings"):
+    with pytest.raises(UserError, match=r"texts is 'A wonderful film\.'; give a list of strings"):
         model.classify("A wonderful film.")
 
 
@@ -267,11 +267,11 @@ def test_newest_version_is_loaded(exported_model, tmp_path):
         shutil.copytree(exported_model / "1", tmp_path / number)
     # A process that was killed left it.
     shutil.copytree(exported_model / "1", tmp_path / ".partial-a1")
-    assert unroll.serving.load(tmp_path).directory == tmp_path / "10"
+    assert unroll.serving.load(tmp_path).backend.directory == tmp_path / "10"
 
 
 def test_version_directory_can_be_loaded(version):
-    assert unroll.serving.load(str(version)).directory == version
+    assert unroll.serving.load(str(version)).backend.directory == version
 
 
 @pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir(), lambda path: path.touch()])
@@ -418,4 +418,4 @@ def test_example_requests_of_any_kind_survive_their_file():
         "nothing": np.zeros((0, 3), np.uint8),
     }
     for name, saved in json.loads(json.dumps(replay.to_json(arrays))).items():
-        np.testing.assert_array_equal(replay._array(saved), arrays[name], strict=True)
+        np.testing.assert_array_equal(replay.from_json(saved), arrays[name], strict=True)

@@ -20,7 +20,7 @@ from unroll.export import saved_model
 from unroll.models.language_model import LanguageModel
 from unroll.models.options import LanguageModelOptions
 from unroll.models.text import BOUNDARY, UNKNOWN, CharacterCodec
-from unroll.serving.results import Generation, Score
+from unroll.serving.language_modeling import Generation, Score, TextGenerator
 from unroll.tasks import cli
 from unroll.tasks.language_modeling import signatures
 
@@ -93,7 +93,9 @@ def step(model, characters: list[str], states: dict | None = None) -> dict[str, 
     """A call of the signature `step`, from zeros unless there are states."""
     rows = len(characters)
     states = {name: (states or {}).get(name, np.zeros([rows, UNITS])) for name in STATES}
-    return model.call("step", {"character": [c.encode() for c in characters]} | states)
+    options = {"position": [1] * rows, "temperature": [1] * rows, "top_k": [0] * rows}
+    options |= {"top_p": [1] * rows, "seed": range(rows)}
+    return model.call("step", {"character": [c.encode() for c in characters]} | options | states)
 
 
 # What is in the file.
@@ -104,9 +106,11 @@ def test_signatures(exported):
         {c for text in exported.with_name("texts").iterdir() for c in text.read_text(encoding="utf-8")}
     )
     text, number, integer = (tf.string, -1), (tf.float32, -1), (tf.int32, -1)
-    generate = {"prompt": text, "max_length": integer, "temperature": number}
-    generate |= {"top_k": integer, "top_p": number, "seed": (tf.int64, -1)}
+    sampling = {"temperature": number, "top_k": integer, "top_p": number, "seed": (tf.int64, -1)}
+    start = {"prompt": text} | sampling
+    generate = start | {"max_length": integer}
     states = {name: (tf.float32, -1, UNITS) for name in STATES}
+    drawn = {"character": text, "probabilities": (tf.float32, -1, ids), "characters": (tf.string, -1, ids)}
     assert described_signatures(exported / "1") == {
         "serving_default": (
             {"text": text},
@@ -114,10 +118,8 @@ def test_signatures(exported):
         ),
         "generate": (generate, {"text": text, "score": number}),
         "generate_until": (generate | {"stop": text}, {"text": text, "score": number}),
-        "step": (
-            {"character": text} | states,
-            {"probabilities": (tf.float32, -1, ids), "characters": (tf.string, -1, ids)} | states,
-        ),
+        "start": (start, drawn | states),
+        "step": ({"character": text, "position": integer} | sampling | states, drawn | states),
     }
 
 
@@ -169,7 +171,7 @@ def test_scores_depend_neither_on_companions_nor_on_the_batch(model, batch_size)
 
 
 def test_bytes_that_are_no_text_are_read_as_unknown_characters(model):
-    (outputs,) = model.run(
+    outputs = model.call(
         "serving_default", {"text": [b"a\xff mat", "a\ufffd mat".encode(), b"a\xfe\xfd mat"]}
     )
     assert outputs["characters"].tolist() == [6, 6, 7]
@@ -324,10 +326,11 @@ def test_stream_writes_while_it_is_read(model, monkeypatch):
     stream = model.stream("the cat sat", seed=1)
     assert not calls
     first = next(stream)
-    # The start and the prompt; what is written is read when more is asked for.
-    assert len(calls) == 2
-    assert first + next(stream) == model.generate(["the cat sat"], seed=1)[0].text[:2]
-    assert [arguments[0] for arguments in calls[:3]] == ["step"] * 3
+    # The prompt; a written character is read when more is asked for.
+    assert [signature for signature, _ in calls] == ["start"]
+    second = next(stream)
+    assert [signature for signature, _ in calls] == ["start", "step"]
+    assert first + second == model.generate(["the cat sat"], seed=1)[0].text[:2]
 
 
 def test_stream_of_bytes_yields_whole_characters(of_bytes):
@@ -335,14 +338,24 @@ def test_stream_of_bytes_yields_whole_characters(of_bytes):
         (result,) = of_bytes.generate(["é"], seed=seed, max_length=60, temperature=1.2)
         assert "".join(of_bytes.stream("é", seed=seed, max_length=60, temperature=1.2)) == result.text
         assert "\ufffd" in result.text
-    # Made to write a character of three bytes, one after the other.
-    wanted = "漢".encode()
-    state = of_bytes.zeros()
-    strings = of_bytes.call("step", {"character": [b""]} | state)["characters"][0].tolist()
-    answers = iter(strings.index(bytes([byte])) for byte in wanted)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("unroll.serving.sampling.choose", lambda *_: next(answers, 0))
-        assert list(of_bytes.stream("")) == ["漢"]
+
+
+class Scripted:
+    """A backend that writes the given characters and then the end."""
+
+    def __init__(self, characters):
+        self.characters = iter(characters)
+
+    def call(self, signature, inputs):
+        assert signature == "start" or inputs["character"]
+        return {"character": np.array([next(self.characters, b"")], object)}
+
+
+def test_stream_of_bytes_yields_characters_when_they_are_complete():
+    three_bytes = [bytes([byte]) for byte in "漢".encode()]
+    assert list(TextGenerator(Scripted(three_bytes)).stream()) == ["漢"]
+    assert list(TextGenerator(Scripted(three_bytes[:2])).stream()) == ["\ufffd"]
+    assert list(TextGenerator(Scripted([b"a", *three_bytes, b"b"])).stream(stop="漢")) == ["a", "漢"]
 
 
 def test_bytes_are_what_a_model_of_bytes_counts(of_bytes):
@@ -437,11 +450,11 @@ def test_more_than_a_call_writes_is_refused_but_for_the_stream(model):
 
 
 def test_strings_in_place_of_lists_are_refused(model):
-    with pytest.raises(UserError, match="generate takes a list of strings"):
+    with pytest.raises(UserError, match="prompts is 'the '; give a list of strings"):
         model.generate("the ")
-    with pytest.raises(UserError, match="score takes a list of strings"):
+    with pytest.raises(UserError, match="texts is 'the '; give a list of strings"):
         model.score("the ")
-    with pytest.raises(UserError, match="list of strings"):
+    with pytest.raises(UserError, match=r"prompts\[1\] is None; give a list of strings"):
         model.generate(["the ", None])
 
 

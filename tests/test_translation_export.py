@@ -16,7 +16,7 @@ from unroll.models.decoding import Beams
 from unroll.models.options import TranslationOptions
 from unroll.models.text import SubwordCodec
 from unroll.models.translation import TranslationModel
-from unroll.serving.results import Alignment, Translation
+from unroll.serving.translation import Alignment, Translation
 from unroll.tasks import cli
 from unroll.tasks.decoding import beams_of
 from unroll.tasks.translation import signatures
@@ -84,8 +84,8 @@ def test_signatures(exported_translation):
             {
                 "text": text,
                 "source_tokens": (tf.string, -1, -1),
-                "target_tokens": (tf.string, -1, -1),
-                "alignment": (tf.float32, -1, -1, -1),
+                "tokens": (tf.string, -1, -1),
+                "attention": (tf.float32, -1, -1, -1),
             },
         ),
         "score": ({"source": text, "target": text}, {"log_probability": number}),
@@ -163,9 +163,9 @@ def test_the_best_come_first_and_no_text_comes_twice(model):
 
 
 def test_all_signatures_tell_of_the_same_translation(model):
-    (one,) = model.run("serving_default", {"text": strings(TEXTS)})
-    (many,) = model.run("n_best", {"text": strings(TEXTS)})
-    (aligned,) = model.run("align", {"text": strings(TEXTS)})
+    one = model.call("serving_default", {"text": strings(TEXTS)})
+    many = model.call("n_best", {"text": strings(TEXTS)})
+    aligned = model.call("align", {"text": strings(TEXTS)})
     assert one["text"].tolist() == many["texts"][:, 0].tolist() == aligned["text"].tolist()
     np.testing.assert_allclose(one["score"], many["scores"][:, 0], atol=1e-6)
 
@@ -230,14 +230,14 @@ def test_a_text_of_ten_thousand_words_is_cut(model, in_memory):
 def test_bytes_that_are_no_text_separate_words(model):
     damaged, plain = strings([b"The\xff\xfeold dog\x00 sleeps."]), strings(["The old dog sleeps."])
     for name in ("n_best", "align"):
-        (ours,), (theirs,) = (model.run(name, {"text": text}) for text in (damaged, plain))
+        ours, theirs = (model.call(name, {"text": text}) for text in (damaged, plain))
         for key, value in ours.items():
             assert value.tolist() == theirs[key].tolist()
 
 
 def test_fewer_translations_than_beams_are_told_as_they_are(untrained):
     # One token at most: the five that there are, or nothing.
-    (outputs,) = untrained.run("n_best", {"text": strings(["a"])})
+    outputs = untrained.call("n_best", {"text": strings(["a"])})
     assert outputs["texts"].shape == (1, 6)
     (result,) = untrained.translate(["a"], n_best=6)
     texts, scores = zip(*result.n_best, strict=True)
@@ -301,9 +301,9 @@ def test_alignments_have_a_row_for_each_token_that_sums_to_one(model, in_memory)
 
 
 def test_what_is_no_token_has_no_weight(model):
-    (outputs,) = model.run("align", {"text": strings(TEXTS)})
+    outputs = model.call("align", {"text": strings(TEXTS)})
     for weights, sources, targets in zip(
-        outputs["alignment"], outputs["source_tokens"], outputs["target_tokens"], strict=True
+        outputs["attention"], outputs["source_tokens"], outputs["tokens"], strict=True
     ):
         assert not weights[targets == b""].any()
         assert not weights[:, sources == b""].any()
@@ -315,13 +315,16 @@ def test_what_is_no_token_has_no_weight(model):
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda model: model.translate(TEXTS, n_best=0), "n_best is 0, but the model keeps 3 hypotheses"),
-        (lambda model: model.translate(TEXTS, n_best=4), "n_best is 4, but the model keeps 3 hypotheses"),
-        (lambda model: model.translate("A dog."), "translate takes a list of strings"),
-        (lambda model: model.translate(["A dog.", None]), "translate takes a list of strings"),
-        (lambda model: model.align("A dog."), "align takes a list of strings"),
+        (
+            lambda model: model.translate(TEXTS, n_best=0),
+            "n_best is 0; give the number of hypotheses, at least 1",
+        ),
+        (lambda model: model.translate(TEXTS, n_best=4), "n_best is 4; give 1 to 3, the beam width"),
+        (lambda model: model.translate("A dog."), "texts is 'A dog.'; give a list of strings"),
+        (lambda model: model.translate(["A dog.", None]), "texts[1] is None; give a list of strings"),
+        (lambda model: model.align("A dog."), "texts is 'A dog.'; give a list of strings"),
         (lambda model: model.score(["A dog."], []), "1 sources and 0 targets"),
-        (lambda model: model.score("A dog.", "Ein Hund."), "score takes a list of strings"),
+        (lambda model: model.score("A dog.", "Ein Hund."), "sources is 'A dog.'; give a list of strings"),
     ],
 )
 def test_what_makes_no_sense_is_refused(model, call, said):
@@ -381,7 +384,7 @@ def test_a_text_of_nothing_can_be_drawn(predict, tmp_path, capsys):
         ("--plot=picture.bmp", "picture.bmp; give a file that ends in .png, .svg, .pdf"),
         ("--plot=picture", "give a file that ends in"),
         ("--n_best=0", "--n_best=0"),
-        ("--n_best=4", "n_best is 4, but the model keeps 3 hypotheses"),
+        ("--n_best=4", "n_best is 4; give 1 to 3, the beam width"),
         ("--temperature=1", "'temperature'"),
     ],
 )

@@ -33,19 +33,36 @@ class Sampling(NamedTuple):
     seed: tf.Tensor
 
 
-def uniform(seed: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-    """Returns random numbers that depend on the seeds alone, not on the device or the rest of the batch.
+def uniform(seed: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+    """Returns random numbers that depend on seed and position alone, not on the device or the rest of the batch.
 
     Args:
         seed: int64 [batch].
-        draws: int32 scalar, number of draws.
+        position: int32, position of the draw in its row, from 0 on; any shape that broadcasts with the seed's.
 
     Returns:
-        float32 [draws, batch], in [0, 1), multiples of 2**-23: a product with any float32 stays below that float32.
+        float32, the broadcast shape, in [0, 1), multiples of 2**-23: a product with any float32 is below that float32.
     """
     # SplitMix64 with the mixed seed as its state; the sums and products overflow on purpose.
-    counter = tf.cast(tf.range(1, draws + 1), tf.int64)[:, None]
+    counter = tf.cast(position, tf.int64) + 1
     return tf.cast(_shifted_right(_mixed(_mixed(seed) + _INCREMENT * counter), 41), tf.float32) / 2**23
+
+
+def draw(
+    logits: tf.Tensor, sampling: Sampling, position: tf.Tensor, forbidden: Sequence[int] = ()
+) -> tf.Tensor:
+    """Draws the id of a position in each row, as `sample` does.
+
+    Args:
+        logits: float32 [batch, ids].
+        sampling: Options of the rows.
+        position: int32 [batch] or scalar, from 0 on.
+        forbidden: Ids that are never drawn.
+
+    Returns:
+        int32 [batch].
+    """
+    return choose(logits + _allowed(logits.shape[1], forbidden), sampling, uniform(sampling.seed, position))
 
 
 def choose(logits: tf.Tensor, sampling: Sampling, drawn: tf.Tensor) -> tf.Tensor:
@@ -71,6 +88,11 @@ def choose(logits: tf.Tensor, sampling: Sampling, drawn: tf.Tensor) -> tf.Tensor
     mass = tf.cumsum(probabilities, axis=1)
     drawn = drawn[:, None] * mass[:, -1:]
     return tf.reduce_sum(tf.cast(mass <= drawn, tf.int32), axis=1)
+
+
+def _allowed(ids: int, forbidden: Sequence[int]) -> tf.Tensor:
+    """Returns minus infinity for the forbidden ids and 0 for the others, float32 [ids]."""
+    return tf.constant([-float("inf") if number in forbidden else 0.0 for number in range(ids)])
 
 
 def _most_probable(probabilities: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor) -> tf.Tensor:
@@ -111,10 +133,9 @@ def sample(
         The ids, int32 [batch, time], padded with `end`, and their log probability by the unchanged logits, float32
         [batch].
     """
-    batch, width = tf.shape(logits)[0], logits.shape[1]
-    allowed = tf.constant([0.0 if number not in forbidden else -float("inf") for number in range(width)])
+    batch, allowed = tf.shape(logits)[0], _allowed(logits.shape[1], forbidden)
     longest = tf.reduce_max(tf.concat([max_length, [0]], axis=0))
-    drawn = uniform(sampling.seed, longest)
+    drawn = uniform(sampling.seed, tf.range(longest)[:, None])
     recent = () if stop is None else _Recent.none_yet(stop)
 
     def write(

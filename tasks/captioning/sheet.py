@@ -2,12 +2,13 @@
 
 import base64
 import html
+import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from ...common.files import replacing
-from ...serving.images import thumbnail
+from ...serving.drawing import open_image
 
 # Pixels of the longer side of an image.
 _SIDE = 224
@@ -63,10 +64,18 @@ def write_sheet(path: Path, title: str, shown: Iterable[tuple[Captioned, bytes]]
     ):
         file.write(_PAGE.format(title=html.escape(title)))
         for one, image in shown:
-            picture = base64.b64encode(thumbnail(image, _SIDE)).decode()
+            picture = base64.b64encode(_thumbnail(image)).decode()
             references = "".join(f"<li>{html.escape(text)}</li>" for text in one.references)
             file.write(
                 f'<figure><img src="data:image/jpeg;base64,{picture}" alt=""><b>{html.escape(one.caption)}</b>'
                 f"<ul>{references}</ul><small>{html.escape(one.image)}, score {one.score:.2f}</small></figure>\n"
             )
         file.write("</main>\n</html>\n")
+
+
+def _thumbnail(image: bytes) -> bytes:
+    """Returns a small JPEG image."""
+    pixels, file = open_image(image), io.BytesIO()
+    pixels.thumbnail((_SIDE, _SIDE))
+    pixels.save(file, "JPEG")
+    return file.getvalue()

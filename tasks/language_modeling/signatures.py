@@ -1,55 +1,59 @@
 """The signatures of an exported language model: scoring, generation, and one step for streaming."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from ...export.bundle import Bundle, Signature
-from ...models.decoding import Sampling, sample
+from ...export.bundle import Bundle, Signature, strings
+from ...models.decoding import Sampling, draw, sample
 from ...models.language_model import Reading
 from ...models.recurrent import States
 from ...models.text import BOUNDARY, UNKNOWN, CharacterCodec
 from ...serving.language_modeling import LONGEST_GENERATION
 
 _TEXTS = (["To be, or not to be"], ["def f(x):\n    return x", "", "abc " * 300])
-# Prompt, max_length, temperature, top_k, top_p, seed, stop of each row. Low temperatures, so that the last bits of the
-# logits, which differ from machine to machine, decide nothing.
-_GENERATIONS = (
-    [("The ", 20, 0.0, 0, 1.0, 0, "")],
+_COLUMNS = ("prompt", "max_length", "temperature", "top_k", "top_p", "seed", "stop", "character", "position")
+# Low temperatures, so that the last bits of the logits, which differ between machines, decide nothing.
+_EXAMPLES = (
+    [("The ", 20, 0.0, 0, 1.0, 0, "", "a", 1)],
     [
-        ("", 10, 0.5, 0, 1.0, 1, "\n"),
-        ("for i in ", 12, 0.3, 5, 1.0, 2, "e"),
-        ("é" * 40, 4, 0.3, 0, 0.5, 3, ""),
+        ("", 10, 0.5, 0, 1.0, 1, "\n", "", 0),
+        ("for i in ", 12, 0.3, 5, 1.0, 2, "e", "The end", 3),
+        ("é" * 40, 4, 0.3, 0, 0.5, 3, "", "\n", 2**31 - 1),
     ],
 )
 
 
 def bundle(model: keras.Model, encoder: CharacterCodec) -> Bundle:
-    """Four signatures; [batch] stands for the shape of all that is not told otherwise.
+    """Returns the model with five signatures; [batch] is the shape of each input and output without another.
 
     `serving_default`: text, string -> log_probability, float32, in nats; bits_per_character, float32; characters,
     int32.
 
     `generate`: prompt, string; max_length, int32, cut to 10,000; temperature, float32, below 0.0001 for the most
-    probable text; top_k, int32, 0 or less for all; top_p, float32, 1 or more for all; seed, int64 -> text, string, what
-    follows the prompt; score, float32, its log probability given the prompt.
+    probable text; top_k, int32, 0 or less for all; top_p, float32, 1 or more for all; seed, int64 -> text, string, the
+    continuation of the prompt; score, float32, its log probability given the prompt.
 
-    `generate_until`: the same with stop, string: the text ends with it as soon as it occurs; an empty one never does.
+    `generate_until`: the same with stop, string: the text ends after the first occurrence of it; an empty one never
+    occurs.
 
-    `step`: character, string, and the state of every layer, float32 [batch, units] each -> probabilities of what comes
-    next, float32 [batch, ids], characters, string [batch, ids], and the new states under the names of the old. A text
-    begins with states of zeros and the character "". More than one character, a prompt say, is read at once. The first
-    of `characters` is "", the end of the text, and the second U+FFFD, any character that is not known.
+    `start`: prompt, temperature, top_k, top_p, seed -> character, string, drawn as the first that `generate` writes,
+    "" for the end of the text; the states of the layers, float32 [batch, units] each; probabilities, float32 [batch,
+    ids], of all that may come next, and characters, string [batch, ids], their names. The first of `characters` is "",
+    the end of the text, and the second U+FFFD, any unknown character.
+
+    `step`: character, string, and the states, as `start` or `step` returned them; position, int32, the number of
+    characters written so far; temperature, top_k, top_p, seed -> the same as `start`. Several characters are read at
+    once. States of zeros and the character "" begin a text.
     """
-    strings = tf.TensorSpec([None], tf.string)
-    floats, integers = tf.TensorSpec([None], tf.float32), tf.TensorSpec([None], tf.int32)
+    string, number, integer = (tf.TensorSpec([None], kind) for kind in (tf.string, tf.float32, tf.int32))
     names = _state_names(model)
 
     def begin(texts: tf.Tensor) -> tuple[Reading, tf.Tensor]:
-        """Reads texts from their start; what is known then, and their lengths."""
+        """Reads texts from their start; returns the reading and their lengths."""
         ids = encoder.encode(texts)
         lengths = tf.cast(ids.row_lengths(), tf.int32)
         padded = tf.pad(ids.to_tensor(BOUNDARY), [[0, 0], [1, 0]], constant_values=BOUNDARY)
@@ -86,40 +90,62 @@ def bundle(model: keras.Model, encoder: CharacterCodec) -> Bundle:
         )
         return {"text": encoder.decode(ids), "score": score}
 
-    def step(character: tf.Tensor, **states: tf.Tensor) -> dict[str, tf.Tensor]:
+    def drawn(reading: Reading, position: tf.Tensor | int, sampling: Sampling) -> dict[str, tf.Tensor]:
+        """Draws the next character."""
+        known = tf.constant(encoder.tokens)
+        return {
+            "character": tf.gather(known, draw(reading.logits, sampling, position, forbidden=[UNKNOWN])),
+            "probabilities": tf.nn.softmax(reading.logits),
+            # A row for each text, since a server that batches requests splits every output by rows.
+            "characters": tf.tile(known[None], [tf.shape(reading.logits)[0], 1]),
+        } | _flat(names, reading.states)
+
+    def start(
+        prompt: tf.Tensor, temperature: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor, seed: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        reading, _ = begin(prompt)
+        return drawn(reading, 0, Sampling(temperature, top_k, top_p, seed))
+
+    def step(
+        character: tf.Tensor,
+        position: tf.Tensor,
+        temperature: tf.Tensor,
+        top_k: tf.Tensor,
+        top_p: tf.Tensor,
+        seed: tf.Tensor,
+        **states: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
         ids = encoder.encode(character)
         lengths = tf.cast(ids.row_lengths(), tf.int32)
         padded = tf.pad(ids.to_tensor(BOUNDARY), [[0, 0], [0, tf.cast(tf.reduce_max(lengths) < 1, tf.int32)]])
         reading = model.read(padded, tf.maximum(lengths, 1), _nested(names, states))
-        known = tf.constant(encoder.tokens)
-        return {
-            "probabilities": tf.nn.softmax(reading.logits),
-            # A row for each text, since a server that batches requests splits every output by rows.
-            "characters": tf.tile(known[None], [tf.shape(character)[0], 1]),
-        } | _flat(names, reading.states)
+        return drawn(reading, position, Sampling(temperature, top_k, top_p, seed))
 
-    inputs = {
-        "prompt": strings,
-        "max_length": integers,
-        "temperature": floats,
-        "top_k": integers,
-        "top_p": floats,
+    sampling = {
+        "temperature": number,
+        "top_k": integer,
+        "top_p": number,
         "seed": tf.TensorSpec([None], tf.int64),
     }
-    until = inputs | {"stop": strings}
+    started = {"prompt": string} | sampling
+    generated = started | {"max_length": integer}
+    until = generated | {"stop": string}
     states = {
         name: tf.TensorSpec([None, model.options.units], tf.float32) for layer in names for name in layer
     }
-    steps = [_step_request(["", "a"], states), _step_request(["The end", "\n", "x"], states)]
+    stepped = {"character": string, "position": integer} | sampling | states
     return Bundle(
         "language_modeling",
         model,
         [encoder],
         {
-            "serving_default": Signature(score, {"text": strings}, [{"text": _strings(t)} for t in _TEXTS]),
-            "generate": Signature(generate, inputs, [_request(rows, inputs) for rows in _GENERATIONS]),
-            "generate_until": Signature(generate, until, [_request(rows, until) for rows in _GENERATIONS]),
-            "step": Signature(step, {"character": strings} | states, steps),
+            "serving_default": Signature(
+                score, {"text": string}, [{"text": strings(texts)} for texts in _TEXTS]
+            ),
+            "generate": Signature(generate, generated, _requests(generated)),
+            "generate_until": Signature(generate, until, _requests(until)),
+            "start": Signature(start, started, _requests(started)),
+            "step": Signature(step, stepped, _requests(stepped)),
         },
     )
 
@@ -141,24 +167,20 @@ def _flat(names: list[list[str]], states: States) -> dict[str, tf.Tensor]:
     return {name: tensor for layer, state in pairs for name, tensor in zip(layer, state, strict=True)}
 
 
-def _strings(texts: Iterable[str]) -> np.ndarray:
-    return np.array([text.encode() for text in texts], object)
-
-
-def _request(rows: list[tuple], inputs: Mapping[str, tf.TensorSpec]) -> dict[str, np.ndarray]:
-    columns = dict(zip(inputs, zip(*rows, strict=True), strict=False))
-    return {
-        name: _strings(values)
-        if inputs[name].dtype == tf.string
-        else np.array(values, inputs[name].dtype.as_numpy_dtype)
-        for name, values in columns.items()
-    }
-
-
-def _step_request(characters: list[str], states: Mapping[str, tf.TensorSpec]) -> dict[str, np.ndarray]:
-    """With states as they may be after some steps."""
+def _requests(inputs: Mapping[str, tf.TensorSpec]) -> list[dict[str, np.ndarray]]:
+    """Returns example requests for some inputs, with states as they may be after some steps."""
     chance = np.random.default_rng(0)
-    return {"character": _strings(characters)} | {
-        name: chance.uniform(-0.5, 0.5, [len(characters), spec.shape[1]]).astype(np.float32)
-        for name, spec in states.items()
-    }
+    requests = []
+    for rows in _EXAMPLES:
+        columns = dict(zip(_COLUMNS, zip(*rows, strict=True), strict=True))
+        requests.append(
+            {
+                name: strings(columns[name])
+                if spec.dtype == tf.string
+                else np.array(columns[name], spec.dtype.as_numpy_dtype)
+                if name in columns
+                else chance.uniform(-0.5, 0.5, [len(rows), spec.shape[1]]).astype(np.float32)
+                for name, spec in inputs.items()
+            }
+        )
+    return requests

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from ...export.bundle import Bundle, Signature
+from ...export.bundle import Bundle, Signature, strings
 from ...models.text import WordCodec
 
 _REQUESTS = (
@@ -16,8 +15,11 @@ _REQUESTS = (
 
 
 def bundle(model: keras.Model, encoder: WordCodec, labels: Sequence[str]) -> Bundle:
-    """`serving_default`: text, string [batch] -> label, string [batch]; score, float32 [batch], the probability of that
-    label; probabilities, float32 [batch, classes]; labels, string [batch, classes], the names of the classes."""
+    """Returns the model with one signature.
+
+    `serving_default`: text, string [batch] -> label, string [batch]; score, float32 [batch], the probability of that
+    label; probabilities, float32 [batch, classes]; labels, string [batch, classes], the names of the classes.
+    """
 
     def classify(text: tf.Tensor) -> dict[str, tf.Tensor]:
         probabilities = tf.nn.softmax(model(encoder.encode_padded(text)))
@@ -30,6 +32,6 @@ def bundle(model: keras.Model, encoder: WordCodec, labels: Sequence[str]) -> Bun
             "labels": tf.tile(names[None], [tf.shape(text)[0], 1]),
         }
 
-    requests = [{"text": np.array([text.encode() for text in texts], object)} for texts in _REQUESTS]
+    requests = [{"text": strings(texts)} for texts in _REQUESTS]
     signature = Signature(classify, {"text": tf.TensorSpec([None], tf.string, name="text")}, requests)
     return Bundle("sentiment", model, [encoder], {"serving_default": signature})

@@ -1,14 +1,12 @@
 """The signatures of an exported translation model: the whole way from text to text."""
 
-from collections.abc import Sequence
-
 import keras
-import numpy as np
 import tensorflow as tf
 
-from ...export.bundle import Bundle, Signature
-from ...models.decoding import Beams
+from ...export.bundle import Bundle, Signature, strings
+from ...models.decoding import Beams, Hypotheses
 from ...models.text import PADDING, SubwordCodec, pad, with_start_and_end
+from .. import searching
 
 _TEXTS = (["A man is reading."], ["Two dogs play in the garden.", "", "the old house " * 30])
 
@@ -16,39 +14,32 @@ _TEXTS = (["A man is reading."], ["Two dogs play in the garden.", "", "the old h
 def bundle(
     model: keras.Model, source_encoder: SubwordCodec, target_encoder: SubwordCodec, beams: Beams, longest: int
 ) -> Bundle:
-    """Four signatures; all inputs are string [batch].
+    """Returns the model with four signatures, whose inputs are string [batch].
 
     `serving_default`: text -> text, string [batch]; score, float32 [batch], the log probability of the translation and
-    its end, by the length penalty.
+    its end, normalised by the length penalty.
 
     `n_best`: text -> texts, string [batch, beams], best first; scores, float32 [batch, beams].
 
-    `align`: text -> text, string [batch]; source_tokens, string [batch, places]; target_tokens, string [batch, time],
-    the end last; alignment, float32 [batch, time, places], where the model looked when it wrote each token. Shorter
-    rows have empty tokens and zeros.
+    `align`: text -> text, string [batch]; source_tokens, string [batch, positions]; tokens, string [batch, time], the
+    end last; attention, float32 [batch, time, positions]. Shorter rows have empty tokens and zeros.
 
     `score`: source, target -> log_probability, float32 [batch], of the target and its end.
     """
 
-    def n_best(text: tf.Tensor) -> dict[str, tf.Tensor]:
-        found = model.translate(pad(source_encoder.encode(text)), beams, longest)
-        return {"texts": target_encoder.decode(found.ids), "scores": found.scores}
+    def search(source: tf.Tensor) -> Hypotheses:
+        return model.translate(source, beams, longest)
 
     def translate(text: tf.Tensor) -> dict[str, tf.Tensor]:
-        found = n_best(text)
-        return {"text": found["texts"][:, 0], "score": found["scores"][:, 0]}
+        return searching.best(search(pad(source_encoder.encode(text))), target_encoder)
+
+    def n_best(text: tf.Tensor) -> dict[str, tf.Tensor]:
+        return searching.n_best(search(pad(source_encoder.encode(text))), target_encoder)
 
     def align(text: tf.Tensor) -> dict[str, tf.Tensor]:
         source = pad(source_encoder.encode(text))
-        found = model.translate(source, beams, longest)
-        ids, length = found.ids[:, 0], tf.shape(found.ids)[2]
-        written = tf.range(length) <= found.lengths[:, :1]
-        return {
-            "text": target_encoder.decode(ids),
-            "source_tokens": tf.gather(tf.constant(source_encoder.tokens), source),
-            "target_tokens": tf.gather(tf.constant(target_encoder.tokens), tf.where(written, ids, PADDING)),
-            "alignment": tf.where(written[..., None], found.alignments[:, 0], 0.0),
-        }
+        source_tokens = tf.gather(tf.constant(source_encoder.tokens), source)
+        return searching.attended(search(source), target_encoder) | {"source_tokens": source_tokens}
 
     def score(source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
         targets = with_start_and_end(target_encoder.encode(target))
@@ -60,9 +51,9 @@ def bundle(
         return {"log_probability": -tf.reduce_sum(losses, axis=1)}
 
     inputs = {"text": tf.TensorSpec([None], tf.string, name="text")}
-    requests = [{"text": _strings(texts)} for texts in _TEXTS]
+    requests = [{"text": strings(texts)} for texts in _TEXTS]
     both = {name: tf.TensorSpec([None], tf.string, name=name) for name in ("source", "target")}
-    scored = [{"source": _strings(texts), "target": _strings(texts[::-1])} for texts in _TEXTS]
+    scored = [{"source": strings(texts), "target": strings(texts[::-1])} for texts in _TEXTS]
     return Bundle(
         "translation",
         model,
@@ -74,7 +65,3 @@ def bundle(
             "score": Signature(score, both, scored),
         },
     )
-
-
-def _strings(texts: Sequence[str]) -> np.ndarray:
-    return np.array([text.encode() for text in texts], object)

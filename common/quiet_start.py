@@ -1,0 +1,75 @@
+"""Imports TensorFlow without its start-up notes."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+
+# Copies lines from a pipe to stderr, without the notes that TensorFlow prints on a machine without a GPU. It runs in a
+# process of its own, so that TensorFlow's last words before it aborts come through, too.
+_FILTER = """
+import re, signal, sys
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+notes = re.compile(
+    rb"All log messages before absl::InitializeLog"
+    rb"|oneDNN custom operations are on"
+    rb"|Could not find cuda drivers"
+    rb"|failed call to cuInit"
+    rb"|This TensorFlow binary is optimized to use available CPU instructions"
+    rb"|To enable the following instructions: .* rebuild TensorFlow"
+)
+for line in sys.stdin.buffer:
+    if not notes.search(line):
+        sys.stderr.buffer.write(line)
+        sys.stderr.buffer.flush()
+"""
+_STDERR = 2
+# Seconds that the last lines may take.
+_TIMEOUT = 5
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow and finds its devices; afterwards both cost nothing and print nothing.
+
+    The notes come from C++, before TensorFlow reads `TF_CPP_MIN_LOG_LEVEL`, so they are filtered out of file descriptor
+    2. All other lines come through. Warnings and notes of later work are silenced unless that variable is set.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if "tensorflow" in sys.modules:
+        return
+    with _filtered_stderr():
+        import tensorflow as tf
+
+        # Looks for a GPU, and says so where there is none.
+        tf.config.list_physical_devices()
+
+
+@contextmanager
+def _filtered_stderr() -> Generator[None]:
+    """Sends file descriptor 2 through the filter; without one, if the process has no stderr or may start no other."""
+    try:
+        stderr = os.dup(_STDERR)
+    except OSError:
+        yield
+        return
+    try:
+        child = subprocess.Popen(
+            [sys.executable, "-S", "-E", "-c", _FILTER], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        )
+    except (OSError, ValueError):
+        os.close(stderr)
+        yield
+        return
+    assert child.stdin is not None
+    os.dup2(child.stdin.fileno(), _STDERR)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, _STDERR)
+        os.close(stderr)
+        child.stdin.close()
+        # Any other process that the import has started may still write; its lines then pass the filter later.
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(_TIMEOUT)

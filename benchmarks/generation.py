@@ -52,7 +52,8 @@ def contender(name: str):
     model = ue.load(_MODEL.value)
     if name == "unroll":
         return lambda: len(model.generate([" "], max_length=_CHARACTERS.value, seed=1)[0].text)
-    start = model.call("step", {"character": [b""], **model.zeros()})
+    greedy = {"temperature": [0.0], "top_k": [0], "top_p": [1.0], "seed": [0]}
+    start = model.call("start", {"prompt": [b""]} | greedy)
     sizes = [value.shape[1] for state, value in start.items() if state.endswith("_h")]
     return torch_writer(start["probabilities"].shape[1], len(sizes), sizes[0])
 

@@ -103,7 +103,7 @@ class _Output(ctypes.Structure):
 
 
 @dataclass(frozen=True)
-class TensorSpec:
+class TensorInfo:
     """An input or output: its tensor in the graph, `operation:index`, and its dtype, `object` for strings."""
 
     tensor: str
@@ -111,11 +111,11 @@ class TensorSpec:
 
 
 @dataclass(frozen=True)
-class Signature:
+class SignatureDef:
     """The inputs and the outputs of a signature, under the names that clients use."""
 
-    inputs: dict[str, TensorSpec]
-    outputs: dict[str, TensorSpec]
+    inputs: dict[str, TensorInfo]
+    outputs: dict[str, TensorInfo]
 
 
 class SavedModelSession:
@@ -203,12 +203,12 @@ class SavedModelSession:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _signature(self, name: str) -> Signature:
+    def _signature(self, name: str) -> SignatureDef:
         if name not in self.signatures:
             raise ValueError(f"The SavedModel has no signature {name!r}, but {sorted(self.signatures)}.")
         return self.signatures[name]
 
-    def _endpoints(self, specs: Collection[TensorSpec]) -> ctypes.Array[_Output]:
+    def _endpoints(self, specs: Collection[TensorInfo]) -> ctypes.Array[_Output]:
         """Returns where the graph has the tensors: operation and index of each."""
         endpoints = (_Output * len(specs))()
         for endpoint, spec in zip(endpoints, specs, strict=True):
@@ -259,19 +259,19 @@ def _meta_graph_class() -> Any:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("unroll.export.MetaGraph"))
 
 
-def _signatures(meta_graph: bytes) -> dict[str, Signature]:
+def _signatures(meta_graph: bytes) -> dict[str, SignatureDef]:
     """Returns the signatures of a serialised MetaGraphDef."""
     return {
-        entry.key: Signature(
-            {tensor.key: _tensor_spec(entry.key, tensor) for tensor in entry.value.inputs},
-            {tensor.key: _tensor_spec(entry.key, tensor) for tensor in entry.value.outputs},
+        entry.key: SignatureDef(
+            {tensor.key: _tensor_info(entry.key, tensor) for tensor in entry.value.inputs},
+            {tensor.key: _tensor_info(entry.key, tensor) for tensor in entry.value.outputs},
         )
         for entry in _meta_graph_class().FromString(meta_graph).signatures
         if not entry.key.startswith("__saved_model_")
     }
 
 
-def _tensor_spec(signature: str, entry: Any) -> TensorSpec:
+def _tensor_info(signature: str, entry: Any) -> TensorInfo:
     tensor = entry.value
     # A sparse or composite tensor is several tensors of the graph, and has no name of its own.
     if not tensor.name or tensor.dtype not in _DTYPES:
@@ -279,7 +279,7 @@ def _tensor_spec(signature: str, entry: Any) -> TensorSpec:
             f"Tensor {entry.key!r} of signature {signature!r} must be dense and have a dtype that NumPy has, "
             f"but its name is {tensor.name!r} and its TF_DataType is {tensor.dtype}."
         )
-    return TensorSpec(tensor.name, _DTYPES[tensor.dtype])
+    return TensorInfo(tensor.name, _DTYPES[tensor.dtype])
 
 
 def _to_tensor(given: np.ndarray, dtype: np.dtype, label: str) -> int:

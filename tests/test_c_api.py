@@ -10,7 +10,7 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 
-from unroll.export.c_api import SavedModelSession, Signature, TensorSpec
+from unroll.export.c_api import SavedModelSession, SignatureDef, TensorInfo
 
 WORDS = ["cat", "dog", "a word of more than the 22 bytes that a TF_TString holds inline", ""]
 
@@ -116,8 +116,8 @@ def test_signatures(fresh, saved_model):
     assert {"look_up", "scale", "fail", "echo_bool"} < signatures.keys()
     assert not any(name.startswith("__saved_model") for name in signatures)
     scale = signatures["scale"]
-    assert isinstance(scale, Signature)
-    assert scale.inputs["times"] == TensorSpec("scale_times:0", np.dtype(np.int32))
+    assert isinstance(scale, SignatureDef)
+    assert scale.inputs["times"] == TensorInfo("scale_times:0", np.dtype(np.int32))
     dtypes = {name: spec.dtype for name, spec in signatures["look_up"].outputs.items()}
     assert dtypes == {"ids": np.int64, "known": np.bool_, "named": np.object_}
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 from ..common.errors import UserError
 from ..common.files import replacing, write_json
 from ..models.text import Codec
-from .datasets.batching import windows
+from .datasets.batching import chunks
 from .datasets.documents import TextSplits
 from .datasets.shards import read_shards, shards_for, write_shards
 from .datasets.splits import Splits, keep_examples, kept_examples
@@ -26,7 +26,7 @@ AnyCodec = TypeVar("AnyCodec", bound=Codec)
 
 _COUNTS = "counts.json"
 # Texts that go through a graph at a time.
-_WINDOW = 1024
+_CHUNK = 1024
 # Far apart, so that runs with neighbouring seeds have no epoch in common.
 _SEEDS = 1_000_003
 
@@ -209,7 +209,7 @@ def learn_codec(
         UserError: If the codec knows no token.
     """
     codec = codec_class.learn(
-        ([text for example in window for text in example] for window in windows(examples, _WINDOW)),
+        ([text for example in chunk for text in example] for chunk in chunks(examples, _CHUNK)),
         tokenizer=config.tokenizer,
         max_size=config.vocabulary_size,
         min_count=config.min_count,
@@ -232,8 +232,8 @@ def encode(
     Yields:
         The ids of each text of an example.
     """
-    for window in windows(examples, _WINDOW):
-        texts = tf.constant([text for example in window for text in example], tf.string)
+    for chunk in chunks(examples, _CHUNK):
+        texts = tf.constant([text for example in chunk for text in example], tf.string)
         rows = iter(codec.encode(texts, max_length=max_length).numpy())
-        for example in window:
+        for example in chunk:
             yield list(islice(rows, len(example)))

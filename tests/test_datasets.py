@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 
 from unroll.common.errors import UserError
 from unroll.tasks.datasets import public
-from unroll.tasks.datasets.batching import batch_by_tokens, bucket_boundaries, length_sorted_batches, windows
+from unroll.tasks.datasets.batching import batch_by_tokens, bucket_boundaries, chunks, length_sorted_batches
 from unroll.tasks.datasets.embedded import reviews
 from unroll.tasks.datasets.shards import read_shards, write_shards
 from unroll.tasks.datasets.splits import SPLITS, Splits
@@ -510,9 +510,9 @@ def test_batches_of_short_examples(longest, fixed_shapes):
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(0, []), (2, [2]), (3, [3]), (7, [3, 3, 1])])
-def test_windows_hold_all_items_in_order(count, sizes):
-    cut = list(windows(iter(range(count)), 3))
-    assert [len(window) for window in cut] == sizes
+def test_chunks_hold_all_items_in_order(count, sizes):
+    cut = list(chunks(iter(range(count)), 3))
+    assert [len(chunk) for chunk in cut] == sizes
     assert list(itertools.chain(*cut)) == list(range(count))
 
 

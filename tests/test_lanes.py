@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from unroll.models.text import BOUNDARY
-from unroll.tasks.datasets.lanes import Lanes, Window, cut_windows, windows_of
+from unroll.tasks.datasets.lanes import Lanes, Window, count_windows, cut_windows
 
 
 def document(length, first=1):
@@ -53,7 +53,7 @@ def lanes_of(batches):
 def test_every_id_is_predicted_once_from_the_one_before(length, steps):
     ids = document(length)
     windows = list(cut_windows([ids], steps))
-    assert len(windows) == windows_of(length, steps)
+    assert len(windows) == count_windows(length, steps)
     read_ids, targets = [], []
     for window in windows:
         assert window.ids.shape == (steps + 1,)

@@ -79,10 +79,11 @@ def load_network(path: str | os.PathLike[str]) -> keras.Model:
     if not zipfile.is_zipfile(path):
         raise ValueError("it is not a file that Keras wrote")
     try:
-        return keras.saving.load_model(path, compile=False)
+        network: Any = keras.saving.load_model(path, compile=False)
     # A damaged file can raise anything.
     except Exception as error:
         raise ValueError(f"it cannot be read ({first_line(error)})") from error
+    return network
 
 
 def application(name: str, image_size: int | None, weights: str | None) -> keras.Model:

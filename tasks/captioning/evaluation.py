@@ -14,7 +14,7 @@ import tensorflow as tf
 from ...common.files import replacing
 from ...models.decoding import Beams
 from ...models.text import PADDING, SubwordCodec, with_start_and_end
-from ..datasets.batching import windows
+from ..datasets.batching import chunks
 from ..decoding import beams_of
 from ..task import Evaluation
 from .data import CaptioningData
@@ -63,10 +63,10 @@ def _caption_all(model: keras.Model, data: CaptioningData, split: str, beams: Be
     features, longest = data.features(split), data.config.max_decode_length
     captioned: list[Captioned] = []
     total, tokens, seconds = 0.0, 0, 0.0
-    for window in windows(data.examples(split), _BATCH):
+    for chunk in chunks(data.examples(split), _BATCH):
         first = len(captioned)
-        images = tf.constant(features.take(np.arange(first, first + len(window))))
-        references = _ids(data.codec, [[data.text(caption) for caption in e.captions] for e in window])
+        images = tf.constant(features.take(np.arange(first, first + len(chunk))))
+        references = _ids(data.codec, [[data.text(caption) for caption in e.captions] for e in chunk])
         loss, count = _losses(model, images, references)
         total, tokens = total + float(loss), tokens + int(count)
         begun = time.monotonic()
@@ -74,7 +74,7 @@ def _caption_all(model: keras.Model, data: CaptioningData, split: str, beams: Be
             tensor.numpy() for tensor in _caption(model, images, data.codec, beams, longest)
         )
         seconds += time.monotonic() - begun
-        for row, (name, several) in enumerate(window):
+        for row, (name, several) in enumerate(chunk):
             written = tuple(ids[row, : lengths[row]].tolist())
             captioned.append(
                 Captioned(name, texts[row].decode(), float(scores[row]), written, tuple(several))

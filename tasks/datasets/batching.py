@@ -59,11 +59,11 @@ def batch_by_tokens(
     return batches.map(lambda batch: tf.nest.map_structure(pad, batch))
 
 
-def windows(items: Iterable[T], size: int) -> Iterator[list[T]]:
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """Yields successive lists of `size` items; the last may be shorter."""
     iterator = iter(items)
-    while window := list(islice(iterator, size)):
-        yield window
+    while chunk := list(islice(iterator, size)):
+        yield chunk
 
 
 def length_sorted_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[np.ndarray]:

@@ -147,7 +147,7 @@ class TextSplits:
         test, validation = (self._fractions.get(name, 0.0) for name in ("test", "validation"))
         # A little more, since 1 - 0.05 - 0.05 is less than 0.9 in floating point.
         ends = [0, *(int(total * share + 1e-6) for share in (1 - test - validation, 1 - test, 1))]
-        return dict(zip(SPLITS, pairwise(ends), strict=True))[split]
+        return list(pairwise(ends))[SPLITS.index(split)]
 
     def _shares(self) -> str:
         shares = " and ".join(f"--{name}_fraction={share}" for name, share in self._fractions.items())

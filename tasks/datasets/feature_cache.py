@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ...common.errors import UserError
 from ...common.files import replacing, write_json
-from .batching import windows
+from .batching import chunks
 
 # Images in a file: a killed process loses at most the work for these.
 _SHARD = 256
@@ -99,11 +99,11 @@ class FeatureCache:
                 total=self.images, unit="image", desc=what, disable=not sys.stderr.isatty(), leave=False
             )
             with bar:
-                for number, window in enumerate(windows(images, _SHARD)):
+                for number, chunk in enumerate(chunks(images, _SHARD)):
                     if self._load(number) is None:
-                        self._encode(number, window, encode, bar)
+                        self._encode(number, chunk, encode, bar)
                     else:
-                        bar.update(len(window))
+                        bar.update(len(chunk))
             write_json(
                 self.directory / "about.json",
                 {"images": self.images, "shape": self.shape, "dtype": self.dtype.name},
@@ -137,9 +137,9 @@ class FeatureCache:
         images = min(_SHARD, self.images - number * _SHARD)
         return arrays if (arrays.shape, arrays.dtype) == ((images, *self.shape), self.dtype) else None
 
-    def _encode(self, number: int, window: list[Image], encode: Callable, bar: tqdm) -> None:
+    def _encode(self, number: int, chunk: list[Image], encode: Callable, bar: tqdm) -> None:
         shard = []
-        for batch in windows(window, _BATCH):
+        for batch in chunks(chunk, _BATCH):
             arrays, errors = encode(tf.constant([image.read() for image in batch], tf.string))
             for image, error in zip(batch, errors.numpy(), strict=True):
                 if error:

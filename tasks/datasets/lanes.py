@@ -56,7 +56,7 @@ def cut_windows(document: Iterable[np.ndarray], steps: int) -> Iterator[Window]:
     yield Window(ids, len(rest), begins)
 
 
-def windows_of(characters: int, steps: int) -> int:
+def count_windows(characters: int, steps: int) -> int:
     """Returns the number of windows that `cut_windows` makes of a document."""
     return characters // steps + 1
 

@@ -41,7 +41,7 @@ def builder(name: str) -> Any:
     try:
         found = tfds.builder(name)
     # The last two mean a missing version and a name with a foreign prefix.
-    except (tfds.core.registered.DatasetNotFoundError, ValueError, AssertionError, ImportError) as error:
+    except (tfds.core.DatasetNotFoundError, ValueError, AssertionError, ImportError) as error:
         raise UserError(f"There is no data set {name!r} in tensorflow-datasets; {alternatives}.") from error
     if not found.data_path.exists():
         source = "Making" if name in EMBEDDED else "Downloading"

@@ -14,7 +14,7 @@ from ...models.text import BOUNDARY, CharacterCodec
 from ..data import Counts, Encoded, PreparedData, check_vocabulary
 from ..datasets.batching import batch_by_tokens
 from ..datasets.documents import Document, TextSplits, read_files, read_public
-from ..datasets.lanes import Lanes, cut_windows, windows_of
+from ..datasets.lanes import Lanes, count_windows, cut_windows
 from ..datasets.sources import readers
 from .config import LanguageModelingConfig
 
@@ -93,7 +93,7 @@ class LanguageModelingData(PreparedData):
                 found = np.bincount(piece)
                 counts[: len(found)] += found
                 characters += len(piece)
-            examples += windows_of(characters, config.truncation) if config.truncation else 1
+            examples += count_windows(characters, config.truncation) if config.truncation else 1
         occurrences = {chr(number): int(counts[number]) for number in np.flatnonzero(counts)}
         codec = CharacterCodec.from_counts(
             occurrences, tokenizer=config.tokenizer, min_count=config.min_count

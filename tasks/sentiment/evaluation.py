@@ -8,12 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 from ...models.text import WordCodec, pad
-from ..datasets.batching import length_sorted_batches, windows
+from ..datasets.batching import chunks, length_sorted_batches
 from ..task import Evaluation
 from .data import Example, SentimentData
 
 # Texts held in memory at a time, and sorted by length.
-_WINDOW = 4096
+_CHUNK = 4096
 _WORST = 10
 _SHOWN_CHARACTERS = 150
 
@@ -24,13 +24,13 @@ def evaluate(model: keras.Model, data: SentimentData, split: str) -> Evaluation:
     confusion = np.zeros((len(labels), len(labels)), np.int64)
     total_loss = 0.0
     worst: list[tuple[float, int, Example, int]] = []
-    for window in windows(data.labelled(split), _WINDOW):
-        classes = np.array([number for _, number in window])
+    for chunk in chunks(data.labelled(split), _CHUNK):
+        classes = np.array([number for _, number in chunk])
         log_probabilities = _log_probabilities(
-            model, [example for example, _ in window], data.codec, data.config.batch_tokens
+            model, [example for example, _ in chunk], data.codec, data.config.batch_tokens
         )
         predicted = log_probabilities.argmax(axis=1)
-        losses = -log_probabilities[np.arange(len(window)), classes]
+        losses = -log_probabilities[np.arange(len(chunk)), classes]
         np.add.at(confusion, (classes, predicted), 1)
         total_loss += float(losses.sum())
         for position in np.flatnonzero(predicted != classes):
@@ -38,7 +38,7 @@ def evaluate(model: keras.Model, data: SentimentData, split: str) -> Evaluation:
             entry = (
                 float(losses[position]),
                 -confusion.sum() - position,
-                window[position][0],
+                chunk[position][0],
                 int(predicted[position]),
             )
             (heapq.heappush if len(worst) < _WORST else heapq.heappushpop)(worst, entry)

@@ -14,13 +14,13 @@ import tensorflow as tf
 from ...common.files import replacing
 from ...models.decoding import Beams
 from ...models.text import PADDING, SubwordCodec, pad, with_start_and_end
-from ..datasets.batching import length_sorted_batches, windows
+from ..datasets.batching import chunks, length_sorted_batches
 from ..decoding import beams_of
 from ..task import Evaluation
 from .data import TranslationData
 
 # Pairs held in memory as ids at a time, and sorted by length.
-_WINDOW = 4096
+_CHUNK = 4096
 _SHOWN = 5
 _SEPARATORS = re.compile(r"[\t\r\n]")
 
@@ -39,11 +39,11 @@ def _evaluate(model: keras.Model, data: TranslationData, split: str, beams: Beam
     config, source_codec, target_codec = data.config, data.source_codec, data.target_codec
     total, tokens, seconds = 0.0, 0, 0.0
     rows: list[tuple[str, str, str, float]] = []
-    for window in windows(data.examples(split), _WINDOW):
-        sources, targets = zip(*(pair.in_bytes for pair in window), strict=True)
+    for chunk in chunks(data.examples(split), _CHUNK):
+        sources, targets = zip(*(pair.in_bytes for pair in chunk), strict=True)
         encoded = source_codec.encode(tf.constant(sources)), target_codec.encode(tf.constant(targets))
         lengths = np.maximum(*(ids.row_lengths().numpy() for ids in encoded))
-        found: list[tuple[str, float]] = [("", 0.0)] * len(window)
+        found: list[tuple[str, float]] = [("", 0.0)] * len(chunk)
         for positions in length_sorted_batches(lengths, config.batch_tokens):
             source, target = (tf.gather(ids, positions) for ids in encoded)
             source, target = pad(source), with_start_and_end(target)
@@ -54,7 +54,7 @@ def _evaluate(model: keras.Model, data: TranslationData, split: str, beams: Beam
             seconds += time.monotonic() - begun
             for position, text, score in zip(positions, texts.numpy(), scores.numpy().tolist(), strict=True):
                 found[position] = (text.decode(), score)
-        for pair, result in zip(window, found, strict=True):
+        for pair, result in zip(chunk, found, strict=True):
             # Bytes that are not UTF-8 cannot be printed.
             source, reference = (text.decode("utf-8", "replace") for text in pair.in_bytes)
             rows.append((source, reference, *result))

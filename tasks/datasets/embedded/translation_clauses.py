@@ -52,7 +52,7 @@ class Clause(NamedTuple):
     def english_role(self, role: str) -> str:
         """Returns the filler of a role in English."""
         filler = self.roles[role]
-        preposition = filler.noun.place[role][0] if role in "LR" else ""
+        preposition = self._place(role)[0] if role in "LR" else ""
         return join(preposition, filler.english[role != "S"], filler.relative.english)
 
     def german_role(self, role: str) -> str:
@@ -95,7 +95,13 @@ class Clause(NamedTuple):
         return "S" if self.verb.governs["S"] == ("", 0) else "A"
 
     def _government(self, role: str) -> tuple[str, int]:
-        return self.roles[role].noun.place[role][1:] if role in "LR" else self.verb.governs.get(role, ("", 0))
+        return self._place(role)[1:] if role in "LR" else self.verb.governs.get(role, ("", 0))
+
+    def _place(self, role: str) -> tuple[str, str, int]:
+        """Returns the English and German prepositions of a location or direction, and the German case."""
+        noun = self.roles[role].noun
+        assert noun is not None
+        return noun.place[role]
 
     def _rank(self, role: str) -> int:
         """Returns where a role stands between the finite verb and the other verbs in German; "nicht" has 8."""

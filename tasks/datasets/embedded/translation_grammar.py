@@ -295,6 +295,7 @@ class _Writer:
         self._nested = True
         self._relatives_left -= 1
         noun = antecedent.noun
+        assert noun is not None
         gaps = [(verb, role, (verb.name, noun.german[0][0])) for verb, role in _gaps(noun.english[0])]
         verb, role, combination = self._pick(
             [gap for gap in gaps if gap[1] not in "ADP" or self._fits(gap[2])]

@@ -283,10 +283,12 @@ NOUNS: Mapping[str, Noun] = {noun.english[0]: noun for noun in _parse_nouns()}
 _PERSONS = tuple(noun for noun in NOUNS.values() if "person" in noun.classes)
 VERBS: Mapping[str, Verb] = {verb.name: verb for verb in _parse_verbs()}
 ADJECTIVES_OF = {frozenset(head.split()): entries for head, entries in _table(_ADJECTIVES).items()}
-ADJECTIVES: Mapping[str, str] = dict(entry for entries in ADJECTIVES_OF.values() for entry in entries)
+ADJECTIVES: Mapping[str, str] = {
+    english: german for entries in ADJECTIVES_OF.values() for english, german in entries
+}
 ENDINGS = _table(_ENDINGS)
 TIMES = _table(_TIMES)
-CONTRACTED = dict(_rows(_CONTRACTIONS))
+CONTRACTED = {apart: contracted for apart, contracted in _rows(_CONTRACTIONS)}
 _DETERMINERS_OF = {
     english: (stem, *head.split())
     for head, entries in _table(_DETERMINERS).items()

@@ -106,7 +106,7 @@ def test_the_best_captions_come_first(exported):
     (result,) = ue.load(exported).caption([image_of("red", "left")], n_best=2)
     assert result.n_best[0] == (result.text, result.score)
     assert result.n_best[0][1] >= result.n_best[1][1]
-    with pytest.raises(UserError, match="keeps 2 hypotheses"):
+    with pytest.raises(UserError, match="n_best is 3; give 1 to 2, the beam width"):
         ue.load(exported).caption([image_of("red", "left")], n_best=3)
     with pytest.raises(UserError, match="a list of paths or of bytes"):
         ue.load(exported).caption("image.png")

@@ -19,7 +19,7 @@ from ..decoding import beams_of
 from ..task import Evaluation
 from .data import CaptioningData
 from .metrics import agreement, diversity
-from .sheet import Captioned, write_sheet
+from .page import Captioned, write_page
 
 # Images captioned at a time.
 _BATCH = 64
@@ -52,7 +52,7 @@ def report(model: keras.Model, data: CaptioningData, split: str) -> Evaluation:
     beams = beams_of(data.config, len(data.codec))
     result = _caption_all(model, data, split, beams)
     shown = zip(result.captioned, data.images(split), strict=False)
-    write_sheet(
+    write_page(
         data.run.path / f"captions-{split}.html", f"Captions of the {split} part", islice(shown, _ON_PAGE)
     )
     return _summary(result, beams, data.seen)

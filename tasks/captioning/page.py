@@ -1,4 +1,4 @@
-"""A page of images with their captions, to look at."""
+"""An HTML page that shows images with their captions."""
 
 import base64
 import html
@@ -27,7 +27,7 @@ li, small {{ color: #666; font-size: 13px; }}
 ul {{ margin: .2rem 0; padding-left: 1.1rem; }}
 </style>
 <h1>{title}</h1>
-<p>In bold the model's caption; below it what people said.</p>
+<p>In bold the caption by the model; below it the captions by people.</p>
 <main>
 """
 
@@ -36,11 +36,11 @@ class Captioned(NamedTuple):
     """An image's caption.
 
     Attributes:
-        image: its name.
-        caption: by the model.
-        score: log probability, by the length penalty.
-        ids: of the caption, without start and end.
-        references: what people said.
+        image: Name of the image.
+        caption: Caption by the model.
+        score: Its log probability, normalised by the length penalty.
+        ids: Its ids, without start and end.
+        references: Captions by people.
     """
 
     image: str
@@ -50,13 +50,13 @@ class Captioned(NamedTuple):
     references: tuple[str, ...]
 
 
-def write_sheet(path: Path, title: str, shown: Iterable[tuple[Captioned, bytes]]) -> None:
+def write_page(path: Path, title: str, shown: Iterable[tuple[Captioned, bytes]]) -> None:
     """Writes a page that needs no other file.
 
     Args:
-        path: of the HTML file.
-        title: of the page.
-        shown: captions, each with its image, JPEG or PNG.
+        path: Path of the HTML file.
+        title: Title of the page.
+        shown: Captions, each with its image, JPEG or PNG.
     """
     with (
         replacing(path) as temporary,

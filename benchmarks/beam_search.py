@@ -49,13 +49,13 @@ def word(number: int) -> str:
 
 
 def exported_translator(directory: str):
-    encoder = SubwordCodec("words", [f"▁{word(n)}" for n in range(_VOCABULARY.value - 4)], 100)
+    codec = SubwordCodec("words", [f"▁{word(n)}" for n in range(_VOCABULARY.value - 4)], 100)
     options = TranslationOptions(units=_UNITS.value, embedding_size=_EMBEDDING.value)
-    model = TranslationModel(len(encoder), len(encoder), options)
+    model = TranslationModel(len(codec), len(codec), options)
     ids = tf.ones([1, 1], tf.int32)
     model.logits(model(ids, ids)[:, 0])
     beams = Beams(_BEAMS.value, min_length=_STEPS.value)
-    export(bundle(model, encoder, encoder, beams, _STEPS.value), directory)
+    export(bundle(model, codec, codec, beams, _STEPS.value), directory)
     return ue.load(directory)
 
 

@@ -50,17 +50,17 @@ def all_bytes():
     return CharacterCodec.from_counts({}, tokenizer="bytes")
 
 
-def written(encoder, ids):
+def written(codec, ids):
     """The text of the ids of one row."""
-    return encoder.decode(tf.constant([ids], tf.int32, shape=[1, len(ids)])).numpy()[0]
+    return codec.decode(tf.constant([ids], tf.int32, shape=[1, len(ids)])).numpy()[0]
 
 
 @pytest.mark.parametrize("known", ["all", "few"])
 def test_ids_in_the_graph_are_those_of_numpy(known):
-    encoder = characters(*TEXTS) if known == "all" else characters("aeiou\n\0é👍")
-    rows = encoder.encode(tf.constant(TEXTS)).to_list()
+    codec = characters(*TEXTS) if known == "all" else characters("aeiou\n\0é👍")
+    rows = codec.encode(tf.constant(TEXTS)).to_list()
     for text, row in zip(TEXTS, rows, strict=True):
-        assert row == encoder.encode_symbols(code_points(text)).tolist()
+        assert row == codec.encode_symbols(code_points(text)).tolist()
     unknown = sum(row.count(UNKNOWN) for row in rows)
     assert (unknown > 0) == (known == "few")
 
@@ -79,60 +79,60 @@ def test_random_bytes_are_the_same_in_the_graph_and_in_numpy(rng):
     bytes_ = np.frombuffer(b"a\x7f\x80\x8f\xa0\xbf\xc0\xc2\xc3\xe0\xe6\xed\xef\xf0\xf4\xf5\xff", np.uint8)
     texts = [rng.choice(bytes_, size=rng.integers(1, 9)).tobytes() for _ in range(500)]
     symbols = [code_points(text) for text in texts]
-    encoder = CharacterCodec("characters", map(chr, np.unique(np.concatenate(symbols))))
-    rows = encoder.encode(tf.constant(texts)).to_list()
-    assert rows == [encoder.encode_symbols(row).tolist() for row in symbols]
+    codec = CharacterCodec("characters", map(chr, np.unique(np.concatenate(symbols))))
+    rows = codec.encode(tf.constant(texts)).to_list()
+    assert rows == [codec.encode_symbols(row).tolist() for row in symbols]
 
 
 def test_text_comes_back_from_its_ids():
-    encoder = characters(*TEXTS)
-    ids = encoder.encode(tf.constant(TEXTS)).to_tensor(BOUNDARY)
-    assert [text.decode() for text in encoder.decode(ids).numpy()] == TEXTS
+    codec = characters(*TEXTS)
+    ids = codec.encode(tf.constant(TEXTS)).to_tensor(BOUNDARY)
+    assert [text.decode() for text in codec.decode(ids).numpy()] == TEXTS
 
 
 @pytest.mark.parametrize("texts", [TEXTS, NOT_UTF8, [bytes(range(256))]])
 def test_bytes_come_back_whatever_they_are(texts):
-    encoder = all_bytes()
+    codec = all_bytes()
     texts = [text.encode() if isinstance(text, str) else text for text in texts]
-    ids = encoder.encode(tf.constant(texts))
+    ids = codec.encode(tf.constant(texts))
     for text, row in zip(texts, ids.to_list(), strict=True):
         assert row == [byte + 2 for byte in text]
-        assert row == encoder.encode_symbols(np.frombuffer(text, np.uint8)).tolist()
-    assert encoder.decode(ids.to_tensor(BOUNDARY)).numpy().tolist() == texts
+        assert row == codec.encode_symbols(np.frombuffer(text, np.uint8)).tolist()
+    assert codec.decode(ids.to_tensor(BOUNDARY)).numpy().tolist() == texts
 
 
 def test_unknown_characters_have_one_id_and_are_written_as_the_replacement():
-    encoder = characters("bd")
-    ids = encoder.encode(tf.constant(["abcde", "d\U0010ffff\0"])).to_list()
+    codec = characters("bd")
+    ids = codec.encode(tf.constant(["abcde", "d\U0010ffff\0"])).to_list()
     assert ids == [[UNKNOWN, 2, UNKNOWN, 3, UNKNOWN], [3, UNKNOWN, UNKNOWN]]
-    assert written(encoder, ids[0]).decode() == "\ufffdb\ufffdd\ufffd"
+    assert written(codec, ids[0]).decode() == "\ufffdb\ufffdd\ufffd"
 
 
 def test_boundaries_are_written_as_nothing_wherever_they_stand():
-    encoder = characters("ab")
-    assert written(encoder, [BOUNDARY, 2, BOUNDARY, 3, BOUNDARY, BOUNDARY]) == b"ab"
-    assert written(encoder, []) == b""
+    codec = characters("ab")
+    assert written(codec, [BOUNDARY, 2, BOUNDARY, 3, BOUNDARY, BOUNDARY]) == b"ab"
+    assert written(codec, []) == b""
 
 
 @pytest.mark.parametrize("unit", CharacterCodec.tokenizers)
 @pytest.mark.parametrize("texts", [[], [""], ["", ""]])
 def test_nothing_has_no_ids(unit, texts):
-    encoder = all_bytes() if unit == "bytes" else characters("a")
-    ids = encoder.encode(tf.constant(texts, tf.string))
+    codec = all_bytes() if unit == "bytes" else characters("a")
+    ids = codec.encode(tf.constant(texts, tf.string))
     assert ids.dtype == tf.int32
     assert ids.to_list() == [[] for _ in texts]
-    assert encoder.decode(ids.to_tensor(BOUNDARY)).numpy().tolist() == [b"" for _ in texts]
+    assert codec.decode(ids.to_tensor(BOUNDARY)).numpy().tolist() == [b"" for _ in texts]
 
 
 @pytest.mark.parametrize("unit", CharacterCodec.tokenizers)
 def test_ids_begin_after_the_boundary_and_the_unknown_in_the_order_of_the_symbols(unit):
-    encoder = all_bytes() if unit == "bytes" else characters("zéa\n👍")
-    assert encoder.symbols.tolist() == (list(range(256)) if unit == "bytes" else sorted(map(ord, "zéa\n👍")))
-    assert encoder.encode_symbols(encoder.symbols).tolist() == list(range(2, len(encoder)))
-    assert len(encoder.tokens) == len(encoder)
-    assert encoder.tokens[BOUNDARY] == b""
+    codec = all_bytes() if unit == "bytes" else characters("zéa\n👍")
+    assert codec.symbols.tolist() == (list(range(256)) if unit == "bytes" else sorted(map(ord, "zéa\n👍")))
+    assert codec.encode_symbols(codec.symbols).tolist() == list(range(2, len(codec)))
+    assert len(codec.tokens) == len(codec)
+    assert codec.tokens[BOUNDARY] == b""
     expected = bytes([97]) if unit == "bytes" else "👍".encode()
-    assert encoder.tokens[99 if unit == "bytes" else 6] == expected
+    assert codec.tokens[99 if unit == "bytes" else 6] == expected
 
 
 def test_ids_of_numpy_keep_the_shape():
@@ -143,37 +143,37 @@ def test_ids_of_numpy_keep_the_shape():
 
 @pytest.mark.parametrize(("min_count", "known"), [(1, "\nabcé"), (2, "abé"), (3, "aé"), (4, "a")])
 def test_characters_are_known_that_occur_often_enough(min_count, known):
-    encoder = characters("aaaa", "bb\n", "éééc", min_count=min_count)
-    assert "".join(encoder.vocabulary) == known
+    codec = characters("aaaa", "bb\n", "éééc", min_count=min_count)
+    assert "".join(codec.vocabulary) == known
 
 
 def test_bytes_are_all_known_however_seldom_they_occur():
-    encoder = CharacterCodec.from_counts({"a": 1}, tokenizer="bytes", min_count=5)
-    assert len(encoder) == 258
-    assert (encoder.encode_symbols(np.arange(256)) > UNKNOWN).all()
+    codec = CharacterCodec.from_counts({"a": 1}, tokenizer="bytes", min_count=5)
+    assert len(codec) == 258
+    assert (codec.encode_symbols(np.arange(256)) > UNKNOWN).all()
 
 
 @pytest.mark.parametrize("unit", CharacterCodec.tokenizers)
-def test_encoder_survives_json(unit):
-    encoder = all_bytes() if unit == "bytes" else characters(*TEXTS[:4])
-    again = CharacterCodec.from_config(json.loads(json.dumps(encoder.get_config())))
-    assert again.get_config() == encoder.get_config()
-    assert again.tokens == encoder.tokens
-    assert again.encode(tf.constant(TEXTS)).to_list() == encoder.encode(tf.constant(TEXTS)).to_list()
+def test_codec_survives_json(unit):
+    codec = all_bytes() if unit == "bytes" else characters(*TEXTS[:4])
+    again = CharacterCodec.from_config(json.loads(json.dumps(codec.get_config())))
+    assert again.get_config() == codec.get_config()
+    assert again.tokens == codec.tokens
+    assert again.encode(tf.constant(TEXTS)).to_list() == codec.encode(tf.constant(TEXTS)).to_list()
 
 
 @pytest.mark.parametrize("unit", CharacterCodec.tokenizers)
-def test_encoder_is_traced_once_for_all_shapes(unit):
-    encoder = all_bytes() if unit == "bytes" else characters(*TEXTS)
+def test_codec_is_traced_once_for_all_shapes(unit):
+    codec = all_bytes() if unit == "bytes" else characters(*TEXTS)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def graph(texts):
-        ids = encoder.encode(texts)
-        return ids, encoder.decode(ids.to_tensor(BOUNDARY))
+        ids = codec.encode(texts)
+        return ids, codec.decode(ids.to_tensor(BOUNDARY))
 
     for texts in (TEXTS, TEXTS[:1], [""], [], ["a much longer text than any before it " * 50]):
         ids, again = graph(tf.constant(texts, tf.string))
-        assert ids.to_list() == encoder.encode(tf.constant(texts, tf.string)).to_list()
+        assert ids.to_list() == codec.encode(tf.constant(texts, tf.string)).to_list()
         expected = [text.encode() if unit == "bytes" or text in TEXTS else None for text in texts]
         for text, wanted in zip(again.numpy().tolist(), expected, strict=True):
             assert wanted is None or text == wanted
@@ -181,15 +181,15 @@ def test_encoder_is_traced_once_for_all_shapes(unit):
 
 
 @pytest.mark.parametrize("unit", CharacterCodec.tokenizers)
-def test_encoder_is_exported_with_its_symbols(unit, tmp_path):
+def test_codec_is_exported_with_its_symbols(unit, tmp_path):
     module = tf.Module()
-    encoder = all_bytes() if unit == "bytes" else characters(*TEXTS)
-    module.encoder = encoder
+    codec = all_bytes() if unit == "bytes" else characters(*TEXTS)
+    module.codec = codec
     module.encode = tf.function(
-        lambda texts: encoder.encode(texts).to_tensor(BOUNDARY),
+        lambda texts: codec.encode(texts).to_tensor(BOUNDARY),
         input_signature=[tf.TensorSpec([None], tf.string)],
     )
-    module.decode = tf.function(encoder.decode, input_signature=[tf.TensorSpec([None, None], tf.int32)])
+    module.decode = tf.function(codec.decode, input_signature=[tf.TensorSpec([None, None], tf.int32)])
     tf.saved_model.save(module, str(tmp_path))
     loaded = tf.saved_model.load(str(tmp_path))
     ids = loaded.encode(tf.constant(TEXTS))

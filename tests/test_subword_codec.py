@@ -46,10 +46,10 @@ def learnt(texts, tokenizer, max_size=10_000, max_length=1000, **options):
     )
 
 
-def back(encoder, texts):
+def back(codec, texts):
     """From texts to ids and back."""
-    ids = encoder.encode(tf.constant(bytes_of(texts), tf.string)).to_tensor(0)
-    return [text.decode() for text in encoder.decode(ids).numpy()]
+    ids = codec.encode(tf.constant(bytes_of(texts), tf.string)).to_tensor(0)
+    return [text.decode() for text in codec.decode(ids).numpy()]
 
 
 def longest_first(word, pieces):
@@ -95,9 +95,9 @@ def test_text_is_split_into_marked_words_and_single_signs(text, words):
 def test_the_mark_itself_becomes_an_underscore(tokenizer):
     texts = ["a\u2581b", "\u2581", "x \u2581 \u2581y"]
     assert strings(marked_words(tf.constant(texts))) == [["▁a", "_", "b"], ["▁_"], ["▁x", "▁_", "▁_", "y"]]
-    encoder = learnt(texts, tokenizer)
-    assert back(encoder, texts) == ["a_b", "_", "x _ _y"]
-    assert back(encoder, ["a_b", "_", "x _ _y"]) == ["a_b", "_", "x _ _y"]
+    codec = learnt(texts, tokenizer)
+    assert back(codec, texts) == ["a_b", "_", "x _ _y"]
+    assert back(codec, ["a_b", "_", "x _ _y"]) == ["a_b", "_", "x _ _y"]
 
 
 def test_bytes_that_are_no_text_separate_words():
@@ -123,10 +123,10 @@ def test_edges_are_put_around_each_text():
 
 def test_example_is_split_as_the_module_tells(tokenizer):
     known = sorted(set(PIECES[tokenizer].split(" ")))
-    encoder = SubwordCodec(tokenizer, known, 100)
-    (ids,) = encoder.encode(tf.constant([EXAMPLE])).to_list()
-    assert [encoder.tokens[number].decode() for number in ids] == PIECES[tokenizer].split(" ")
-    assert back(encoder, [EXAMPLE]) == [EXAMPLE]
+    codec = SubwordCodec(tokenizer, known, 100)
+    (ids,) = codec.encode(tf.constant([EXAMPLE])).to_list()
+    assert [codec.tokens[number].decode() for number in ids] == PIECES[tokenizer].split(" ")
+    assert back(codec, [EXAMPLE]) == [EXAMPLE]
 
 
 def test_texts_come_back_as_they_were(tokenizer):
@@ -136,10 +136,10 @@ def test_texts_come_back_as_they_were(tokenizer):
 def test_white_space_comes_back_as_single_spaces(tokenizer):
     spaced = ["  a \t b\u00a0\u00a0c (\u2009d )\r\n", "\u3000e\u00a0", "f\x0b\x0cg"]
     expected = ["a b c ( d )", "e", "f g"]
-    encoder = learnt(spaced, tokenizer)
-    assert back(encoder, spaced) == expected
-    ragged = encoder.encode(tf.constant(spaced)).to_list()
-    assert ragged == encoder.encode(tf.constant(expected)).to_list()
+    codec = learnt(spaced, tokenizer)
+    assert back(codec, spaced) == expected
+    ragged = codec.encode(tf.constant(spaced)).to_list()
+    assert ragged == codec.encode(tf.constant(expected)).to_list()
 
 
 def test_what_is_not_known_has_an_id_of_its_own_and_comes_back_as_a_replacement():
@@ -158,21 +158,21 @@ def test_what_is_not_known_has_an_id_of_its_own_and_comes_back_as_a_replacement(
 
 
 def test_text_of_ids_leaves_out_padding_and_edges(tokenizer):
-    encoder = SubwordCodec(tokenizer, ["▁a", "b", "▁", "c"], 9)
+    codec = SubwordCodec(tokenizer, ["▁a", "b", "▁", "c"], 9)
     ids = [[[START, 4, 5, END, 0], [0, 0, 6, 7, 1]], [[END] * 5, [5, 4, 4, END, 5]]]
-    texts = encoder.decode(tf.constant(ids))
+    texts = codec.decode(tf.constant(ids))
     assert texts.shape == (2, 2)
     assert [[t.decode() for t in row] for row in texts.numpy()] == [["ab", "c\ufffd"], ["", "b a ab"]]
-    assert [token.decode() for token in encoder.tokens] == ["", "\ufffd", "<s>", "</s>", "▁a", "b", "▁", "c"]
+    assert [token.decode() for token in codec.tokens] == ["", "\ufffd", "<s>", "</s>", "▁a", "b", "▁", "c"]
 
 
 def test_no_text_is_taken_for_padding_or_an_edge(tokenizer, rng):
     texts = ["<s> </s> <pad> \0 \ufffd", "<s>", "</s>", *SENTENCES]
     texts += ["".join(map(chr, rng.integers(1, 0xD7FF, size=40))) for _ in range(50)]
-    for encoder in (learnt(texts, tokenizer), learnt(SENTENCES, tokenizer), SubwordCodec(tokenizer, [], 99)):
-        ids = encoder.encode(tf.constant(texts)).flat_values.numpy()
+    for codec in (learnt(texts, tokenizer), learnt(SENTENCES, tokenizer), SubwordCodec(tokenizer, [], 99)):
+        ids = codec.encode(tf.constant(texts)).flat_values.numpy()
         assert len(ids) > 100
-        assert set(ids) <= {1, *range(4, len(encoder))}
+        assert set(ids) <= {1, *range(4, len(codec))}
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -186,9 +186,9 @@ def test_words_are_split_into_the_longest_pieces_from_their_start_on(seed):
     inner = {word(6) for _ in range(25)} | {"a", "c"}
     pieces = sorted(inner | {f"▁{piece}" for piece in list(inner)[::2]} | ({"▁"} if seed else set()))
     words = [word(14) for _ in range(150)]
-    encoder = SubwordCodec("subwords", pieces, 1000)
+    codec = SubwordCodec("subwords", pieces, 1000)
     texts = [" ".join(words[first : first + 5]) for first in range(0, len(words), 5)]
-    for text, ids in zip(texts, encoder.encode(tf.constant(texts)).to_list(), strict=True):
+    for text, ids in zip(texts, codec.encode(tf.constant(texts)).to_list(), strict=True):
         wanted = [piece for part in text.split() for piece in longest_first(f"▁{part}", pieces)]
         assert ids == [1 if piece is None else 4 + pieces.index(piece) for piece in wanted]
     assert any(len(longest_first(f"▁{part}", pieces)) > 3 for part in words)
@@ -199,10 +199,10 @@ def test_texts_are_cut_after_the_maximum_length(tokenizer):
     known = sorted(set(PIECES[tokenizer].split(" ")))
     whole = SubwordCodec(tokenizer, known, 10_000).encode(tf.constant(texts)).to_list()
     for longest in (1, 4, 6):
-        encoder = SubwordCodec(tokenizer, known, longest)
-        assert encoder.encode(tf.constant(texts)).to_list() == [ids[:longest] for ids in whole]
-        assert encoder.encode(tf.constant(texts), max_length=2).to_list() == [ids[:2] for ids in whole]
-        assert encoder.encode(tf.constant(texts), max_length=10_000).to_list() == whole
+        codec = SubwordCodec(tokenizer, known, longest)
+        assert codec.encode(tf.constant(texts)).to_list() == [ids[:longest] for ids in whole]
+        assert codec.encode(tf.constant(texts), max_length=2).to_list() == [ids[:2] for ids in whole]
+        assert codec.encode(tf.constant(texts), max_length=10_000).to_list() == whole
     assert max(map(len, whole)) > 2000
 
 
@@ -216,59 +216,59 @@ def test_a_word_of_any_length_is_cut_before_it_is_split(tokenizer):
 
 def test_empty_texts_have_no_pieces(tokenizer):
     for pieces in ([], ["▁", "a"]):
-        encoder = SubwordCodec(tokenizer, pieces, 5)
+        codec = SubwordCodec(tokenizer, pieces, 5)
         for texts in ([""], ["", " \n\u00a0"], []):
-            ids = encoder.encode(tf.constant(texts, tf.string))
+            ids = codec.encode(tf.constant(texts, tf.string))
             assert ids.dtype == tf.int32
             assert ids.to_list() == [[]] * len(texts)
-            assert back(encoder, texts) == [""] * len(texts)
+            assert back(codec, texts) == [""] * len(texts)
     assert len(SubwordCodec(tokenizer, [], 5)) == 4
 
 
 def test_texts_do_not_change_each_other(tokenizer):
-    encoder = learnt(SENTENCES[:4], tokenizer)
-    together = encoder.encode(tf.constant(SENTENCES)).to_list()
-    assert together == [encoder.encode(tf.constant([text])).to_list()[0] for text in SENTENCES]
-    assert encoder.encode(tf.constant(SENTENCES[::-1])).to_list() == together[::-1]
+    codec = learnt(SENTENCES[:4], tokenizer)
+    together = codec.encode(tf.constant(SENTENCES)).to_list()
+    assert together == [codec.encode(tf.constant([text])).to_list()[0] for text in SENTENCES]
+    assert codec.encode(tf.constant(SENTENCES[::-1])).to_list() == together[::-1]
 
 
 def test_a_graph_of_texts_of_any_number_is_traced_once(tokenizer):
-    encoder = learnt(SENTENCES, tokenizer)
+    codec = learnt(SENTENCES, tokenizer)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def graph(texts):
-        ids = encoder.encode(texts)
-        return ids, encoder.decode(with_start_and_end(ids))
+        ids = codec.encode(texts)
+        return ids, codec.decode(with_start_and_end(ids))
 
     for texts in (SENTENCES, SENTENCES[:1], [""], ["unknown ☃ words"], []):
         ids, texts_again = graph(tf.constant(texts, tf.string))
-        assert ids.to_list() == encoder.encode(tf.constant(texts, tf.string)).to_list()
-        assert [text.decode() for text in texts_again.numpy()] == back(encoder, texts)
+        assert ids.to_list() == codec.encode(tf.constant(texts, tf.string)).to_list()
+        assert [text.decode() for text in texts_again.numpy()] == back(codec, texts)
     assert graph.experimental_get_tracing_count() == 1
 
 
-def test_encoder_is_exported_and_restored_with_its_table(tokenizer, tmp_path):
-    encoder = learnt(SENTENCES, tokenizer)
+def test_codec_is_exported_and_restored_with_its_table(tokenizer, tmp_path):
+    codec = learnt(SENTENCES, tokenizer)
     module = tf.Module()
-    module.encoder = encoder
+    module.codec = codec
     module.ids = tf.function(
-        lambda texts: encoder.encode(texts).to_tensor(0),
+        lambda texts: codec.encode(texts).to_tensor(0),
         input_signature=[tf.TensorSpec([None], tf.string)],
     )
     tf.saved_model.save(module, str(tmp_path))
     restored = tf.saved_model.load(str(tmp_path))
-    expected = encoder.encode(tf.constant(SENTENCES)).to_tensor(0)
+    expected = codec.encode(tf.constant(SENTENCES)).to_tensor(0)
     np.testing.assert_array_equal(restored.ids(tf.constant(SENTENCES)), expected)
 
 
-def test_an_encoder_is_made_again_of_its_configuration(tokenizer):
-    encoder = learnt(SENTENCES, tokenizer, max_length=7)
-    again = SubwordCodec.from_config(json.loads(json.dumps(encoder.get_config())))
-    assert again.get_config() == encoder.get_config()
-    assert (again.tokenizer, again.max_length, len(again)) == (tokenizer, 7, len(encoder))
-    assert again.tokens == encoder.tokens
+def test_a_codec_is_made_again_of_its_configuration(tokenizer):
+    codec = learnt(SENTENCES, tokenizer, max_length=7)
+    again = SubwordCodec.from_config(json.loads(json.dumps(codec.get_config())))
+    assert again.get_config() == codec.get_config()
+    assert (again.tokenizer, again.max_length, len(again)) == (tokenizer, 7, len(codec))
+    assert again.tokens == codec.tokens
     texts = tf.constant([*SENTENCES, "unheard ☃"])
-    assert again.encode(texts).to_list() == encoder.encode(texts).to_list()
+    assert again.encode(texts).to_list() == codec.encode(texts).to_list()
 
 
 # Learning.
@@ -329,10 +329,10 @@ def test_words_more_frequent_than_a_line_of_what_is_learnt_from_count_in_full():
 
 
 def test_frequent_words_become_one_piece_and_rare_ones_stay_apart():
-    encoder = learnt(["the the the the house", "the then"], "subwords", max_size=4 + 8 + 4)
-    assert "▁the" in encoder.vocabulary
-    (frequent, rare) = encoder.encode(tf.constant(["the", "house"])).to_list()
-    assert [encoder.tokens[number].decode() for number in frequent] == ["▁the"]
+    codec = learnt(["the the the the house", "the then"], "subwords", max_size=4 + 8 + 4)
+    assert "▁the" in codec.vocabulary
+    (frequent, rare) = codec.encode(tf.constant(["the", "house"])).to_list()
+    assert [codec.tokens[number].decode() for number in frequent] == ["▁the"]
     assert len(rare) > 3
 
 
@@ -350,10 +350,10 @@ def test_no_more_ids_than_the_maximum_are_learnt():
         whole = learnt([text] * 2, tokenizer)
         assert len(whole) > max(sizes)
         for size in sizes:
-            encoder = learnt([text] * 2, tokenizer, max_size=size)
-            assert len(encoder) == len(encoder.tokens) == size
+            codec = learnt([text] * 2, tokenizer, max_size=size)
+            assert len(codec) == len(codec.tokens) == size
             # A smaller vocabulary is the beginning of a larger one.
-            assert encoder.vocabulary == whole.vocabulary[: size - 4]
+            assert codec.vocabulary == whole.vocabulary[: size - 4]
     assert len(learnt([text], "words", max_size=0)) == 4
 
 
@@ -361,8 +361,8 @@ def test_pieces_must_occur_often_enough(tokenizer):
     texts = ["aaa aaa aaa bb bb c", "bb aaa"]
     counts = {"aaa": 4, "bb": 3, "c": 1}
     for least in (1, 2, 3, 4, 5):
-        encoder = learnt(texts, tokenizer, min_count=least)
-        known = {piece.strip("▁") for piece in encoder.vocabulary} - {""}
+        codec = learnt(texts, tokenizer, min_count=least)
+        known = {piece.strip("▁") for piece in codec.vocabulary} - {""}
         if tokenizer == "words":
             assert known == {word for word, count in counts.items() if count >= least}
         elif tokenizer == "characters":
@@ -370,31 +370,29 @@ def test_pieces_must_occur_often_enough(tokenizer):
         else:
             assert "".join(known).count("c") == (least == 1)
             # The pieces of a word of three letters are made by two merges.
-            assert ("▁aaa" in encoder.vocabulary) == (least <= 4)
-            assert ("▁bb" in encoder.vocabulary) == (least <= 3)
+            assert ("▁aaa" in codec.vocabulary) == (least <= 4)
+            assert ("▁bb" in codec.vocabulary) == (least <= 3)
 
 
 def test_learning_twice_gives_the_same_pieces(tokenizer, rng):
     letters = list("abcdefgäö")
     texts = [" ".join("".join(rng.choice(letters, size=4)) for _ in range(6)) for _ in range(60)]
-    encoder = learnt(texts, tokenizer, max_size=60)
-    assert (
-        len(set(encoder.vocabulary)) == len(encoder.vocabulary) == (56 if tokenizer != "characters" else 10)
-    )
+    codec = learnt(texts, tokenizer, max_size=60)
+    assert len(set(codec.vocabulary)) == len(codec.vocabulary) == (56 if tokenizer != "characters" else 10)
     for _ in range(2):
-        assert learnt(texts, tokenizer, max_size=60).vocabulary == encoder.vocabulary
+        assert learnt(texts, tokenizer, max_size=60).vocabulary == codec.vocabulary
     # Neither does the order of the texts matter, nor how many are read at a time.
     shuffled = bytes_of(texts[i] for i in rng.permutation(60))
     for size in (1, 7, 60):
         batches = (shuffled[first : first + size] for first in range(0, 60, size))
         again = SubwordCodec.learn(batches, tokenizer=tokenizer, max_size=60, max_length=1000)
-        assert again.vocabulary == encoder.vocabulary
+        assert again.vocabulary == codec.vocabulary
 
 
 @pytest.mark.parametrize("texts", [[], [""], [" ", "\n"]])
 def test_nothing_is_learnt_of_nothing(tokenizer, texts):
     batches = [bytes_of(texts)] if texts else []
-    encoder = SubwordCodec.learn(batches, tokenizer=tokenizer, max_size=100, max_length=10)
-    assert encoder.vocabulary == ()
-    assert encoder.encode(tf.constant(["a b", ""])).to_list()[1] == []
-    assert set(encoder.encode(tf.constant(["a b"])).flat_values.numpy()) == {1}
+    codec = SubwordCodec.learn(batches, tokenizer=tokenizer, max_size=100, max_length=10)
+    assert codec.vocabulary == ()
+    assert codec.encode(tf.constant(["a b", ""])).to_list()[1] == []
+    assert set(codec.encode(tf.constant(["a b"])).flat_values.numpy()) == {1}

@@ -26,7 +26,7 @@ def split(tokenizer, text):
     ]
 
 
-def make_encoder(tokenizer="words", max_length=8):
+def make_codec(tokenizer="words", max_length=8):
     return WordCodec.learn([TEXTS[:5]], tokenizer=tokenizer, max_size=40, max_length=max_length)
 
 
@@ -137,9 +137,9 @@ def test_vocabulary_ranks_by_count_then_by_code_point_whatever_the_order_of_coun
 
 @pytest.mark.parametrize(("max_size", "size"), [(0, 2), (2, 2), (3, 3), (5, 5), (7, 7), (100, 7), (None, 7)])
 def test_vocabulary_size_counts_padding_and_the_unknown_token(max_size, size):
-    encoder = of_counts(COUNTS, max_size=max_size)
-    assert len(encoder) == len(encoder.tokens) == size
-    assert encoder.vocabulary == ("the", "a", "b", "é", "once")[: size - 2]
+    codec = of_counts(COUNTS, max_size=max_size)
+    assert len(codec) == len(codec.tokens) == size
+    assert codec.vocabulary == ("the", "a", "b", "é", "once")[: size - 2]
 
 
 @pytest.mark.parametrize(("min_count", "known"), [(1, 5), (2, 4), (3, 4), (4, 1), (10, 0)])
@@ -161,110 +161,119 @@ def test_pad_fills_at_the_right_and_leaves_at_least_one_step():
     assert pad(tf.ragged.constant([], tf.int32, ragged_rank=1)).shape == [0, 1]
 
 
-def test_encoder_cuts_pads_and_marks_the_unknown():
-    encoder = WordCodec("words", ["good", "film"], max_length=3)
-    ids = encoder.encode_padded(tf.constant(["Good film, good film", "film", "", "dull"]))
+def test_codec_cuts_pads_and_marks_the_unknown():
+    codec = WordCodec("words", ["good", "film"], max_length=3)
+    ids = codec.encode_padded(tf.constant(["Good film, good film", "film", "", "dull"]))
     assert ids.dtype == tf.int32
     assert ids.numpy().tolist() == [[2, 3, UNKNOWN], [3, 0, 0], [0, 0, 0], [UNKNOWN, 0, 0]]
-    assert encoder.encode(tf.constant(["Good film, good film", ""])).to_list() == [[2, 3, UNKNOWN], []]
+    assert codec.encode(tf.constant(["Good film, good film", ""])).to_list() == [[2, 3, UNKNOWN], []]
+
+
+def test_ids_give_the_words_back_but_not_the_text():
+    codec = WordCodec("words", ["good", "film", "."])
+    ids = codec.encode_padded(tf.constant(["Good  film.<br />Dull", "", "film"]))
+    assert codec.decode(ids).numpy().tolist() == ["good film . \ufffd".encode(), b"", b"film"]
+    characters = WordCodec("characters", ["a", " ", "b"])
+    ids = characters.encode_padded(tf.constant(["a<i>b c", "b"]))
+    assert characters.decode(ids).numpy().tolist() == ["a b \ufffd".encode(), b"b"]
 
 
 @pytest.mark.parametrize("texts", [[""], ["", "<br />"], []])
-def test_encoder_gives_at_least_one_step(texts):
-    ids = make_encoder().encode_padded(tf.constant(texts, tf.string))
+def test_codec_gives_at_least_one_step(texts):
+    ids = make_codec().encode_padded(tf.constant(texts, tf.string))
     assert ids.shape == [len(texts), 1]
     assert not ids.numpy().any()
 
 
 @pytest.mark.parametrize("tokenizer", WordCodec.tokenizers)
-def test_encoder_survives_json(tokenizer):
-    encoder = make_encoder(tokenizer)
-    config = json.loads(json.dumps(encoder.get_config()))
+def test_codec_survives_json(tokenizer):
+    codec = make_codec(tokenizer)
+    config = json.loads(json.dumps(codec.get_config()))
     again = WordCodec.from_config(config)
-    assert again.get_config() == encoder.get_config()
+    assert again.get_config() == codec.get_config()
     ids = again.encode_padded(tf.constant(TEXTS))
-    assert ids.numpy().tolist() == encoder.encode_padded(tf.constant(TEXTS)).numpy().tolist()
+    assert ids.numpy().tolist() == codec.encode_padded(tf.constant(TEXTS)).numpy().tolist()
 
 
 @pytest.mark.parametrize("tokenizer", WordCodec.tokenizers)
-def test_encoder_is_traced_once_for_all_shapes(tokenizer):
-    encoder = make_encoder(tokenizer)
-    graph = tf.function(encoder.encode_padded, input_signature=[tf.TensorSpec([None], tf.string)])
+def test_codec_is_traced_once_for_all_shapes(tokenizer):
+    codec = make_codec(tokenizer)
+    graph = tf.function(codec.encode_padded, input_signature=[tf.TensorSpec([None], tf.string)])
     for texts in (TEXTS, TEXTS[:1], [b""], [b"a much longer text than any before it " * 5]):
         assert (
             graph(tf.constant(texts)).numpy().tolist()
-            == encoder.encode_padded(tf.constant(texts)).numpy().tolist()
+            == codec.encode_padded(tf.constant(texts)).numpy().tolist()
         )
     assert graph.experimental_get_tracing_count() == 1
 
 
-def test_encoder_made_inside_a_graph_still_looks_up():
+def test_codec_made_inside_a_graph_still_looks_up():
     """The table lives outside the graph in which it is first asked for."""
-    encoders = []
+    codecs = []
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def graph(texts):
-        encoders.append(WordCodec("words", ["good"], 4))
-        return encoders[-1].encode_padded(texts)
+        codecs.append(WordCodec("words", ["good"], 4))
+        return codecs[-1].encode_padded(texts)
 
     assert graph(tf.constant(["good film"])).numpy().tolist() == [[2, UNKNOWN]]
-    assert encoders[-1].encode_padded(tf.constant(["film good"])).numpy().tolist() == [[UNKNOWN, 2]]
+    assert codecs[-1].encode_padded(tf.constant(["film good"])).numpy().tolist() == [[UNKNOWN, 2]]
 
 
-def test_encoder_is_exported_with_its_table(tmp_path):
+def test_codec_is_exported_with_its_table(tmp_path):
     module = tf.Module()
-    module.encoder = make_encoder()
+    module.codec = make_codec()
     module.encode = tf.function(
-        module.encoder.encode_padded, input_signature=[tf.TensorSpec([None], tf.string)]
+        module.codec.encode_padded, input_signature=[tf.TensorSpec([None], tf.string)]
     )
     tf.saved_model.save(module, str(tmp_path))
     loaded = tf.saved_model.load(str(tmp_path))
     ids = loaded.encode(tf.constant(TEXTS)).numpy()
     assert (ids > UNKNOWN).any()
-    assert ids.tolist() == module.encoder.encode_padded(tf.constant(TEXTS)).numpy().tolist()
+    assert ids.tolist() == module.codec.encode_padded(tf.constant(TEXTS)).numpy().tolist()
 
 
 @pytest.mark.parametrize("tokenizer", WordCodec.tokenizers)
 def test_companions_in_the_batch_change_nothing(tokenizer):
-    encoder = make_encoder(tokenizer)
-    together = encoder.encode_padded(tf.constant(TEXTS)).numpy()
+    codec = make_codec(tokenizer)
+    together = codec.encode_padded(tf.constant(TEXTS)).numpy()
     for text, row in zip(TEXTS, together, strict=True):
-        alone = encoder.encode_padded(tf.constant([text])).numpy()[0]
+        alone = codec.encode_padded(tf.constant([text])).numpy()[0]
         assert row[: len(alone)].tolist() == alone.tolist()
         assert not row[len(alone) :].any()
 
 
 @pytest.mark.parametrize("tokenizer", WordCodec.tokenizers)
 def test_a_text_of_200_000_words_is_cut(tokenizer):
-    encoder = make_encoder(tokenizer, max_length=50)
+    codec = make_codec(tokenizer, max_length=50)
     start = "A film that isn't bad, <br />naïve! "
-    ids = encoder.encode_padded(tf.constant([start * (200_000 // 7), "film"])).numpy()
+    ids = codec.encode_padded(tf.constant([start * (200_000 // 7), "film"])).numpy()
     assert ids.shape == (2, 50)
-    assert ids[0].tolist() == encoder.encode_padded(tf.constant([start * 20])).numpy()[0].tolist()
+    assert ids[0].tolist() == codec.encode_padded(tf.constant([start * 20])).numpy()[0].tolist()
 
 
 def test_learn_counts_only_what_is_read_of_each_text():
     batches = [[b"one two three four"], [b"two <br /> one five", b"one"]]
-    encoder = WordCodec.learn(batches, tokenizer="words", max_length=2, max_size=100)
-    assert encoder.vocabulary == ("one", "two")
+    codec = WordCodec.learn(batches, tokenizer="words", max_length=2, max_size=100)
+    assert codec.vocabulary == ("one", "two")
     longer = WordCodec.learn(batches, tokenizer="words", max_length=3, max_size=100)
     assert longer.vocabulary == ("one", "two", "five", "three")
 
 
 def test_learn_counts_over_batches_and_within_a_text():
     batches = [[b"b a b", b""], [b"c b c"], [b"a c C d"]]
-    encoder = WordCodec.learn(batches, tokenizer="words", max_length=10, max_size=5, min_count=2)
-    assert encoder.vocabulary == ("c", "b", "a")
-    assert encoder.max_length == 10
-    assert encoder.encode_padded(tf.constant(["a b c d"])).numpy().tolist() == [[4, 3, 2, UNKNOWN]]
+    codec = WordCodec.learn(batches, tokenizer="words", max_length=10, max_size=5, min_count=2)
+    assert codec.vocabulary == ("c", "b", "a")
+    assert codec.max_length == 10
+    assert codec.encode_padded(tf.constant(["a b c d"])).numpy().tolist() == [[4, 3, 2, UNKNOWN]]
 
 
 def test_learn_takes_any_bytes():
-    encoder = WordCodec.learn([[b"\xff caf\xc3\xa9 \0 caf\xe9"]], tokenizer="characters")
-    assert encoder.vocabulary == (" ", "a", "c", "f", "é")
+    codec = WordCodec.learn([[b"\xff caf\xc3\xa9 \0 caf\xe9"]], tokenizer="characters")
+    assert codec.vocabulary == (" ", "a", "c", "f", "é")
 
 
 def test_learn_from_nothing_knows_nothing():
-    encoder = WordCodec.learn([], tokenizer="words", max_length=10, max_size=100)
-    assert len(encoder) == 2
-    assert encoder.encode_padded(tf.constant(["a"])).numpy().tolist() == [[UNKNOWN]]
+    codec = WordCodec.learn([], tokenizer="words", max_length=10, max_size=100)
+    assert len(codec) == 2
+    assert codec.encode_padded(tf.constant(["a"])).numpy().tolist() == [[UNKNOWN]]

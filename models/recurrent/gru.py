@@ -9,6 +9,7 @@ import tensorflow as tf
 from . import activations
 from .cell import Cell, CudnnLayout, Factors, GateMatrices, Gates, State, TransposedMatrices
 from .layer import RecurrentLayer
+from .positional import positional
 
 _GATES, _CANDIDATE = slice(0, 2), slice(2, 3)
 
@@ -131,11 +132,44 @@ class GRU(RecurrentLayer):
         **kwargs: As for `RecurrentLayer`.
     """
 
+    @positional(
+        "units",
+        "activation",
+        "recurrent_activation",
+        "use_bias",
+        "kernel_initializer",
+        "recurrent_initializer",
+        "bias_initializer",
+        "kernel_regularizer",
+        "recurrent_regularizer",
+        "bias_regularizer",
+        "activity_regularizer",
+        "kernel_constraint",
+        "recurrent_constraint",
+        "bias_constraint",
+        "dropout",
+        "recurrent_dropout",
+        "seed",
+        "return_sequences",
+        "return_state",
+        "go_backwards",
+        "stateful",
+        "unroll",
+        "reset_after",
+        "use_cudnn",
+    )
     def __init__(
-        self, units: int, *, recurrent_activation: str = "sigmoid", reset_after: bool = True, **kwargs: Any
+        self,
+        units: int,
+        *,
+        recurrent_activation: str = "sigmoid",
+        reset_after: bool = True,
+        use_cudnn: bool | str = "auto",
+        **kwargs: Any,
     ) -> None:
         super().__init__(units, **kwargs)
         self.recurrent_activation = activations.get(recurrent_activation)
+        self.use_cudnn = use_cudnn
         self.reset_after = reset_after
         self.cell = (_ResetAfter if reset_after else _ResetBefore)(self.activation, self.recurrent_activation)
 

@@ -20,30 +20,35 @@ class RecurrentLayer(keras.layers.Layer):
     the gradient to autodiff.
 
     Args:
-        units: number of units.
-        activation: one of linear, tanh, sigmoid, relu, hard_sigmoid, softsign, softplus, elu.
-        use_bias: whether there is a bias.
+        units: Number of units.
+        activation: One of linear, tanh, sigmoid, relu, hard_sigmoid, softsign, softplus, elu.
+        use_bias: Whether the layer has a bias.
         kernel_initializer, recurrent_initializer, bias_initializer: Keras initialisers.
         kernel_regularizer, recurrent_regularizer, bias_regularizer: Keras regularisers.
         kernel_constraint, recurrent_constraint, bias_constraint: Keras constraints.
-        dropout: share of the input features dropped in training, the same at all steps of a sequence.
-        recurrent_dropout: share of the units of h dropped in training on their way through the recurrent kernel,
-            the same at all steps of a sequence (Gal and Ghahramani, 2016).
-        truncate_gradient: truncated backpropagation through time: each row's real steps are cut into blocks of
-            so many, counted back from its last real step, and no gradient crosses from a block to the one before.
-            None: no truncation.
-        return_sequences: return the output of every step, not only of the last.
-        return_state: return the last state, too.
-        go_backwards: read the sequence from its end; outputs come in the order in which they were made.
-        zero_output_for_mask: a masked step gives zeros, not the output of the step before.
-        seed: of dropout.
+        dropout: Share of the input features dropped in training, the same at all steps of a sequence.
+        recurrent_dropout: Share of the units of h dropped in training before the recurrent kernel, the same at all
+            steps of a sequence (Gal and Ghahramani, 2016).
+        truncate_gradient: Length of the blocks of truncated backpropagation through time, in steps. Blocks are counted
+            back from each row's last real step; no gradient crosses from a block to the one before. None: no
+            truncation.
+        return_sequences: Returns the output of every step, not only of the last.
+        return_state: Returns the last state, too.
+        go_backwards: Reads the sequence from its end; outputs come in the order of reading.
+        stateful: Starts a batch with the states after the batch before, until `reset_state`; batches have one size.
+        zero_output_for_mask: A masked step gives zeros, not the output of the step before.
+        seed: Seed of dropout.
+        unroll, implementation: Hints that stock layers follow; accepted, and without effect here.
 
     Call arguments:
-        sequences: [batch, time, features].
-        initial_state: a tensor [batch, units] for each state, or None for zeros.
+        sequences: [batch, time, features]; integers and booleans are cast to the layer's dtype.
+        initial_state: A tensor [batch, units] for each state, or None for zeros (with `stateful`, for the states after
+            the batch before).
         mask: bool [batch, time], True for real steps, of any pattern. A masked step carries the state on; with no
             real step before it, its output is zero.
-        training: whether to drop.
+        training: Whether to drop.
+        sequences_mask: The mask that Keras finds on `sequences` where there is an initial state, too; `mask` comes
+            first.
 
     Returns:
         [batch, time, units] with `return_sequences`, else [batch, units]; with `return_state` a tuple of that and
@@ -54,9 +59,8 @@ class RecurrentLayer(keras.layers.Layer):
     cell: Cell
     # The tensors of a state; h, the output, is the first.
     state_names: ClassVar[tuple[str, ...]] = Cell.state_names
-    # Asked for by `keras.layers.Bidirectional`: here state goes in and out explicitly, whatever the batch size.
-    stateful = False
-    states = None
+    # Where the layer is stateful, a variable for each state.
+    states: list[keras.Variable] | None = None
 
     def __init__(
         self,
@@ -79,6 +83,9 @@ class RecurrentLayer(keras.layers.Layer):
         return_sequences: bool = False,
         return_state: bool = False,
         go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        implementation: int = 2,
         zero_output_for_mask: bool = False,
         seed: int | None = None,
         **kwargs: Any,
@@ -111,10 +118,14 @@ class RecurrentLayer(keras.layers.Layer):
         self.return_sequences = return_sequences
         self.return_state = return_state
         self.go_backwards = go_backwards
+        self.stateful = stateful
+        self.unroll = unroll
+        self.implementation = implementation
         self.zero_output_for_mask = zero_output_for_mask
         self.seed = seed
         self.seed_generator = ReplicaSeedGenerator(seed) if dropout or recurrent_dropout else None
         self.supports_masking = True
+        self.input_spec = keras.layers.InputSpec(ndim=3)
 
     @property
     def bias_shape(self) -> tuple[int, ...]:
@@ -150,6 +161,31 @@ class RecurrentLayer(keras.layers.Layer):
                 regularizer=self.bias_regularizer,
                 constraint=self.bias_constraint,
             )
+
+        if self.stateful:
+            self._make_states(sequences_shape[0])
+
+    def _make_states(self, batch_size: int | None) -> None:
+        if batch_size is None:
+            raise ValueError(
+                f"{type(self).__name__} is stateful, and its batch has no fixed size; give the model's Input a "
+                "batch_size."
+            )
+        states = [
+            keras.Variable(state, trainable=False, dtype=self.variable_dtype, name=f"state_{name}")
+            for name, state in zip(self.state_names, self.get_initial_state(batch_size), strict=True)
+        ]
+        # As in stock layers, they are no weights: they are neither saved nor counted.
+        object.__setattr__(self, "states", states)
+
+    def reset_state(self) -> None:
+        """Sets the states of a stateful layer to zero."""
+        for state in self.states or ():
+            state.assign(tf.zeros_like(state.value))
+
+    def reset_states(self) -> None:
+        """Does the same; stock layers have both names."""
+        self.reset_state()
 
     def weight(self, variable: keras.Variable) -> tf.Tensor:
         """A weight in the layer's compute dtype, inside a call of the layer and outside."""
@@ -237,8 +273,10 @@ class RecurrentLayer(keras.layers.Layer):
         initial_state: Sequence[tf.Tensor] | tf.Tensor | None = None,
         mask: tf.Tensor | None = None,
         training: bool = False,
+        sequences_mask: tf.Tensor | None = None,
     ) -> tf.Tensor | tuple[tf.Tensor, ...]:
-        sequences = tf.convert_to_tensor(sequences)
+        mask = sequences_mask if mask is None else mask
+        sequences = tf.cast(tf.convert_to_tensor(sequences), self.compute_dtype)
         batch_size = tf.shape(sequences)[0]
         if training and self.dropout:
             sequences *= self.dropout_mask(self.dropout, batch_size, sequences.shape[-1])[:, None]
@@ -252,14 +290,24 @@ class RecurrentLayer(keras.layers.Layer):
         how = current()
         masks = self._masks(sequences, real, training, how.truncates)
         outputs, state = how.run(self, sequences, state, masks, training)
+        if self.states is not None:
+            for variable, after in zip(self.states, state, strict=True):
+                variable.assign(after)
         output = self._masked_output(outputs, state[0], real)
         return (output, *state) if self.return_state else output
 
     def _as_state(
         self, initial_state: Sequence[tf.Tensor] | tf.Tensor | None, sequences: tf.Tensor
     ) -> tuple[tf.Tensor, ...]:
-        if initial_state is None:
+        if initial_state is None and self.states is None:
             return self.get_initial_state(tf.shape(sequences)[1])
+        if self.states is not None:
+            batch_size, given = self.states[0].shape[0], sequences.shape[1]
+            if given not in (None, batch_size):
+                raise ValueError(
+                    f"{type(self).__name__} is stateful with a batch of {batch_size} rows, but got {given} rows."
+                )
+        initial_state = self.states if initial_state is None else initial_state
         tensors = initial_state if isinstance(initial_state, list | tuple) else [initial_state]
         if len(tensors) != self.cell.state_count:
             raise ValueError(
@@ -290,7 +338,8 @@ class RecurrentLayer(keras.layers.Layer):
             return tf.transpose(outputs, [1, 0, 2])
         if real is None:
             return last
-        shown = real[-1] if self.zero_output_for_mask else tf.reduce_any(real, axis=0)
+        # Any of the last step, or of no step.
+        shown = tf.reduce_any(real[-1:] if self.zero_output_for_mask else real, axis=0)
         return tf.where(shown, last, tf.zeros_like(last))
 
     def compute_output_shape(self, sequences_shape: tuple, initial_state_shape: Any = None) -> tuple:
@@ -324,6 +373,9 @@ class RecurrentLayer(keras.layers.Layer):
             "return_sequences": self.return_sequences,
             "return_state": self.return_state,
             "go_backwards": self.go_backwards,
+            "stateful": self.stateful,
+            "unroll": self.unroll,
+            "implementation": self.implementation,
             "zero_output_for_mask": self.zero_output_for_mask,
             "seed": self.seed,
         }

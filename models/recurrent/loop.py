@@ -207,7 +207,7 @@ def _forward(
     _, final, arrays = tf.while_loop(
         lambda t, *_: t < length, step, (0, tuple(state), arrays), maximum_iterations=length
     )
-    stacked = tuple(array.stack() for array in arrays)
+    stacked = tuple(_stack(array, state[0]) for array in arrays)
     return stacked[: cell.state_count], stacked[cell.state_count :], final
 
 
@@ -255,7 +255,7 @@ def _backward(
     _, d_initial, arrays = tf.while_loop(
         lambda t, *_: t >= 0, step, (length - 1, tuple(d_final), arrays), maximum_iterations=length
     )
-    stacked = tuple(array.stack() for array in arrays)
+    stacked = tuple(_stack(array, d_final[0]) for array in arrays)
     return stacked[: cell.gate_count], d_initial, stacked[cell.gate_count :]
 
 
@@ -284,7 +284,9 @@ def _masked(factors: Factors, masks: Masks) -> Factors:
 
 def previous_states(state: State, states: State) -> State:
     """Returns the states before each step, [time, batch, units], from the initial one and those after each step."""
-    return tuple(tf.concat([s[None], ss[:-1]], axis=0) for s, ss in zip(state, states, strict=True))
+    # Of no steps there is none before, not even the initial state.
+    length = tf.minimum(tf.shape(states[0])[0], 1)
+    return tuple(tf.concat([s[None][:length], ss[:-1]], axis=0) for s, ss in zip(state, states, strict=True))
 
 
 def _dropped(h: tf.Tensor, masks: Masks) -> tf.Tensor:
@@ -310,6 +312,15 @@ def _arrays(number: int, length: tf.Tensor, element: tf.Tensor) -> tuple[tf.Tens
     return tuple(
         tf.TensorArray(element.dtype, size=length, element_shape=element.shape) for _ in range(number)
     )
+
+
+def _stack(array: tf.TensorArray, element: tf.Tensor) -> tf.Tensor:
+    """[length, batch, units] from an array of tensors like `element`."""
+    # `array.stack()` needs a static shape where the length is zero.
+    stacked = tf.raw_ops.TensorListStack(
+        input_handle=array.flow, element_shape=tf.shape(element), element_dtype=element.dtype
+    )
+    return tf.ensure_shape(stacked, [None, *element.shape])
 
 
 def _write(

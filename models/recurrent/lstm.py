@@ -9,6 +9,7 @@ import tensorflow as tf
 from . import activations
 from .cell import Cell, CudnnLayout, Factors, GateMatrices, Gates, State, TransposedMatrices, summed
 from .layer import RecurrentLayer
+from .positional import positional
 
 
 @dataclass(frozen=True)
@@ -82,16 +83,44 @@ class LSTM(RecurrentLayer):
 
     state_names = _LSTMCell.state_names
 
+    @positional(
+        "units",
+        "activation",
+        "recurrent_activation",
+        "use_bias",
+        "kernel_initializer",
+        "recurrent_initializer",
+        "bias_initializer",
+        "unit_forget_bias",
+        "kernel_regularizer",
+        "recurrent_regularizer",
+        "bias_regularizer",
+        "activity_regularizer",
+        "kernel_constraint",
+        "recurrent_constraint",
+        "bias_constraint",
+        "dropout",
+        "recurrent_dropout",
+        "seed",
+        "return_sequences",
+        "return_state",
+        "go_backwards",
+        "stateful",
+        "unroll",
+        "use_cudnn",
+    )
     def __init__(
         self,
         units: int,
         *,
         recurrent_activation: str = "sigmoid",
         unit_forget_bias: bool = True,
+        use_cudnn: bool | str = "auto",
         **kwargs: Any,
     ) -> None:
         super().__init__(units, **kwargs)
         self.recurrent_activation = activations.get(recurrent_activation)
+        self.use_cudnn = use_cudnn
         self.unit_forget_bias = unit_forget_bias
         self.cell = _LSTMCell(self.activation, self.recurrent_activation)
 

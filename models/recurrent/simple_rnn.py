@@ -7,6 +7,7 @@ import keras
 
 from .cell import Cell, CudnnLayout, Factors, GateMatrices, Gates, State, TransposedMatrices, summed
 from .layer import RecurrentLayer
+from .positional import positional
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,29 @@ class SimpleRNN(RecurrentLayer):
     bias b [units]. The state is (h,), [batch, units].
     """
 
+    @positional(
+        "units",
+        "activation",
+        "use_bias",
+        "kernel_initializer",
+        "recurrent_initializer",
+        "bias_initializer",
+        "kernel_regularizer",
+        "recurrent_regularizer",
+        "bias_regularizer",
+        "activity_regularizer",
+        "kernel_constraint",
+        "recurrent_constraint",
+        "bias_constraint",
+        "dropout",
+        "recurrent_dropout",
+        "return_sequences",
+        "return_state",
+        "go_backwards",
+        "stateful",
+        "unroll",
+        "seed",
+    )
     def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
         self.cell = _SimpleCell(self.activation)

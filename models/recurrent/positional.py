@@ -1,0 +1,34 @@
+"""Constructors whose keywords can also be given by position, in the order of the stock layer."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+
+def positional(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorates a constructor that has keywords alone.
+
+    Args:
+        names: The keywords in the order of their positions.
+    """
+
+    def decorate(constructor: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(constructor)
+        def wrapper(self: Any, *values: Any, **keywords: Any) -> None:
+            if len(values) > len(names):
+                raise TypeError(
+                    f"{type(self).__name__} takes {len(names)} positional arguments, not {len(values)}."
+                )
+            given = dict(zip(names, values, strict=False))
+            twice = given.keys() & keywords.keys()
+            if twice:
+                raise TypeError(
+                    f"{type(self).__name__} got {', '.join(sorted(twice))} by position and by name."
+                )
+            constructor(self, **given, **keywords)
+
+        # Keras inspects the signature, which is that of the wrapper.
+        del wrapper.__wrapped__
+        return wrapper
+
+    return decorate

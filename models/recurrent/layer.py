@@ -364,6 +364,7 @@ class RecurrentLayer(keras.layers.Layer):
             "kernel_regularizer": serialize(self.kernel_regularizer),
             "recurrent_regularizer": serialize(self.recurrent_regularizer),
             "bias_regularizer": serialize(self.bias_regularizer),
+            "activity_regularizer": serialize(self.activity_regularizer),
             "kernel_constraint": serialize(self.kernel_constraint),
             "recurrent_constraint": serialize(self.recurrent_constraint),
             "bias_constraint": serialize(self.bias_constraint),

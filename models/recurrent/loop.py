@@ -316,7 +316,9 @@ def _arrays(number: int, length: tf.Tensor, element: tf.Tensor) -> tuple[tf.Tens
 
 def _stack(array: tf.TensorArray, element: tf.Tensor) -> tf.Tensor:
     """[length, batch, units] from an array of tensors like `element`."""
-    # `array.stack()` needs a static shape where the length is zero.
+    if tf.executing_eagerly():
+        return array.stack()
+    # In a graph, `array.stack()` needs a static shape where the length is zero.
     stacked = tf.raw_ops.TensorListStack(
         input_handle=array.flow, element_shape=tf.shape(element), element_dtype=element.dtype
     )

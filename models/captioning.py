@@ -10,7 +10,7 @@ from .images.encoders import SmallImageEncoder
 from .options import CaptioningOptions
 from .recurrent import States
 from .recurrent.stack import state_count
-from .writing.writer import Encoded, WritingModel, embedded
+from .writing.writer import Encoded, WritingModel
 
 
 @keras.saving.register_keras_serializable("unroll")
@@ -76,13 +76,9 @@ class CaptioningModel(WritingModel):
         shape = tf.shape(captions)
         # The captions of an image follow each other as rows, which share its place in the memory.
         ids = tf.reshape(captions, [shape[0] * shape[1], shape[2]])
-        inputs = embedded(self.target_embedding, self.hidden_words(ids, training))
         seen = self.see(images, training)
         states = tf.nest.map_structure(lambda state: tf.repeat(state, shape[1], axis=0), seen.states)
-        # Padding comes last and is not predicted: it needs no mask.
-        outputs, weights = self.decoder(
-            inputs, memory=seen.memory, states=states, training=training, return_weights=True
-        )
+        outputs, weights = self.decode(ids, Encoded(seen.memory, states), training)
         return tuple(
             tf.reshape(tensor, tf.concat([shape, tf.shape(tensor)[2:]], axis=0))
             for tensor in (outputs, weights)

@@ -7,6 +7,8 @@ import keras
 import tensorflow as tf
 
 from .blocks.configured import Configured
+from .blocks.logits import Logits
+from .blocks.losses import masked_cross_entropy
 from .blocks.random import ReplicaSeedGenerator
 from .options import LanguageModelOptions, RecurrentOptions
 from .recurrent import RecurrentStack, States
@@ -71,18 +73,7 @@ class LanguageModel(Configured, keras.Model):
             name="recurrent",
         )
         self.seed_generator = ReplicaSeedGenerator(seed)
-        self.output_layer = None
-        if options.tie_embeddings:
-            # In float32 under any policy, like the other logits layer.
-            self.output_bias = self.add_weight(
-                name="output_bias",
-                shape=(vocabulary_size,),
-                initializer="zeros",
-                dtype="float32",
-                autocast=False,
-            )
-        else:
-            self.output_layer = keras.layers.Dense(vocabulary_size, dtype="float32", name="logits")
+        self.logits_layer = Logits(vocabulary_size, tied=options.tie_embeddings, name="logits")
 
     def call(
         self,
@@ -108,15 +99,11 @@ class LanguageModel(Configured, keras.Model):
 
     def logits(self, hidden: tf.Tensor) -> tf.Tensor:
         """Computes logits: [..., units] -> float32 [..., ids]."""
-        if self.output_layer is not None:
-            return self.output_layer(hidden)
-        kernel = tf.cast(tf.convert_to_tensor(self.embedding.embeddings), tf.float32)
-        flat = tf.matmul(
-            tf.reshape(tf.cast(hidden, tf.float32), [-1, hidden.shape[-1]]), kernel, transpose_b=True
-        )
-        shape = tf.concat([tf.shape(hidden)[:-1], [self.vocabulary_size]], axis=0)
-        logits = tf.reshape(flat + tf.convert_to_tensor(self.output_bias), shape)
-        return tf.ensure_shape(logits, [*hidden.shape[:-1], self.vocabulary_size])
+        return self.logits_layer(hidden, table=self._table)
+
+    @property
+    def _table(self) -> tf.Tensor | None:
+        return tf.convert_to_tensor(self.embedding.embeddings) if self.logits_layer.tied else None
 
     def read(self, ids: tf.Tensor, lengths: tf.Tensor, states: States | None = None) -> Reading:
         """Reads texts of any length, a window at a time, without a gradient.
@@ -139,8 +126,7 @@ class LanguageModel(Configured, keras.Model):
             left = (lengths - first)[:, None]
             is_read, is_scored = positions < left, positions + 1 < left
             logits, states = self(inputs, states=states, mask=is_read)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
-            total -= tf.reduce_sum(tf.where(is_scored, losses, 0.0), axis=1)
+            total -= tf.reduce_sum(masked_cross_entropy(logits, targets, is_scored), axis=1)
             # A masked step repeats the output of the last real one.
             last = tf.where(is_read[:, :1], logits[:, -1], last)
             return number + 1, total, last, states
@@ -159,10 +145,10 @@ class LanguageModel(Configured, keras.Model):
         the next id, float32 [batch, ids], and the new states."""
         # The projections of all ids are the same at every step.
         projected = self.recurrent.project(self.vectors(tf.range(self.vocabulary_size)))
-        recurrent_step = self.recurrent.stepper()
+        recurrent_step, logits_of = self.recurrent.stepper(), self.logits_layer.function(self._table)
 
         def step(ids: tf.Tensor, states: States) -> tuple[tf.Tensor, States]:
             hidden, states = recurrent_step(tf.gather(projected, ids), states)
-            return self.logits(hidden), states
+            return logits_of(hidden), states
 
         return step

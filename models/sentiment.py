@@ -6,11 +6,12 @@ import keras
 import tensorflow as tf
 
 from .blocks.configured import Configured
+from .blocks.embedding import drop_words
 from .blocks.pooling import POOLINGS
 from .blocks.random import ReplicaSeedGenerator
 from .options import RecurrentOptions, SentimentOptions
 from .recurrent import RecurrentStack
-from .text import PADDING, UNKNOWN
+from .text import PADDING
 
 
 @keras.saving.register_keras_serializable("unroll")
@@ -51,8 +52,7 @@ class SentimentClassifier(Configured, keras.Model):
     def call(self, ids: tf.Tensor, training: bool = False) -> tf.Tensor:
         mask = tf.not_equal(ids, PADDING)
         if training and self.options.word_dropout:
-            kept = keras.random.uniform(tf.shape(ids), seed=self.seed_generator) >= self.options.word_dropout
-            ids = tf.where(kept, ids, UNKNOWN)
+            ids = drop_words(ids, self.options.word_dropout, self.seed_generator)
         sequences, _ = self.recurrent(self.embedding(ids), mask=mask, training=training)
         pooled = self.pooling(sequences, mask=mask)
         if training and self.options.dropout:

@@ -5,12 +5,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from .blocks.embedding import embedded, embedding
 from .decoding import Beams, Hypotheses
 from .options import RecurrentOptions, TranslationOptions
 from .recurrent import RecurrentStack, States
 from .recurrent.stack import state_count
-from .text import END, PADDING
-from .writing.writer import Encoded, WritingModel, embedded, embedding
+from .text import PADDING
+from .writing.writer import Encoded, WritingModel
 
 
 @keras.saving.register_keras_serializable("unroll")
@@ -86,14 +87,7 @@ class TranslationModel(WritingModel):
             layer.build((None, units))
 
     def call(self, source: tf.Tensor, target: tf.Tensor, training: bool = False) -> tf.Tensor:
-        encoded = self.encode(source, training)
-        # Padding of the target comes last and is not predicted: it needs no mask. But where the gradient is truncated,
-        # blocks are counted back from the last step that predicts something, and the end does not.
-        mask = (target != PADDING) & (target != END) if self.options.truncate_gradient else None
-        inputs = embedded(self.target_embedding, self.hidden_words(target, training))
-        return self.decoder(
-            inputs, memory=encoded.memory, states=encoded.states, mask=mask, training=training
-        )
+        return self.decode(target, self.encode(source, training), training)[0]
 
     def encode(self, source: tf.Tensor, training: bool = False) -> Encoded:
         """Reads sentences, int32 [batch, places]."""

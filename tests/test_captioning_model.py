@@ -81,6 +81,32 @@ def test_steps_give_what_the_whole_caption_gives(rng, options):
         np.testing.assert_allclose(where, tf.reshape(weights[:, :, time], [6, -1]), atol=1e-5)
 
 
+@pytest.mark.parametrize("block", [None, 1, 2])
+@pytest.mark.parametrize("fed", [False, True])
+def test_gradients_of_a_batch_are_those_of_its_captions(rng, fed, block):
+    """Where the gradient is truncated, too: no block depends on the padding of the batch."""
+    model, features = model_of(input_feeding=fed, truncate_gradient=block), tf.constant(images(rng))
+    captions = np.array(
+        [[[START, *row, END, *[PADDING] * (6 - len(row))]] for row in ([4, 5, 6, 7, 8], [9], [5, 6, 7])]
+    )
+    variables = [weight.value for weight in model.trainable_variables]
+
+    def gradients(features, captions):
+        ids = tf.constant(captions, tf.int32)
+        with tf.GradientTape() as tape:
+            outputs, _ = model(features, ids[..., :-1])
+            loss = tf.reduce_sum(model.token_losses(outputs, ids[..., 1:]).losses)
+        return [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, variables)]
+
+    together = gradients(features, captions)
+    apart = [
+        gradients(features[n : n + 1], captions[n : n + 1, :, : np.count_nonzero(captions[n])])
+        for n in range(3)
+    ]
+    for whole, parts in zip(together, zip(*apart, strict=True), strict=True):
+        np.testing.assert_allclose(whole, tf.add_n(parts), atol=1e-4)
+
+
 @pytest.mark.parametrize("options", VARIANTS)
 def test_the_image_decides(rng, options):
     model, seen = model_of(**options), images(rng)

@@ -140,13 +140,13 @@ def test_every_weight_is_trained(kind, rng):
 
 def test_tied_embeddings_are_one_variable_read_and_written(ids, rng):
     model = built("tied", rng)
-    assert model.output_layer is None
+    assert model.logits_layer.kernel is None
     assert [weight.path for weight in model.trainable_variables if "embedding" in weight.path] == [
         model.embedding.embeddings.path
     ]
     assert sum(weight.shape == (IDS, UNITS) for weight in model.trainable_variables) == 1
     hidden, _ = model.recurrent(model.vectors(ids))
-    kernel, bias = np.array(model.embedding.embeddings), np.array(model.output_bias)
+    kernel, bias = np.array(model.embedding.embeddings), np.array(model.logits_layer.bias)
     assert_same(model(ids)[0], tf.constant(hidden.numpy() @ kernel.T + bias))
     # Both ways give it a gradient: id 0 is not read, and still pushed away from what is predicted.
     with tf.GradientTape() as tape:

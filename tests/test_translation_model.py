@@ -8,13 +8,13 @@ import pytest
 import tensorflow as tf
 from comparing import assert_same, randomize
 
+from unroll.models.blocks.embedding import embedded
 from unroll.models.decoding import Beams
 from unroll.models.options import TranslationOptions
 from unroll.models.recurrent import CELLS
 from unroll.models.text import END, PADDING, START, UNKNOWN
 from unroll.models.translation import TranslationModel
 from unroll.models.writing.attention import ATTENTIONS
-from unroll.models.writing.writer import embedded
 from unroll.tasks.training.trainer import _dtype_policy as policy
 
 SOURCES, TARGETS, UNITS = 13, 11, 6
@@ -201,7 +201,7 @@ def test_tied_embeddings_are_one_variable_read_and_written(rng):
     table = model.target_embedding.embeddings
     assert sum(weight.shape == (TARGETS, 4) for weight in model.trainable_variables) == 1
     outputs = model(*batch(rng))[:, 0]
-    expected = outputs.numpy() @ np.array(table).T + np.array(model.output_bias)
+    expected = outputs.numpy() @ np.array(table).T + np.array(model.logits_layer.bias)
     assert_same(model.logits(outputs), tf.constant(expected))
     # Both ways give it a gradient: an id that is not read is still pushed away from what is predicted.
     (place,) = [number for number, weight in enumerate(model.trainable_variables) if weight is table]
@@ -226,7 +226,8 @@ def test_word_dropout_hides_tokens_of_both_sides_but_not_padding(rng, monkeypatc
         looked_up.append(ids)
         return embedded(layer, ids)
 
-    monkeypatch.setattr("unroll.models.translation.embedded", watched)
+    for module in ("translation", "writing.writer"):
+        monkeypatch.setattr(f"unroll.models.{module}.embedded", watched)
     source, target = (padded(sentences(rng, (200, 150), ids)) for ids in (SOURCES, TARGETS))
     model(source, target, training=True)
     model(source, target)
@@ -374,12 +375,12 @@ def test_what_is_seen_are_the_weights_of_attention(rng):
 def test_lengths_follow_the_source_and_the_limits(rng):
     # It never ends by itself.
     model = built(rng=rng)
-    model.output_layer.bias.assign(np.where(np.arange(TARGETS) == END, -50, 0))
+    model.logits_layer.bias.assign(np.where(np.arange(TARGETS) == END, -50, 0))
     source = padded(sentences(rng, (5, 1, 0), SOURCES))
     assert model.translate(source, Beams(1), 100).lengths[:, 0].numpy().tolist() == [20, 12, 10]
     assert model.translate(source, Beams(1), 7).lengths[:, 0].numpy().tolist() == [7, 7, 7]
     # It ends as soon as it may.
-    model.output_layer.bias.assign(np.where(np.arange(TARGETS) == END, 50, 0))
+    model.logits_layer.bias.assign(np.where(np.arange(TARGETS) == END, 50, 0))
     # The least number counts for more than what follows from the source.
     for least in (0, 3, 15):
         found = model.translate(source, Beams(2, min_length=least), 30)
@@ -389,7 +390,7 @@ def test_lengths_follow_the_source_and_the_limits(rng):
 
 def test_no_piece_that_means_nothing_is_written(rng):
     model = built(rng=rng)
-    model.output_layer.bias.assign(np.where(np.isin(np.arange(TARGETS), [PADDING, UNKNOWN, START]), 20, 0))
+    model.logits_layer.bias.assign(np.where(np.isin(np.arange(TARGETS), [PADDING, UNKNOWN, START]), 20, 0))
     found = model.translate(batch(rng)[0], Beams(2), 5)
     written = found.ids.numpy()
     assert not np.isin(written, [PADDING, UNKNOWN, START]).any()

@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from .masked_softmax import masked_softmax
+
 
 class _Pooling(keras.layers.Layer):
     def __init__(self, **kwargs: Any) -> None:
@@ -63,9 +65,8 @@ class AttentionPooling(_Pooling):
 
     def call(self, sequences: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         scores = tf.matmul(self.hidden(sequences), tf.convert_to_tensor(self.query))
-        weights = tf.nn.softmax(tf.where(mask[..., None], scores, scores.dtype.min), axis=1)
-        weights = tf.where(mask[..., None], weights, tf.zeros_like(weights))
-        return tf.reduce_sum(weights * sequences, axis=1)
+        weights = masked_softmax(scores[..., 0], mask)
+        return tf.reduce_sum(weights[..., None] * sequences, axis=1)
 
 
 POOLINGS: dict[str, type[keras.layers.Layer]] = {

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from ..blocks.masked_softmax import masked_softmax
+
 
 class Memory(NamedTuple):
     """What is looked at.
@@ -93,12 +95,7 @@ class Attention(keras.layers.Layer):
             scores = tf.matmul(queries, memory.keys, transpose_b=True)
             if self.kind == "scaled":
                 scores *= self.units**-0.5
-        # A softmax that gives zeros where a memory is empty. TensorFlow's own takes a tenth of a millisecond however
-        # small it is, which is much of a step of decoding.
-        scores = tf.where(memory.mask[:, None], scores, scores.dtype.min)
-        powers = tf.exp(scores - tf.stop_gradient(tf.reduce_max(scores, axis=-1, keepdims=True)))
-        powers *= tf.cast(memory.mask, scores.dtype)[:, None]
-        weights = tf.math.divide_no_nan(powers, tf.reduce_sum(powers, axis=-1, keepdims=True))
+        weights = masked_softmax(scores, memory.mask[:, None])
         return tf.matmul(weights, memory.values), weights
 
     def get_config(self) -> dict[str, Any]:

@@ -1,8 +1,47 @@
-"""Cross entropy with label smoothing."""
+"""Losses of the tokens that a model writes."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import tensorflow as tf
+
+from ..text import PADDING
+
+
+class TokenLosses(NamedTuple):
+    """The losses of the real tokens of a batch.
+
+    Attributes:
+        losses: float32 [tokens], in nats.
+        real: bool [..., time], True at these tokens.
+    """
+
+    losses: tf.Tensor
+    real: tf.Tensor
+
+    def by_position(self) -> tf.Tensor:
+        """Returns the losses as float32 [..., time], with zeros for padding."""
+        return tf.scatter_nd(tf.where(self.real), self.losses, tf.shape(self.real, tf.int64))
+
+
+def token_losses(
+    logits_of: Callable[[tf.Tensor], tf.Tensor],
+    outputs: tf.Tensor,
+    targets: tf.Tensor,
+    smoothing: float = 0.0,
+) -> TokenLosses:
+    """Returns the cross-entropy of all targets but padding.
+
+    Args:
+        logits_of: Function from outputs to logits, [tokens, size] -> float32 [tokens, ids].
+        outputs: Outputs of the decoder, [..., time, size].
+        targets: int32 [..., time].
+        smoothing: Share of the target probability that is spread evenly over all ids.
+    """
+    real = targets != PADDING
+    # Logits for real tokens alone: they are the largest part of the work.
+    logits = logits_of(tf.boolean_mask(outputs, real))
+    return TokenLosses(smoothed_cross_entropy(logits, tf.boolean_mask(targets, real), smoothing), real)
 
 
 def smoothed_cross_entropy(logits: tf.Tensor, targets: tf.Tensor, smoothing: float) -> tf.Tensor:

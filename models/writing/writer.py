@@ -7,6 +7,8 @@ import keras
 import tensorflow as tf
 
 from ..blocks.configured import Configured
+from ..blocks.embedding import drop_words, embedded, embedding
+from ..blocks.logits import Logits
 from ..blocks.random import ReplicaSeedGenerator
 from ..decoding import Beams, Hypotheses, Sampling, beam_search, sample
 from ..options import DecoderOptions, WriterOptions
@@ -14,6 +16,7 @@ from ..recurrent import States
 from ..text import END, PADDING, START, UNKNOWN
 from .attention import Memory
 from .decoder import Decoder, DecoderStates
+from .losses import TokenLosses, token_losses
 
 # Ids that are never written.
 _FORBIDDEN = (PADDING, UNKNOWN, START)
@@ -54,12 +57,7 @@ class WritingModel(Configured, keras.Model):
             seed=seed + 1001,
             name="decoder",
         )
-        if options.tie_embeddings:
-            self.output_bias = self.add_weight(
-                name="output_bias", shape=(vocabulary_size,), initializer="zeros"
-            )
-        else:
-            self.output_layer = keras.layers.Dense(vocabulary_size, name="logits")
+        self.logits_layer = Logits(vocabulary_size, tied=options.tie_embeddings, name="logits")
 
     def build_writer(self, features: int) -> None:
         """Makes the weights of these parts. `features`: of a place in the memory."""
@@ -68,31 +66,51 @@ class WritingModel(Configured, keras.Model):
         self.decoder.build(
             (None, None, self.target_embedding.output_dim), Memory(values, (None, None), values)
         )
-        if not self.options.tie_embeddings:
-            self.output_layer.build((None, self.decoder.output_size))
+        if not self.logits_layer.built:
+            self.logits_layer.build((None, self.decoder.output_size))
 
     def logits(self, outputs: tf.Tensor) -> tf.Tensor:
-        """[rows, output size] -> float32 [rows, ids]."""
-        return self._logits_layer()(outputs)
+        """Returns the logits of decoder outputs: [..., output size] -> float32 [..., ids]."""
+        return self.logits_layer(outputs, table=self._table)
 
-    def _logits_layer(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        """`logits` for a loop that this is called before."""
-        if self.options.tie_embeddings:
-            weights = self.target_embedding.embeddings, self.output_bias
-        else:
-            weights = self.output_layer.kernel, self.output_layer.bias
-        kernel, bias = (tf.cast(tf.convert_to_tensor(weight), self.compute_dtype) for weight in weights)
-        if self.options.tie_embeddings:
-            # Once: on a CPU a small product with `transpose_b=True` runs at half the speed.
-            kernel = tf.transpose(kernel)
-        return lambda outputs: tf.cast(tf.nn.bias_add(tf.matmul(outputs, kernel), bias), tf.float32)
+    def decode(self, ids: tf.Tensor, encoded: Encoded, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        """Reads whole texts.
+
+        Args:
+            ids: int32 [rows, time], the start and the text without its last token, then padding.
+            encoded: The input that the texts are about, with states for each row.
+            training: Whether to apply dropout.
+
+        Returns:
+            The decoder's outputs, [rows, time, output size], and its attention weights, [rows, time, positions].
+        """
+        # Padding comes last and is not predicted: it needs no mask. But where the gradient is truncated, blocks are
+        # counted back from the last step that predicts something, and the end does not.
+        mask = (ids != PADDING) & (ids != END) if self.options.truncate_gradient else None
+        inputs = embedded(self.target_embedding, self.hidden_words(ids, training))
+        return self.decoder(
+            inputs,
+            memory=encoded.memory,
+            states=encoded.states,
+            mask=mask,
+            training=training,
+            return_weights=True,
+        )
+
+    def token_losses(self, outputs: tf.Tensor, targets: tf.Tensor, smoothing: float = 0.0) -> TokenLosses:
+        """Returns the losses of all targets but padding, int32 [..., time]; see `losses.token_losses`."""
+        return token_losses(self.logits, outputs, targets, smoothing)
+
+    @property
+    def _table(self) -> tf.Tensor | None:
+        return tf.convert_to_tensor(self.target_embedding.embeddings) if self.logits_layer.tied else None
 
     def stepper(
         self, memory: Memory
     ) -> Callable[[tf.Tensor, DecoderStates], tuple[tf.Tensor, DecoderStates, tf.Tensor]]:
         """One step of decoding, for a loop that it is called before: a function from ids, int32 [rows], and states to
         logits, float32 [rows, ids], new states, and attention weights, float32 [rows, places]."""
-        decoder_step, logits_of = self.decoder.stepper(memory), self._logits_layer()
+        decoder_step, logits_of = self.decoder.stepper(memory), self.logits_layer.function(self._table)
 
         def step(ids: tf.Tensor, states: DecoderStates) -> tuple[tf.Tensor, DecoderStates, tf.Tensor]:
             outputs, states, weights = decoder_step(embedded(self.target_embedding, ids), states)
@@ -151,21 +169,7 @@ class WritingModel(Configured, keras.Model):
         return tf.stop_gradient(tf.concat([start[:, None], tf.where(over, PADDING, ids)], axis=1))
 
     def hidden_words(self, ids: tf.Tensor, training: bool) -> tf.Tensor:
-        """The ids, in training some of them hidden."""
+        """Returns the ids, in training with some of them hidden."""
         if not training or not self.options.word_dropout:
             return ids
-        hidden = keras.random.uniform(tf.shape(ids), seed=self.seed_generator) < self.options.word_dropout
-        return tf.where(hidden & (ids != PADDING), UNKNOWN, ids)
-
-
-def embedding(ids: int, size: int, name: str) -> keras.layers.Embedding:
-    """Vectors of so many ids, which may also be the kernel of logits."""
-    return keras.layers.Embedding(ids, size, keras.initializers.RandomNormal(stddev=size**-0.5), name=name)
-
-
-def embedded(layer: keras.layers.Embedding, ids: tf.Tensor) -> tf.Tensor:
-    """The vectors of some ids, int32 [...], as they are read: [..., size]."""
-    # Those alone are cast, and not all that there are, as the layer would do at each step of a loop.
-    vectors = tf.cast(tf.gather(tf.convert_to_tensor(layer.embeddings), ids), layer.compute_dtype)
-    # Of variance 1, whether or not they are also a kernel, which must begin small (Vaswani et al., 2017).
-    return vectors * layer.output_dim**0.5
+        return drop_words(ids, self.options.word_dropout, self.seed_generator)

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from ...common.files import replacing
+from ...models.blocks.losses import shifted
 from ...models.decoding import Beams
 from ...models.text import PADDING, SubwordCodec, with_start_and_end
 from ..datasets.batching import chunks
@@ -93,12 +94,9 @@ def _ids(codec: SubwordCodec, captions: Sequence[Sequence[bytes]]) -> tf.Tensor:
 @tf.function(reduce_retracing=True)
 def _losses(model: keras.Model, images: tf.Tensor, captions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the loss of all real tokens, and their number. Traced once for a model, as is `_caption`."""
-    targets = captions[..., 1:]
-    real = targets != PADDING
-    outputs, _ = model(images, captions[..., :-1])
-    targets = tf.boolean_mask(targets, real)
-    logits = model.logits(tf.boolean_mask(outputs, real))
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+    inputs, targets = shifted(captions)
+    outputs, _ = model(images, inputs)
+    losses, _ = model.token_losses(outputs, targets)
     return tf.reduce_sum(losses), tf.size(losses)
 
 

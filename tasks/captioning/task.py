@@ -7,10 +7,10 @@ import keras
 import tensorflow as tf
 
 from ...export.bundle import Bundle
+from ...models.blocks.losses import shifted
 from ...models.captioning import CaptioningModel
 from ...models.options import CaptioningOptions
 from ...models.text import END, PADDING
-from ...models.writing.losses import smoothed_cross_entropy
 from ...models.writing.rewards import rewarded, sentence_bleu
 from ..decoding import beams_of
 from ..task import Task, Truncation
@@ -39,12 +39,9 @@ class CaptionTokens(Objective):
         self._doubly_stochastic = doubly_stochastic
 
     def loss(self, model: keras.Model, batch: Batch, training: bool, carry: Any = ()) -> tuple[Loss, Any]:
-        inputs, targets = batch["captions"][..., :-1], batch["captions"][..., 1:]
+        inputs, targets = shifted(batch["captions"])
         outputs, attention = model(batch["images"], inputs, training=training)
-        # Logits for real tokens alone: they are the largest part of the work.
-        real = targets != PADDING
-        logits = model.logits(tf.boolean_mask(outputs, real))
-        losses = smoothed_cross_entropy(logits, tf.boolean_mask(targets, real), self._label_smoothing)
+        losses, real = model.token_losses(outputs, targets, self._label_smoothing)
         total, weight = tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)
         if self._doubly_stochastic:
             total += self._doubly_stochastic * tf.reduce_sum(doubly_stochastic_penalty(attention, real))
@@ -57,15 +54,12 @@ class RewardedCaptions(Objective):
     def loss(self, model: keras.Model, batch: Batch, training: bool, carry: Any = ()) -> tuple[Loss, Any]:
         captions = batch["captions"]
         drawn = model.draw_captions(batch["images"], _DRAWN, tf.shape(captions)[2] - 1)
-        targets = drawn[..., 1:]
-        outputs, _ = model(batch["images"], drawn[..., :-1], training=training)
-        real = targets != PADDING
-        logits = model.logits(tf.boolean_mask(outputs, real))
-        losses = smoothed_cross_entropy(logits, tf.boolean_mask(targets, real), 0.0)
-        losses = tf.scatter_nd(tf.where(real), losses, tf.shape(real, tf.int64))
+        inputs, targets = shifted(drawn)
+        outputs, _ = model(batch["images"], inputs, training=training)
+        losses = model.token_losses(outputs, targets)
         rewards = sentence_bleu(*(tf.where(ids == END, PADDING, ids) for ids in (targets, captions[..., 1:])))
-        total = tf.reduce_sum(rewarded(rewards, tf.reduce_sum(losses, axis=2)))
-        tokens = tf.math.count_nonzero(real, dtype=tf.float32)
+        total = tf.reduce_sum(rewarded(rewards, tf.reduce_sum(losses.by_position(), axis=2)))
+        tokens = tf.cast(tf.size(losses.losses), tf.float32)
         return Loss(total, tf.cast(tf.size(rewards), tf.float32), tokens), carry
 
 

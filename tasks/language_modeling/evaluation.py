@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ...models.blocks.losses import masked_cross_entropy, shifted
 from ...models.recurrent import States
 from ...models.text import BOUNDARY, UNKNOWN
 from ..datasets.lanes import Window, cut_windows
@@ -108,11 +109,10 @@ def measure(model: keras.Model, documents: Documents) -> Measured:
 def _read(model: keras.Model, ids: tf.Tensor, reset: tf.Tensor, states: States) -> tuple[tf.Tensor, States]:
     """Returns the loss of the characters in some windows, and the states after them. Traced once for a model."""
     states = tf.nest.map_structure(lambda s: tf.where(reset[:, None], tf.zeros_like(s), s), states)
-    logits, states = model(ids[:, :-1], states=states)
-    targets = ids[:, 1:]
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+    inputs, targets = shifted(ids)
+    logits, states = model(inputs, states=states)
     # The boundary is the target where a document ends, and after it.
-    return tf.reduce_sum(tf.where(targets != BOUNDARY, losses, 0.0)), states
+    return tf.reduce_sum(masked_cross_entropy(logits, targets, targets != BOUNDARY)), states
 
 
 def measure_ngrams(table: KneserNey, documents: Documents) -> Measured:

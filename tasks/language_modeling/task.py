@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from ...export.bundle import Bundle
+from ...models.blocks.losses import masked_cross_entropy, shifted
 from ...models.language_model import LanguageModel
 from ...models.options import LanguageModelOptions
 from ..task import Task, Truncation
@@ -31,16 +32,15 @@ class NextCharacter(Objective):
         return () if self._lanes is None else model.recurrent.get_initial_state(self._lanes)
 
     def loss(self, model: keras.Model, batch: Batch, training: bool, carry: Any = ()) -> tuple[Loss, Any]:
-        inputs, targets = batch["ids"][:, :-1], batch["ids"][:, 1:]
+        inputs, targets = shifted(batch["ids"])
         states = None
         if carry:
             goes_on = ~batch["reset"][:, None]
             states = tf.nest.map_structure(lambda s: tf.where(goes_on, s, tf.zeros_like(s)), carry)
         logits, states = model(inputs, states=states, training=training)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
-        real = tf.sequence_mask(batch["length"], tf.shape(losses)[1])
+        real = tf.sequence_mask(batch["length"], tf.shape(targets)[1])
         weight = tf.cast(tf.reduce_sum(batch["length"]), tf.float32)
-        total = tf.reduce_sum(tf.where(real, losses, tf.zeros_like(losses)))
+        total = tf.reduce_sum(masked_cross_entropy(logits, targets, real))
         return Loss(total, weight, tokens=weight), states if carry else ()
 
 

@@ -12,6 +12,7 @@ import sacrebleu
 import tensorflow as tf
 
 from ...common.files import replacing
+from ...models.blocks.losses import shifted
 from ...models.decoding import Beams
 from ...models.text import PADDING, SubwordCodec, pad, with_start_and_end
 from ..datasets.batching import chunks, length_sorted_batches
@@ -65,12 +66,8 @@ def _evaluate(model: keras.Model, data: TranslationData, split: str, beams: Beam
 @tf.function(reduce_retracing=True)
 def _losses(model: keras.Model, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     """Returns the loss of all real tokens of the target. Traced once for a model, as is `_translate`."""
-    targets = target[:, 1:]
-    real = targets != PADDING
-    logits = model.logits(tf.boolean_mask(model(source, target[:, :-1]), real))
-    return tf.reduce_sum(
-        tf.nn.sparse_softmax_cross_entropy_with_logits(tf.boolean_mask(targets, real), logits)
-    )
+    inputs, targets = shifted(target)
+    return tf.reduce_sum(model.token_losses(model(source, inputs), targets).losses)
 
 
 @tf.function(reduce_retracing=True)

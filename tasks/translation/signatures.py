@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from ...export.bundle import Bundle, Signature, strings
+from ...models.blocks.losses import masked_cross_entropy, shifted
 from ...models.decoding import Beams, Hypotheses
 from ...models.text import PADDING, SubwordCodec, pad, with_start_and_end
 from .. import searching
@@ -42,12 +43,9 @@ def bundle(
         return searching.attended(search(source), target_encoder) | {"source_tokens": source_tokens}
 
     def score(source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
-        targets = with_start_and_end(target_encoder.encode(target))
-        outputs = model(pad(source_encoder.encode(source)), targets[:, :-1])
-        shape = tf.shape(outputs)
-        logits = model.logits(tf.reshape(outputs, [-1, outputs.shape[2]]))
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.reshape(targets[:, 1:], [-1]), logits)
-        losses = tf.where(targets[:, 1:] != PADDING, tf.reshape(losses, shape[:2]), 0.0)
+        inputs, targets = shifted(with_start_and_end(target_encoder.encode(target)))
+        logits = model.logits(model(pad(source_encoder.encode(source)), inputs))
+        losses = masked_cross_entropy(logits, targets, targets != PADDING)
         return {"log_probability": -tf.reduce_sum(losses, axis=1)}
 
     inputs = {"text": tf.TensorSpec([None], tf.string, name="text")}

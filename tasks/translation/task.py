@@ -6,10 +6,9 @@ import keras
 import tensorflow as tf
 
 from ...export.bundle import Bundle
+from ...models.blocks.losses import shifted
 from ...models.options import TranslationOptions
-from ...models.text import PADDING
 from ...models.translation import TranslationModel
-from ...models.writing.losses import smoothed_cross_entropy
 from ..decoding import beams_of
 from ..task import Task, Truncation
 from ..training.objective import Batch, Loss, Objective
@@ -31,12 +30,9 @@ class TargetTokens(Objective):
         self._label_smoothing = label_smoothing
 
     def loss(self, model: keras.Model, batch: Batch, training: bool, carry: Any = ()) -> tuple[Loss, Any]:
-        inputs, targets = batch["target"][:, :-1], batch["target"][:, 1:]
+        inputs, targets = shifted(batch["target"])
         outputs = model(batch["source"], inputs, training=training)
-        # Logits for real tokens alone: they are the largest part of the work.
-        real = targets != PADDING
-        logits = model.logits(tf.boolean_mask(outputs, real))
-        losses = smoothed_cross_entropy(logits, tf.boolean_mask(targets, real), self._label_smoothing)
+        losses, _ = model.token_losses(outputs, targets, self._label_smoothing)
         weight = tf.cast(tf.size(losses), tf.float32)
         return Loss(tf.reduce_sum(losses), weight, tokens=weight), carry
 

@@ -1,4 +1,4 @@
-"""The part that all recurrent layers share: everything but the cell."""
+"""What all recurrent layers share: everything but the cell."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -15,9 +15,9 @@ from .tracing import current
 class RecurrentLayer(keras.layers.Layer):
     """A recurrent layer with Keras' constructor conventions and weight layout.
 
-    Called on whole sequences, the layer runs the loop with the hand-written backward pass (`loop.run`). Whatever
-    must go step by step (a decoder with attention, beam search, streaming) calls `project` and `step`, and leaves
-    the gradient to autodiff.
+    Called on whole sequences, the layer runs the loop with the hand-written backward pass (`loop.run`). Loops that go
+    step by step (a decoder with attention, beam search, streaming) call `project` and `step`, and leave the gradient to
+    autodiff.
 
     Args:
         units: Number of units.
@@ -32,34 +32,35 @@ class RecurrentLayer(keras.layers.Layer):
         truncate_gradient: Length of the blocks of truncated backpropagation through time, in steps. Blocks are counted
             back from each row's last real step; no gradient crosses from a block to the one before. None: no
             truncation.
-        return_sequences: Returns the output of every step, not only of the last.
-        return_state: Returns the last state, too.
-        go_backwards: Reads the sequence from its end; outputs come in the order of reading.
-        stateful: Starts a batch with the states after the batch before, until `reset_state`; batches have one size.
-        zero_output_for_mask: A masked step gives zeros, not the output of the step before.
+        return_sequences: Whether to return the output of every step, or of the last alone.
+        return_state: Whether to return the last state, too.
+        go_backwards: Whether to read the sequence from its end; outputs come in reading order.
+        stateful: Whether a batch starts with the states after the previous batch, until `reset_state`; batches then
+            have one size.
+        zero_output_for_mask: Whether a masked step gives zeros instead of the previous output.
         seed: Seed of dropout.
-        unroll, implementation: Hints that stock layers follow; accepted, and without effect here.
+        unroll, implementation: Hints to stock layers; accepted, without effect.
 
     Call arguments:
         sequences: [batch, time, features]; integers and booleans are cast to the layer's dtype.
         initial_state: A tensor [batch, units] for each state, or None for zeros (with `stateful`, for the states after
             the batch before).
-        mask: bool [batch, time], True for real steps, of any pattern. A masked step carries the state on; with no
-            real step before it, its output is zero.
-        training: Whether to drop.
-        sequences_mask: The mask that Keras finds on `sequences` where there is an initial state, too; `mask` comes
-            first.
+        mask: bool [batch, time], True for real steps, in any pattern. A masked step carries the state on; before the
+            first real step the output is zero.
+        training: Whether to apply dropout.
+        sequences_mask: Mask that Keras attaches to `sequences` if the call also has an initial state; `mask` takes
+            precedence.
 
     Returns:
         [batch, time, units] with `return_sequences`, else [batch, units]; with `return_state` a tuple of that and
         the states, each [batch, units].
     """
 
-    # One step of the recurrence; each layer sets its own.
+    # One step of the recurrence, set by each layer.
     cell: Cell
-    # The tensors of a state; h, the output, is the first.
+    # Names of the states; the first is h, the output.
     state_names: ClassVar[tuple[str, ...]] = Cell.state_names
-    # Where the layer is stateful, a variable for each state.
+    # In a stateful layer, a variable for each state.
     states: list[keras.Variable] | None = None
 
     def __init__(
@@ -129,7 +130,7 @@ class RecurrentLayer(keras.layers.Layer):
 
     @property
     def bias_shape(self) -> tuple[int, ...]:
-        """[gates * units]; [2, gates * units] where the product with the recurrent kernel has a bias, too."""
+        """[gates * units], or [2, gates * units] if the product with the recurrent kernel has its own bias."""
         return (self.cell.gate_count * self.units,)
 
     def initial_bias(self, shape: tuple[int, ...], dtype: str) -> tf.Tensor:
@@ -175,7 +176,7 @@ class RecurrentLayer(keras.layers.Layer):
             keras.Variable(state, trainable=False, dtype=self.variable_dtype, name=f"state_{name}")
             for name, state in zip(self.state_names, self.get_initial_state(batch_size), strict=True)
         ]
-        # As in stock layers, they are no weights: they are neither saved nor counted.
+        # As in stock layers, states are not weights: they are neither saved nor counted.
         object.__setattr__(self, "states", states)
 
     def reset_state(self) -> None:
@@ -184,26 +185,26 @@ class RecurrentLayer(keras.layers.Layer):
             state.assign(tf.zeros_like(state.value))
 
     def reset_states(self) -> None:
-        """Does the same; stock layers have both names."""
+        """Does what `reset_state` does; stock layers have both names."""
         self.reset_state()
 
     def weight(self, variable: keras.Variable) -> tf.Tensor:
-        """A weight in the layer's compute dtype, inside a call of the layer and outside."""
+        """Returns a weight in the layer's compute dtype, inside and outside of calls."""
         return tf.cast(tf.convert_to_tensor(variable), self.compute_dtype)
 
     def biases(self) -> tuple[tf.Tensor | None, tf.Tensor | None]:
-        """The biases of the products with the kernel and with the recurrent kernel, [gates * units] or None."""
+        """Returns the biases of the products with the kernel and with the recurrent kernel, [gates * units] or None."""
         if not self.use_bias:
             return None, None
         bias = self.weight(self.bias)
         return tuple(tf.unstack(bias)) if len(bias.shape) == 2 else (bias, None)
 
     def recurrent_weights(self) -> loop.RecurrentWeights:
-        """The weights inside the time loop."""
+        """Returns the weights inside the time loop."""
         return loop.RecurrentWeights(self.weight(self.recurrent_kernel), self.biases()[1])
 
     def project(self, inputs: tf.Tensor) -> tf.Tensor:
-        """x W_x + b: [..., features] -> [..., gates * units], one matrix product whatever the rank."""
+        """Computes x W_x + b: [..., features] -> [..., gates * units], as one matrix product for any rank."""
         kernel, (bias, _) = self.weight(self.kernel), self.biases()
         flat = tf.matmul(tf.reshape(inputs, [-1, inputs.shape[-1]]), kernel)
         if bias is not None:
@@ -214,12 +215,12 @@ class RecurrentLayer(keras.layers.Layer):
     def step(
         self, projected_input: tf.Tensor, state: Sequence[tf.Tensor], dropout_mask: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
-        """One step of the recurrence, differentiable by autodiff.
+        """Makes one step of the recurrence, differentiable by autodiff.
 
         Args:
             projected_input: `project(x_t)`, [batch, gates * units].
-            state: a tensor [batch, units] for each state.
-            dropout_mask: [batch, units] that h is multiplied with on its way through the recurrent kernel.
+            state: A tensor [batch, units] for each state.
+            dropout_mask: Factors of h before the recurrent kernel, [batch, units]; None for no dropout.
 
         Returns:
             The output [batch, units] and the new state.
@@ -227,10 +228,10 @@ class RecurrentLayer(keras.layers.Layer):
         return self.stepper()(projected_input, state, dropout_mask)
 
     def stepper(self, projected: bool = True) -> Callable[..., tuple[tf.Tensor, tuple[tf.Tensor, ...]]]:
-        """`step` for a loop: called before it, so that the kernels are split by gates once and not at every step.
+        """Prepares a loop and returns its `step`: splits the kernels by gates once, not at every step.
 
         Args:
-            projected: whether the step is given `project(x_t)`, as `step` is, or x_t itself.
+            projected: Whether the step takes `project(x_t)`, like `step`, instead of x_t.
         """
         cell, (kernel, recurrent_bias) = self.cell, self.recurrent_weights()
         gates, (bias, _) = cell.gate_count, self.biases()
@@ -257,13 +258,13 @@ class RecurrentLayer(keras.layers.Layer):
         return step
 
     def get_initial_state(self, batch_size: int | tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """Zeros, [batch, units] for each state."""
+        """Returns zeros, [batch, units] for each state."""
         return tuple(
             tf.zeros([batch_size, self.units], self.compute_dtype) for _ in range(self.cell.state_count)
         )
 
     def dropout_mask(self, rate: float, batch_size: int | tf.Tensor, size: int) -> tf.Tensor:
-        """A mask [batch, size] of zeros and 1 / (1 - rate), to multiply with."""
+        """Draws a dropout mask [batch, size] of zeros and 1 / (1 - rate)."""
         ones = tf.ones([batch_size, size], self.compute_dtype)
         return keras.random.dropout(ones, rate, seed=self.seed_generator)
 
@@ -319,7 +320,7 @@ class RecurrentLayer(keras.layers.Layer):
     def _masks(
         self, sequences: tf.Tensor, real: tf.Tensor | None, training: bool, truncates: bool
     ) -> loop.Masks:
-        """The masks of the loop for time-major sequences."""
+        """Returns the masks of the loop for time-major sequences."""
         cut = None
         if self.truncate_gradient and truncates:
             every = tf.ones(tf.shape(sequences)[:2], tf.bool)[..., None]

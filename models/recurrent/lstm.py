@@ -74,11 +74,11 @@ class LSTM(RecurrentLayer):
     bias b [4 units]. The state is (h, c), each [batch, units].
 
     Args:
-        units: number of units.
-        recurrent_activation: of the three gates.
-        unit_forget_bias: start the forget gate's bias at one (Jozefowicz et al., 2015), so that a new network
-            remembers.
-        **kwargs: as for `RecurrentLayer`.
+        units: Number of units.
+        recurrent_activation: Activation of the three gates.
+        unit_forget_bias: Whether the bias of the forget gate starts at one (Jozefowicz et al., 2015), so that a new
+            network remembers.
+        **kwargs: As for `RecurrentLayer`.
     """
 
     state_names = _LSTMCell.state_names

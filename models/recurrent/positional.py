@@ -1,4 +1,4 @@
-"""Constructors whose keywords can also be given by position, in the order of the stock layer."""
+"""Constructors that also accept their keywords by position, in the order of Keras' layers."""
 
 import functools
 from collections.abc import Callable
@@ -6,10 +6,10 @@ from typing import Any
 
 
 def positional(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Decorates a constructor that has keywords alone.
+    """Decorates a keyword-only constructor to accept its keywords by position, too.
 
     Args:
-        names: The keywords in the order of their positions.
+        names: Keywords in the order of their positions.
     """
 
     def decorate(constructor: Callable[..., None]) -> Callable[..., None]:
@@ -27,7 +27,7 @@ def positional(*names: str) -> Callable[[Callable[..., None]], Callable[..., Non
                 )
             constructor(self, **given, **keywords)
 
-        # Keras inspects the signature, which is that of the wrapper.
+        # Keras inspects the signature: let it see the wrapper's.
         del wrapper.__wrapped__
         return wrapper
 

@@ -70,6 +70,6 @@ class SimpleRNN(RecurrentLayer):
 
     @classmethod
     def irnn(cls, units: int, **kwargs: Any) -> "SimpleRNN":
-        """The preset of Le, Jaitly and Hinton (2015, https://arxiv.org/abs/1504.00941): ReLU units whose recurrent
-        kernel starts as the identity, so that at first nothing is forgotten."""
+        """Returns the IRNN of Le, Jaitly and Hinton (2015, https://arxiv.org/abs/1504.00941): ReLU units whose
+        recurrent kernel starts as the identity, so that a new network forgets nothing."""
         return cls(units, activation="relu", recurrent_initializer="identity", **kwargs)

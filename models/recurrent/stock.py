@@ -1,4 +1,4 @@
-"""Models with stock recurrent layers, turned into models with ours."""
+"""Converts models with Keras' recurrent layers to models with ours."""
 
 import keras
 
@@ -10,14 +10,14 @@ _OURS = {keras.layers.LSTM: LSTM, keras.layers.GRU: GRU, keras.layers.SimpleRNN:
 
 
 def converted(model: keras.Model) -> keras.Model:
-    """Returns a copy of a model, whose recurrent layers are ours.
+    """Returns a copy of a model with our recurrent layers in place of Keras'.
 
     Args:
-        model: A Sequential or functional model with weights; recurrent layers may stand in `Bidirectional`,
+        model: Sequential or functional model with weights; recurrent layers may be inside `Bidirectional`,
             `TimeDistributed` and nested models.
 
     Returns:
-        A model with the same weights and outputs. It is not compiled.
+        A model with the same weights and outputs, not compiled.
     """
     copy = keras.models.clone_model(model, clone_function=_converted_layer, recursive=True)
     copy.set_weights(model.get_weights())

@@ -1,4 +1,4 @@
-"""Layers and models that are made of a group of options."""
+"""Serialisation of layers and models that are made from a group of options."""
 
 import dataclasses
 from typing import Any, ClassVar, Self
@@ -7,12 +7,14 @@ from ...common.options import OptionGroup
 
 
 class Configured:
-    """Serialises a Keras layer or model that is made of options and a few more arguments. Comes before Keras' class.
+    """Serialises a Keras layer or model that is made from options and a few more arguments.
+
+    It must come before Keras' class among the base classes.
 
     Attributes:
         options_class: Class of the options.
         options: Argument `options` of the constructor.
-        arguments: Its other arguments by name, but those of Keras.
+        arguments: Its other arguments by name, without those of Keras.
     """
 
     options_class: ClassVar[type[OptionGroup]]
@@ -20,10 +22,10 @@ class Configured:
     arguments: dict[str, Any]
 
     def get_config(self) -> dict[str, Any]:
-        """Returns what `from_config` makes the same object of."""
+        """Returns the arguments for `from_config`, as JSON can hold them."""
         return super().get_config() | self.arguments | {"options": dataclasses.asdict(self.options)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        """Makes the object that returned this configuration again, with new weights."""
+        """Makes an object from `get_config`, with new weights."""
         return super().from_config(config | {"options": cls.options_class(**config["options"])})

@@ -7,7 +7,7 @@ from ..text import PADDING, UNKNOWN
 
 
 def embedding(ids: int, size: int, name: str) -> keras.layers.Embedding:
-    """Returns an embedding whose table may also be the kernel of logits, and so begins small."""
+    """Returns an embedding with small initial values, since its table may also be the kernel of logits."""
     return keras.layers.Embedding(ids, size, keras.initializers.RandomNormal(stddev=size**-0.5), name=name)
 
 

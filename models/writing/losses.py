@@ -45,7 +45,7 @@ def token_losses(
 
 
 def smoothed_cross_entropy(logits: tf.Tensor, targets: tf.Tensor, smoothing: float) -> tf.Tensor:
-    """Returns the cross entropy with smoothed labels (Szegedy et al., 2016, https://arxiv.org/abs/1512.00567).
+    """Returns the cross-entropy with smoothed labels (Szegedy et al., 2016, https://arxiv.org/abs/1512.00567).
 
         loss = -(1 - smoothing) log p(target) - smoothing * (mean of log p over all ids)
 

@@ -62,7 +62,7 @@ class FlowMeter:
         self._model = model
         self._truncated = truncated
         self._closely = closely
-        self.layers: list[keras.Layer] = []
+        self.layers: list[Any] = []
         self.names: list[str] = []
         carry_spec = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), carry)
         self._measure = tf.function(self._graph, input_signature=[element_spec, carry_spec])

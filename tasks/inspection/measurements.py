@@ -63,7 +63,7 @@ def measure(task: Task, data: PreparedData, model: keras.Model, batches: int) ->
 
 def step_name(config: Any) -> str:
     """Returns the name of a step of a sequence, by the options of a run."""
-    return _STEP_NAMES.get(getattr(config, "tokenizer", None), "step")
+    return _STEP_NAMES.get(getattr(config, "tokenizer", ""), "step")
 
 
 def _as_trained(objective: Objective, data: PreparedData, model: keras.Model, batches: int) -> list[Sums]:

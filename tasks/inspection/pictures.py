@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -111,12 +112,14 @@ def history_picture(history: Sequence[dict[str, Any]], step: str) -> Figure:
         edges = np.array([*distances, distances[-1] + 1], float)
         steps = np.array([line["step"] for line in history], float)
         times = np.append(steps, 2 * steps[-1] - steps[-2] if len(steps) > 1 else steps[-1] + 1)
-        image = axes.pcolormesh(edges, times, np.ma.masked_invalid(table), norm=scale, cmap="viridis")
+        axes.pcolormesh(edges, times, np.ma.masked_invalid(table), norm=scale, cmap="viridis")
         axes.set_title(name, fontsize=9)
         axes.set_xlabel(f"{step}s back from the last")
         axes.set_ylabel("training step")
         axes.set_facecolor("0.9")
-    figure.colorbar(image, ax=panels, label="share of the last step's gradient", extend="both")
+    figure.colorbar(
+        ScalarMappable(scale, "viridis"), ax=panels, label="share of the last step's gradient", extend="both"
+    )
     return figure
 
 

@@ -74,8 +74,8 @@ def judge(measured: dict[str, Any], config: Any = None) -> Verdict:
         config: Options of the run, for the advice; None leaves the advice out.
     """
     layers = [judge_layer(layer, measured["truncation"], measured["step"]) for layer in measured["layers"]]
-    kinds = {judgement.kind for judgement in layers}
-    kind = next((k for k in ("exploding", "vanishing") if k in kinds), "healthy")
+    kinds: set[Kind] = {judgement.kind for judgement in layers}
+    kind: Kind = "exploding" if "exploding" in kinds else "vanishing" if "vanishing" in kinds else "healthy"
     notes = [
         *_shortcut_notes(measured, layers),
         *_truncation_notes(measured),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -172,7 +173,7 @@ def _requests(inputs: Mapping[str, tf.TensorSpec]) -> list[dict[str, np.ndarray]
     chance = np.random.default_rng(0)
     requests = []
     for rows in _EXAMPLES:
-        columns = dict(zip(_COLUMNS, zip(*rows, strict=True), strict=True))
+        columns: dict[str, Any] = dict(zip(_COLUMNS, zip(*rows, strict=True), strict=True))
         requests.append(
             {
                 name: strings(columns[name])

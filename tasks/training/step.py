@@ -1,6 +1,6 @@
 """One training step, compiled once, on any number of replicas."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import keras
 import tensorflow as tf
@@ -114,7 +114,7 @@ class TrainingStep:
             variable.assign(self._in_row_order(value))
         gradients = [g / tf.cast(loss.weight, g.dtype) for g in gradients]
         clipped = self._clipping(gradients)
-        self._optimizer.learning_rate.assign(learning_rate)
+        cast(keras.Variable, self._optimizer.learning_rate).assign(learning_rate)
         self._optimizer.apply(clipped, self._model.trainable_variables)
         if self._average is not None:
             self._average.update(step)

@@ -113,3 +113,22 @@ def test_nothing_of_this_project_is_imported_for_type_checkers_alone():
         for target in imports(node, package_of(name, MODULES[name]))
     }
     assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("room", "known"),
+    [
+        ("training", {"training", "data", "task"}),
+        ("inspection", {"inspection", "training", "data", "task"}),
+        ("datasets", {"datasets", "training"}),
+    ],
+)
+def test_what_all_applications_share_knows_none_of_them(room, known):
+    wrong = {
+        f"{name} imports {target}"
+        for name in MODULES
+        if name.startswith(f"tasks.{room}.")
+        for target in imported_modules(name)
+        if target.startswith("tasks.") and target.split(".")[1] not in known
+    }
+    assert not wrong

@@ -18,10 +18,10 @@ APPLICATIONS = {
 
 
 def config_class(application: str) -> type[TrainingConfig]:
-    """The options of an application.
+    """Returns the class of the options of an application.
 
     Raises:
-        UserError: if there is no such application.
+        UserError: If there is no such application.
     """
     if application not in APPLICATIONS:
         raise UserError(f"There is no task {application!r}; choose one of {', '.join(APPLICATIONS)}.")
@@ -29,7 +29,7 @@ def config_class(application: str) -> type[TrainingConfig]:
 
 
 def predict_class(application: str) -> type:
-    """The options of `unroll predict` with a model of an application."""
+    """Returns the class of the options of `unroll predict` with a model of an application."""
     return importlib.import_module(f"{APPLICATIONS[application]}.config").PREDICT
 
 
@@ -55,6 +55,6 @@ def task_of(application: str) -> Any:
 
 
 def presets(application: str) -> dict[str, Path]:
-    """The flag files of an application, by name."""
+    """Returns the flag files of an application, by name."""
     folder = Path(importlib.import_module(APPLICATIONS[application]).__path__[0], "presets")
     return {path.stem: path for path in sorted(folder.glob("*.flags"))}

@@ -10,10 +10,17 @@ import pytest
 import tensorflow_datasets as tfds
 
 from unroll.tasks.datasets.embedded import review_grammar
-from unroll.tasks.datasets.embedded.review_grammar import OPINIONS, Kind
+from unroll.tasks.datasets.embedded.review_grammar import DOMAINS, OPINIONS, Kind
 from unroll.tasks.datasets.embedded.reviews import UnrollReviews
 
-POSITIVE, NEGATIVE = review_grammar.lexicon(True), review_grammar.lexicon(False)
+
+def lexicon(sign):
+    """Returns the words of praise (+) or of blame (-) that the grammar knows."""
+    rules = [(symbol, words) for domain in DOMAINS for symbol, words in domain.items()]
+    return frozenset(word for symbol, words in rules if symbol[0] == sign for word in words)
+
+
+POSITIVE, NEGATIVE = lexicon("+"), lexicon("-")
 
 
 def generate(split):

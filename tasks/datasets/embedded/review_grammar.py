@@ -212,7 +212,7 @@ def _parse(text: str) -> dict[str, tuple[str, ...]]:
     return rules
 
 
-_DOMAINS = tuple(_parse(_SHARED + domain) for domain in (_FILM, _PRODUCT))
+DOMAINS = tuple(_parse(_SHARED + domain) for domain in (_FILM, _PRODUCT))
 _SLOT = re.compile(r"\{([+-]?)(\w+)\}")
 _SPLIT_OF_BUCKET = ("train",) * 8 + ("validation", "test")
 _SHORTEST, _LONGEST = 5, 105
@@ -251,14 +251,6 @@ class Review:
     text: str
     positive: bool
     sentences: tuple[Sentence, ...]
-
-
-def lexicon(positive: bool) -> frozenset[str]:
-    """Returns the words of praise, or of blame, that the grammar knows."""
-    sign = "+" if positive else "-"
-    return frozenset(
-        word for rules in _DOMAINS for symbol in rules if symbol[0] == sign for word in rules[symbol]
-    )
 
 
 def generate_reviews(split: str, count: int) -> Iterator[Review]:
@@ -300,7 +292,7 @@ class _Writer:
     """Writes the sentences of one review, and repeats itself only when it runs out of alternatives."""
 
     def __init__(self, rng: random.Random, split: str) -> None:
-        domain = rng.choice(_DOMAINS)
+        domain = rng.choice(DOMAINS)
         self._rules = domain | {"thing": (rng.choice(domain["thing"]),)}
         self._rng = rng
         self._split = split

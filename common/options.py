@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, Self
 
 from absl import flags
 
+from .errors import UserError
+
 
 def option(
     default: Any,
@@ -71,7 +73,11 @@ class OptionGroup:
         return cls(**(values | changed))
 
     def __post_init__(self) -> None:
-        """Raises UserError if options contradict each other. Groups add their own checks."""
+        """Raises UserError if an option is none of its choices. Groups add checks of options against each other."""
+        for field in dataclasses.fields(self):
+            value, choices = getattr(self, field.name), field.metadata.get("choices")
+            if choices and value not in choices:
+                raise UserError(f"--{field.name}={value} is unknown; choose one of {', '.join(choices)}.")
 
 
 class Option(NamedTuple):

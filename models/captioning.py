@@ -18,7 +18,7 @@ class CaptioningModel(WritingModel):
     """A decoder that reads an image (Vinyals et al., 2015, https://arxiv.org/abs/1411.4555; Xu et al., 2015,
     https://arxiv.org/abs/1502.03044).
 
-    The features of each place are projected to `units`, v_p = relu(W x_p + b), once for all captions of an image.
+    The features of each position are projected to `units`, v_p = relu(W x_p + b), once for all captions of an image.
 
     Args:
         vocabulary_size: Number of ids.
@@ -28,14 +28,14 @@ class CaptioningModel(WritingModel):
         seed: Seed of dropout.
 
     Call arguments:
-        images: [images, places, features], or uint8 [images, height, width, 3].
+        images: [images, positions, features], or uint8 [images, height, width, 3].
         captions: int32 [images, captions, time], what the decoder reads: the start, and the caption without its last
             token; zeros for padding.
         training: whether to drop.
 
     Returns:
         What `logits` wants, [images, captions, time, output size], and the attention weights, [images, captions, time,
-        places].
+        positions].
     """
 
     options_class = CaptioningOptions
@@ -91,16 +91,14 @@ class CaptioningModel(WritingModel):
         if training and self.options.dropout:
             features = keras.random.dropout(features, self.options.dropout, seed=self.seed_generator)
         values = self.projection(features)
-        everywhere = tf.ones(tf.shape(values)[:2], tf.bool)
-        return Encoded(
-            self.decoder.remember(values, everywhere), self._states(tf.reduce_mean(values, axis=1))
-        )
+        all_real = tf.ones(tf.shape(values)[:2], tf.bool)
+        return Encoded(self.decoder.remember(values, all_real), self._states(tf.reduce_mean(values, axis=1)))
 
     def caption(self, images: tf.Tensor, beams: Beams, longest: int) -> Hypotheses:
         """Searches the best captions, without a gradient.
 
         Args:
-            images: [images, places, features], or pixels.
+            images: [images, positions, features], or pixels.
             beams: how to search.
             longest: tokens of a caption at most.
         """
@@ -111,7 +109,7 @@ class CaptioningModel(WritingModel):
         """Draws captions from the model's distribution, without a gradient.
 
         Args:
-            images: [images, places, features], or pixels.
+            images: [images, positions, features], or pixels.
             number: captions of each image.
             longest: tokens of a caption at most.
 
@@ -125,7 +123,7 @@ class CaptioningModel(WritingModel):
         return tf.reshape(ids, [count, number, tf.shape(ids)[1]])
 
     def _states(self, mean: tf.Tensor) -> States:
-        """The decoder's first states, from the mean of the places, [images, units]."""
+        """The decoder's first states, from the mean of the positions, [images, units]."""
         nothing = self.decoder.recurrent.get_initial_state(tf.shape(mean)[0])
         if self.options.image_as == "state":
             return tf.nest.pack_sequence_as(nothing, [start(mean) for start in self.starts])

@@ -26,7 +26,7 @@ class TranslationModel(WritingModel):
         seed: Seed of dropout.
 
     Call arguments:
-        source: int32 [batch, places], zeros for padding, at least one place.
+        source: int32 [batch, positions], zeros for padding, at least one place.
         target: int32 [batch, time], what the decoder reads: the start, and the translation without its last token.
         training: whether to drop.
 
@@ -90,7 +90,7 @@ class TranslationModel(WritingModel):
         return self.decode(target, self.encode(source, training), training)[0]
 
     def encode(self, source: tf.Tensor, training: bool = False) -> Encoded:
-        """Reads sentences, int32 [batch, places]."""
+        """Reads sentences, int32 [batch, positions]."""
         mask = tf.not_equal(source, PADDING)
         inputs = embedded(self.source_embedding, self.hidden_words(source, training))
         values, states = self.encoder(inputs, mask=mask, training=training)
@@ -100,7 +100,7 @@ class TranslationModel(WritingModel):
         """Searches the best translations, without a gradient.
 
         Args:
-            source: int32 [batch, places], zeros for padding.
+            source: int32 [batch, positions], zeros for padding.
             beams: how to search.
             longest: tokens of a translation at most; it never has more than twice as many as the source and ten, unless
                 that is less than the least number.

@@ -1,12 +1,15 @@
 """Attention of each kind against its formula in NumPy, with any mask."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from comparing import assert_same, gradients_of, randomize
 
-from unroll.models.writing.attention import ATTENTIONS, Attention, Memory
+from unroll.models.options import DecoderOptions
+from unroll.models.writing.attention import ATTENTIONS, Memory
 from unroll.tasks.training.trainer import _dtype_policy as policy
 
 BATCH, QUERIES, PLACES, UNITS = 4, 3, 6, 5
@@ -29,6 +32,8 @@ SCORES = {
     ),
 }
 
+KIND_OF = {layer_class: kind for kind, layer_class in ATTENTIONS.items()}
+
 
 @pytest.fixture(params=ATTENTIONS)
 def kind(request):
@@ -47,7 +52,7 @@ def values_for(kind, rng):
 
 
 def built(kind, values, rng):
-    layer = Attention(kind, UNITS)
+    layer = ATTENTIONS[kind](UNITS)
     layer(
         tf.zeros([1, 1, UNITS]), layer.remember(tf.zeros([1, 1, values.shape[2]]), tf.ones([1, 1], tf.bool))
     )
@@ -61,7 +66,9 @@ def formula(layer, queries, values, mask):
     weights = np.zeros((*queries.shape[:2], values.shape[1]))
     for row, query in np.ndindex(queries.shape[:2]):
         places = np.flatnonzero(mask[row])
-        scores = [SCORES[layer.kind](layer, queries[row, query], values[row, place]) for place in places]
+        scores = [
+            SCORES[KIND_OF[type(layer)]](layer, queries[row, query], values[row, place]) for place in places
+        ]
         if scores:
             exponentials = np.exp(np.array(scores) - max(scores))
             weights[row, query, places] = exponentials / exponentials.sum()
@@ -160,7 +167,7 @@ def test_bfloat16_comes_close(kind, queries, rng):
     expected = layer(queries, layer.remember(tf.constant(values), mask))
     values, queries = tf.cast(values, tf.bfloat16), tf.cast(queries, tf.bfloat16)
     with policy("mixed_bfloat16"):
-        small = Attention(kind, UNITS)
+        small = ATTENTIONS[kind](UNITS)
         small(queries, small.remember(values, mask))
     small.set_weights(layer.get_weights())
     contexts, weights = small(queries, small.remember(values, mask))
@@ -170,13 +177,22 @@ def test_bfloat16_comes_close(kind, queries, rng):
 
 
 def test_is_made_again_of_its_configuration(kind):
-    layer = Attention(kind, UNITS, name="looks")
-    again = Attention.from_config(layer.get_config())
+    layer = ATTENTIONS[kind](UNITS, name="looks")
+    again = ATTENTIONS[kind].from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
-    assert (again.kind, again.units, again.name) == (kind, UNITS, "looks")
-    assert keras.saving.get_registered_object("unroll>Attention") is Attention
+    assert (type(again), again.units, again.name) == (ATTENTIONS[kind], UNITS, "looks")
+    assert keras.saving.get_registered_object(f"unroll>{type(layer).__name__}") is type(layer)
 
 
-def test_an_unknown_kind_is_refused():
-    with pytest.raises(ValueError, match="kind is 'cosine'; choose one of dot, scaled, general, additive"):
-        Attention("cosine", UNITS)
+def test_every_kind_that_the_flag_allows_is_there():
+    (attention,) = (field for field in dataclasses.fields(DecoderOptions) if field.name == "attention")
+    assert attention.metadata["choices"] == ("none", *ATTENTIONS)
+
+
+def test_values_are_multiplied_by_a_kernel_before_they_are_averaged(kind, queries, rng):
+    values = tf.constant(values_for(kind, rng))
+    layer, mask = built(kind, values, rng), tf.constant(MASKS["holes"])
+    kernel = tf.constant(rng.normal(size=(values.shape[2], 7)), tf.float32)
+    contexts, weights = layer(queries, layer.remember(values, mask))
+    expected = tf.tensordot(contexts, kernel, 1), weights
+    assert_same(layer(queries, layer.remember(values, mask, kernel)), expected)

@@ -447,7 +447,10 @@ def test_every_combination_of_options_builds_and_decodes(rng):
     [
         ({"units": 5}, "--units=5 is odd; a bidirectional encoder needs an even number"),
         ({"share_embeddings": True}, "share_embeddings needs one vocabulary"),
-        ({"attention": "cosine"}, "kind is 'cosine'"),
+        (
+            {"attention": "cosine"},
+            "--attention=cosine is unknown; choose one of none, dot, scaled, general, additive",
+        ),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, said):

@@ -1,4 +1,4 @@
-"""Attention: where a decoder looks."""
+"""Attention: which positions of its memory a decoder reads at each step."""
 
 from typing import Any, NamedTuple
 
@@ -9,94 +9,138 @@ from ..blocks.masked_softmax import masked_softmax
 
 
 class Memory(NamedTuple):
-    """What is looked at.
+    """The positions that a decoder attends to, prepared once for all queries.
 
     Attributes:
-        values: [batch, places, features].
-        mask: bool [batch, places], True where there is something.
-        keys: what queries are compared with, [batch, places, features].
+        keys: The vectors that queries are compared with, [batch, positions, features].
+        contributions: The vectors whose weighted mean is the result, [batch, positions, size].
+        mask: bool [batch, positions], True for real positions.
     """
 
-    values: tf.Tensor
-    mask: tf.Tensor
     keys: tf.Tensor
+    contributions: tf.Tensor
+    mask: tf.Tensor
 
 
-def at_each_step(layer: keras.layers.Dense, sequences: tf.Tensor) -> tf.Tensor:
-    """A dense layer over [batch, time, features] as a plain matrix product; the way Keras takes for three dimensions
+def apply_dense(layer: keras.layers.Dense, sequences: tf.Tensor) -> tf.Tensor:
+    """Applies a dense layer to [batch, time, features] as a plain matrix product. Keras' own way for three dimensions
     is slower, and its gradient in a loop cannot be compiled by XLA."""
     flat = layer(tf.reshape(sequences, [-1, sequences.shape[-1]]))
     return tf.reshape(flat, [*tf.unstack(tf.shape(sequences)[:2]), layer.units])
 
 
-ATTENTIONS = ("dot", "scaled", "general", "additive")
-
-
-@keras.saving.register_keras_serializable("unroll")
 class Attention(keras.layers.Layer):
-    """Compares queries with the keys of a memory, and returns the mean of its values weighted by the softmax.
+    """Base class: the weights are the softmax of scores between queries and keys.
 
-    With q a query and k a key, the score is
-
-        dot        q . k                      scaled      q . k / sqrt(features)
-        general    q . W k                    additive    v . tanh(U q + W k)
-
-    dot and general after Luong et al. (2015, https://arxiv.org/abs/1508.04025), scaled after Vaswani et al. (2017,
-    https://arxiv.org/abs/1706.03762), additive after Bahdanau et al. (2015, https://arxiv.org/abs/1409.0473).
+    A kind of attention defines `scores`, and `keys` and `build` if it has weights; one with several heads, say, defines
+    `remember` and `call` instead. `ATTENTIONS` names it.
 
     Args:
-        kind: dot, scaled, general or additive. For dot and scaled, queries and values must be of the same size.
-        units: features of a query.
+        units: Features of a query.
 
     Call arguments:
         queries: [batch, queries, units].
-        memory: of `remember`.
+        memory: What `remember` returned.
 
     Returns:
-        The weighted means, [batch, queries, features], and the weights, [batch, queries, places]; where a memory is
-        empty, both are zero.
+        The weighted means of the contributions, [batch, queries, size], and the weights, [batch, queries, positions];
+        both are zero where a memory is empty.
     """
 
-    def __init__(self, kind: str, units: int, **kwargs: Any) -> None:
+    def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if kind not in ATTENTIONS:
-            raise ValueError(f"kind is {kind!r}; choose one of {', '.join(ATTENTIONS)}.")
         self.supports_masking = True
-        self.kind = kind
         self.units = units
-        self.key = self.query = None
-        if kind in ("general", "additive"):
-            self.key = keras.layers.Dense(units, use_bias=False, name="key")
-        if kind == "additive":
-            self.query = keras.layers.Dense(units, name="query")
 
     def build(self, queries_shape: Any, memory_shape: Memory) -> None:
-        # A memory was remembered already, unless the weights are made for a file of them.
-        if self.key is not None and not self.key.built:
-            self.key.build(memory_shape[0])
-        if self.kind == "additive":
-            self.query.build((None, None, self.units))
-            self.energy = self.add_weight(name="energy", shape=(self.units,), initializer="glorot_uniform")
+        """Makes the weights that `remember` has not made; none by default."""
 
-    def remember(self, values: tf.Tensor, mask: tf.Tensor) -> Memory:
-        """A memory, whose keys are computed once for all queries.
+    def keys(self, values: tf.Tensor) -> tf.Tensor:
+        """Returns the keys of some values: [batch, positions, features] -> [batch, positions, any]."""
+        return values
+
+    def scores(self, queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
+        """Returns the score of each query with each key, [batch, queries, positions]."""
+        raise NotImplementedError
+
+    def remember(self, values: tf.Tensor, mask: tf.Tensor, kernel: tf.Tensor | None = None) -> Memory:
+        """Prepares a memory.
 
         Args:
-            values: [batch, places, features].
-            mask: bool [batch, places].
+            values: [batch, positions, features].
+            mask: bool [batch, positions].
+            kernel: [features, size], a matrix that the results are to be multiplied with. As a result is a weighted
+                mean, the values are multiplied instead, once for all queries. None: the results are means of values.
         """
-        return Memory(values, mask, values if self.key is None else self.key(values))
+        contributions = values
+        if kernel is not None:
+            flat = tf.matmul(tf.reshape(values, [-1, values.shape[2]]), kernel)
+            contributions = tf.reshape(flat, [*tf.unstack(tf.shape(values)[:2]), kernel.shape[1]])
+        return Memory(self.keys(values), contributions, mask)
 
     def call(self, queries: tf.Tensor, memory: Memory) -> tuple[tf.Tensor, tf.Tensor]:
-        if self.kind == "additive":
-            hidden = tf.tanh(at_each_step(self.query, queries)[:, :, None] + memory.keys[:, None])
-            scores = tf.reduce_sum(hidden * tf.cast(tf.convert_to_tensor(self.energy), hidden.dtype), axis=-1)
-        else:
-            scores = tf.matmul(queries, memory.keys, transpose_b=True)
-            if self.kind == "scaled":
-                scores *= self.units**-0.5
-        weights = masked_softmax(scores, memory.mask[:, None])
-        return tf.matmul(weights, memory.values), weights
+        weights = masked_softmax(self.scores(queries, memory.keys), memory.mask[:, None])
+        return tf.matmul(weights, memory.contributions), weights
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"kind": self.kind, "units": self.units}
+        return super().get_config() | {"units": self.units}
+
+
+@keras.saving.register_keras_serializable("unroll")
+class DotAttention(Attention):
+    """score = q . k (Luong et al., 2015, https://arxiv.org/abs/1508.04025); queries and values are of one size."""
+
+    def scores(self, queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
+        return tf.matmul(queries, keys, transpose_b=True)
+
+
+@keras.saving.register_keras_serializable("unroll")
+class ScaledAttention(DotAttention):
+    """score = q . k / sqrt(features) (Vaswani et al., 2017, https://arxiv.org/abs/1706.03762)."""
+
+    def scores(self, queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
+        return super().scores(queries, keys) * self.units**-0.5
+
+
+@keras.saving.register_keras_serializable("unroll")
+class GeneralAttention(DotAttention):
+    """score = q . W k (Luong et al., 2015, https://arxiv.org/abs/1508.04025)."""
+
+    def __init__(self, units: int, **kwargs: Any) -> None:
+        super().__init__(units, **kwargs)
+        self.key = keras.layers.Dense(units, use_bias=False, name="key")
+
+    def build(self, queries_shape: Any, memory_shape: Memory) -> None:
+        # `remember` has built it already, unless weights are made for a file of them.
+        if not self.key.built:
+            self.key.build(memory_shape.keys)
+
+    def keys(self, values: tf.Tensor) -> tf.Tensor:
+        return self.key(values)
+
+
+@keras.saving.register_keras_serializable("unroll")
+class AdditiveAttention(GeneralAttention):
+    """score = v . tanh(U q + b + W k) (Bahdanau et al., 2015, https://arxiv.org/abs/1409.0473)."""
+
+    def __init__(self, units: int, **kwargs: Any) -> None:
+        super().__init__(units, **kwargs)
+        self.query = keras.layers.Dense(units, name="query")
+
+    def build(self, queries_shape: Any, memory_shape: Memory) -> None:
+        super().build(queries_shape, memory_shape)
+        self.query.build((None, None, self.units))
+        self.energy = self.add_weight(name="energy", shape=(self.units,), initializer="glorot_uniform")
+
+    def scores(self, queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
+        hidden = tf.tanh(apply_dense(self.query, queries)[:, :, None] + keys[:, None])
+        return tf.reduce_sum(hidden * tf.cast(tf.convert_to_tensor(self.energy), hidden.dtype), axis=-1)
+
+
+# By the names that `DecoderOptions.attention` may have, beside "none".
+ATTENTIONS: dict[str, type[Attention]] = {
+    "dot": DotAttention,
+    "scaled": ScaledAttention,
+    "general": GeneralAttention,
+    "additive": AdditiveAttention,
+}

@@ -1,4 +1,4 @@
-"""The recurrent decoder with attention: from what was written so far to what comes next."""
+"""The recurrent decoder with attention: from the tokens so far to the outputs that the next ones are predicted from."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from ..blocks.random import ReplicaSeedGenerator
 from ..options import DecoderOptions, RecurrentOptions
 from ..recurrent import RecurrentStack, States, tracing
 from ..recurrent.loop import block_edges
-from .attention import Attention, Memory, at_each_step
+from .attention import ATTENTIONS, Memory, apply_dense
 
 # Of the recurrent layers, and with input feeding the last output.
 DecoderStates = tuple[States, tuple[tf.Tensor, ...]]
@@ -25,9 +25,9 @@ class Decoder(Configured, keras.layers.Layer):
 
         o_t = tanh(W [context_t, h_t] + b)
 
-    is the output; without attention it is W h_t + b alone within the tanh. As a context is a weighted mean, its share
-    of the product is a mean of products, which are computed once for all steps. With a gate the context is multiplied
-    by a number that says how much the decoder needs to see, sigmoid(v . h_t + c) (Xu et al., 2015,
+    is the output; without attention it is tanh(W h_t + b). As a context is a weighted mean, its share of the product is
+    a weighted mean of products, which are computed once for all steps (`Memory.contributions`). With a gate the context
+    is multiplied by a number that says how much of it the decoder uses, sigmoid(v . h_t + c) (Xu et al., 2015,
     https://arxiv.org/abs/1502.03044). With input feeding the recurrent layers read [x_t, o_{t-1}], so that attention
     knows where it has looked; the training then goes step by step, its gradient left to autodiff. Without it the
     recurrent layers go through the whole sequence first, by their own loop, and attention follows in one product.
@@ -48,7 +48,7 @@ class Decoder(Configured, keras.layers.Layer):
 
     Returns:
         The outputs o_t, [rows, time, output_size]; with `return_weights` a tuple of them and the attention weights,
-        [rows, time, places].
+        [rows, time, positions].
     """
 
     options_class = DecoderOptions
@@ -61,25 +61,25 @@ class Decoder(Configured, keras.layers.Layer):
         self.output_size = output_size
         self.seed_generator = ReplicaSeedGenerator(seed)
         self.recurrent = RecurrentStack(RecurrentOptions.of(options), seed=seed, name="recurrent")
-        looks = options.attention != "none"
-        self.attention = Attention(options.attention, options.units, name="attention") if looks else None
+        self.attention = None
+        if options.attention != "none":
+            self.attention = ATTENTIONS[options.attention](options.units, name="attention")
         self.gate = None
-        if looks and options.gated_context:
+        if self.attention is not None and options.gated_context:
             self.gate = keras.layers.Dense(1, activation="sigmoid", name="gate")
         self.output_layer = keras.layers.Dense(output_size, activation="tanh", name="output")
 
     def remember(self, values: tf.Tensor, mask: tf.Tensor) -> Memory:
-        """The memory of some values, [batch, places, features], and their mask, bool [batch, places]: what is looked at
-        is what they add to the outputs, [batch, places, output_size]."""
+        """Prepares the memory of some values, [batch, positions, features], and their mask, bool [batch, positions].
+
+        Each position contributes to the outputs before the tanh: its value times the context's rows of the kernel.
+        """
         if self.attention is None:
-            return Memory(values, mask, values)
+            return Memory(values, values, mask)
         features = values.shape[2]
         self._build_output(features)
-        memory = self.attention.remember(values, mask)
-        added = tf.matmul(tf.reshape(values, [-1, features]), self._output_weights()[0][:features])
-        return memory._replace(
-            values=tf.reshape(added, [*tf.unstack(tf.shape(values)[:2]), self.output_size])
-        )
+        kernel, _ = self._output_weights()
+        return self.attention.remember(values, mask, kernel[:features])
 
     def build(
         self, inputs_shape: tuple, memory_shape: Memory, states_shape: Any = None, mask_shape: Any = None
@@ -91,8 +91,8 @@ class Decoder(Configured, keras.layers.Layer):
             self.attention.build((None, None, self.options.units), memory_shape)
         if self.gate is not None:
             self.gate.build((None, None, self.options.units))
-        # Where something was remembered already, its values are not of their own size any more, and this is made.
-        self._build_output(0 if self.attention is None else memory_shape[0][-1])
+        # `remember` has built it already, unless weights are made for a file of them.
+        self._build_output(0 if self.attention is None else memory_shape.keys[-1])
 
     def call(
         self,
@@ -104,10 +104,10 @@ class Decoder(Configured, keras.layers.Layer):
         return_weights: bool = False,
     ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
         if self.options.input_feeding:
-            outputs, weights = self._fed(inputs, memory, states, mask, training)
+            outputs, weights = self._step_by_step(inputs, memory, states, mask, training)
         else:
             hidden, _ = self.recurrent(inputs, states=states, mask=mask, training=training)
-            outputs, weights = self._looker(memory)(hidden)
+            outputs, weights = self._output_function(memory)(hidden)
         if training and self.options.dropout:
             shape = (tf.shape(outputs)[0], 1, self.output_size)
             outputs = keras.random.dropout(
@@ -116,7 +116,7 @@ class Decoder(Configured, keras.layers.Layer):
         return (outputs, weights) if return_weights else outputs
 
     def initial_states(self, states: States) -> DecoderStates:
-        """What the first step is given, with the states of the recurrent layers at the start."""
+        """Returns the states for the first step: those of the recurrent layers, and with input feeding an output."""
         if not self.options.input_feeding:
             return states, ()
         return states, (tf.zeros([tf.shape(states[0][0])[0], self.output_size], self.compute_dtype),)
@@ -132,59 +132,62 @@ class Decoder(Configured, keras.layers.Layer):
 
         Returns:
             A function of the inputs x_t, [rows, features], and the states, which returns o_t, the new states, and
-            the attention weights, [rows, places]. There may be several rows in succession for each row of the memory.
+            the attention weights, [rows, positions]. Each row of the memory may serve several successive rows.
         """
-        recurrent_step, look = self.recurrent.stepper(projected=False, dropped=dropped), self._looker(memory)
+        recurrent_step = self.recurrent.stepper(projected=False, dropped=dropped)
+        output_of = self._output_function(memory)
 
         def step(inputs: tf.Tensor, states: DecoderStates) -> tuple[tf.Tensor, DecoderStates, tf.Tensor]:
             recurrent_states, fed = states
             hidden, recurrent_states = recurrent_step(tf.concat([inputs, *fed], axis=1), recurrent_states)
-            output, weights = look(hidden[:, None])
+            output, weights = output_of(hidden[:, None])
             output = output[:, 0]
             fed = (output,) if self.options.input_feeding else ()
             return output, (recurrent_states, fed), weights[:, 0]
 
         return step
 
-    def _looker(self, memory: Memory) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-        """For a loop that it is called before, a function of the outputs of the recurrent layers, [rows, time, units],
-        to the outputs o_t and the attention weights, [rows, time, places]."""
+    def _output_function(self, memory: Memory) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+        """Returns a function from h_t, [rows, time, units], to o_t and the attention weights, [rows, time, positions].
+
+        A loop calls this once, before its first step, so that the weights are cast and sliced once.
+        """
         units = self.options.units
         kernel, bias = self._output_weights()
         kernel, activation = kernel[-units:], self.output_layer.activation
-        batch, places = tf.unstack(tf.shape(memory.mask))
+        batch, positions = tf.unstack(tf.shape(memory.mask))
 
-        def look(hidden: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def output_of(hidden: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             rows, time, _ = tf.unstack(tf.shape(hidden))
             outputs = tf.matmul(tf.reshape(hidden, [-1, units]), kernel) + bias
             outputs = tf.reshape(outputs, [rows, time, self.output_size])
             if self.attention is None:
-                return activation(outputs), tf.zeros([rows, time, places], hidden.dtype)
-            # The rows that share a row of the memory ask as one.
+                return activation(outputs), tf.zeros([rows, time, positions], hidden.dtype)
+            # The queries of all rows that share a row of the memory go together.
             queries = tf.reshape(hidden, [batch, rows // tf.maximum(batch, 1) * time, units])
             context, weights = self.attention(queries, memory)
             context = tf.reshape(context, [rows, time, self.output_size])
             if self.gate is not None:
-                context *= at_each_step(self.gate, hidden)
-            return activation(outputs + context), tf.reshape(weights, [rows, time, places])
+                context *= apply_dense(self.gate, hidden)
+            return activation(outputs + context), tf.reshape(weights, [rows, time, positions])
 
-        return look
+        return output_of
 
     def _build_output(self, features: int) -> None:
         if not self.output_layer.built:
             self.output_layer.build((None, None, features + self.options.units))
 
     def _output_weights(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """The kernel, first the rows for the context and then those for h_t, and the bias."""
+        """Returns the kernel, first the rows for the context and then those for h_t, and the bias."""
         return tuple(
             tf.cast(tf.convert_to_tensor(weight), self.compute_dtype)
             for weight in (self.output_layer.kernel, self.output_layer.bias)
         )
 
-    def _fed(
+    def _step_by_step(
         self, inputs: tf.Tensor, memory: Memory, states: States, mask: tf.Tensor | None, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The outputs and the attention weights with input feeding, step by step."""
+        """Returns the outputs and the attention weights of whole sequences with input feeding."""
         batch, length = tf.shape(inputs)[0], tf.shape(inputs)[1]
         dropped = None
         if training:
@@ -198,21 +201,21 @@ class Decoder(Configured, keras.layers.Layer):
         array = tf.TensorArray(self.compute_dtype, size=length, element_shape=[None, inputs.shape[2]])
         array = array.unstack(time_major)
         outputs = tf.TensorArray(self.compute_dtype, size=length, element_shape=[None, self.output_size])
-        seen = tf.TensorArray(self.compute_dtype, size=length, element_shape=[None, None])
+        attention = tf.TensorArray(self.compute_dtype, size=length, element_shape=[None, None])
 
         def write(
-            t: tf.Tensor, states: DecoderStates, outputs: tf.TensorArray, seen: tf.TensorArray
+            t: tf.Tensor, states: DecoderStates, outputs: tf.TensorArray, attention: tf.TensorArray
         ) -> tuple:
             if truncated:
                 states = tf.nest.map_structure(lambda s: tf.where(cut[t], tf.stop_gradient(s), s), states)
             output, states, weights = step(array.read(t), states)
-            return t + 1, states, outputs.write(t, output), seen.write(t, weights)
+            return t + 1, states, outputs.write(t, output), attention.write(t, weights)
 
-        _, _, outputs, seen = tracing.current().while_loop(
+        _, _, outputs, attention = tracing.current().while_loop(
             self.recurrent.layers,
             length,
             batch,
             write,
-            (0, self.initial_states(states), outputs, seen),
+            (0, self.initial_states(states), outputs, attention),
         )
-        return tf.transpose(outputs.stack(), [1, 0, 2]), tf.transpose(seen.stack(), [1, 0, 2])
+        return tf.transpose(outputs.stack(), [1, 0, 2]), tf.transpose(attention.stack(), [1, 0, 2])

@@ -23,11 +23,11 @@ _FORBIDDEN = (PADDING, UNKNOWN, START)
 
 
 class Encoded(NamedTuple):
-    """A batch of what is written about, sentences or images, as the decoder needs it.
+    """An encoded batch of sentences or images, as the decoder needs it.
 
     Attributes:
-        memory: to look into.
-        states: of the decoder's recurrent layers at the start.
+        memory: The positions to attend to.
+        states: Initial states of the decoder's recurrent layers.
     """
 
     memory: Memory
@@ -60,11 +60,11 @@ class WritingModel(Configured, keras.Model):
         self.logits_layer = Logits(vocabulary_size, tied=options.tie_embeddings, name="logits")
 
     def build_writer(self, features: int) -> None:
-        """Makes the weights of these parts. `features`: of a place in the memory."""
+        """Makes the weights of these parts. `features`: Features of a position of the memory."""
         values = (None, None, features)
         self.target_embedding.build()
         self.decoder.build(
-            (None, None, self.target_embedding.output_dim), Memory(values, (None, None), values)
+            (None, None, self.target_embedding.output_dim), Memory(values, values, (None, None))
         )
         if not self.logits_layer.built:
             self.logits_layer.build((None, self.decoder.output_size))
@@ -109,7 +109,7 @@ class WritingModel(Configured, keras.Model):
         self, memory: Memory
     ) -> Callable[[tf.Tensor, DecoderStates], tuple[tf.Tensor, DecoderStates, tf.Tensor]]:
         """One step of decoding, for a loop that it is called before: a function from ids, int32 [rows], and states to
-        logits, float32 [rows, ids], new states, and attention weights, float32 [rows, places]."""
+        logits, float32 [rows, ids], new states, and attention weights, float32 [rows, positions]."""
         decoder_step, logits_of = self.decoder.stepper(memory), self.logits_layer.function(self._table)
 
         def step(ids: tf.Tensor, states: DecoderStates) -> tuple[tf.Tensor, DecoderStates, tf.Tensor]:

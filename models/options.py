@@ -30,6 +30,56 @@ class RecurrentOptions(OptionGroup):
         "steps that the gradient reaches back (truncated backpropagation through time); none: all",
         minimum=1,
     )
+    activation: str = option(
+        "tanh",
+        "of the candidate",
+        choices=("linear", "tanh", "sigmoid", "relu", "hard_sigmoid", "softsign", "softplus", "elu"),
+    )
+    recurrent_initializer: str = option(
+        "orthogonal", "of the recurrent kernels", choices=("orthogonal", "identity", "glorot_uniform")
+    )
+    recurrent_gain: float = option(1.0, "factor of the recurrent kernels' first values", minimum=0.001)
+    forget_bias: str | None = option(
+        None,
+        "first bias of the gate that keeps the state (forget, update): a number, or log:STEPS for the logarithms of "
+        "numbers of steps up to STEPS; none: 1 of an LSTM, 0 of a GRU",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.recurrent_initializer == "identity" and self.cell != "simple_rnn":
+            raise UserError(
+                f"--recurrent_initializer=identity needs --cell=simple_rnn; the gates of --cell={self.cell} start from "
+                "orthogonal or glorot_uniform."
+            )
+        if self.forget_bias is not None:
+            if self.cell == "simple_rnn":
+                raise UserError(
+                    "--forget_bias has no effect with --cell=simple_rnn, which has no gates; leave it out."
+                )
+            parse_forget_bias(self.forget_bias)
+
+
+def parse_forget_bias(text: str) -> tuple[float, int | None]:
+    """Parses a forget bias.
+
+    Args:
+        text: "NUMBER" or "log:STEPS".
+
+    Returns:
+        The number and None, or 0 and the number of steps.
+    """
+    kind, _, steps = text.partition(":")
+    try:
+        if kind != "log":
+            return float(text), None
+        if int(steps) > 1:
+            return 0.0, int(steps)
+    except ValueError:
+        pass
+    raise UserError(
+        f"--forget_bias is {text}; give a number, or log:STEPS with more than one step, such as log:100."
+    )
 
 
 @dataclasses.dataclass(frozen=True)

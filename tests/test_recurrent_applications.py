@@ -14,6 +14,13 @@ from tiny_training import (
 
 from unroll.tasks import cli
 
+# How it starts, by flags that all applications have.
+START = {
+    "forget_bias": "log:8",
+    "recurrent_initializer": "glorot_uniform",
+    "recurrent_gain": 0.9,
+    "activation": "softsign",
+}
 APPLICATIONS = {
     "sentiment": tiny_options,
     "captioning": lambda path: write_captioned_images(path) | tiny_model_flags() | {"image_as": "state"},
@@ -24,7 +31,9 @@ APPLICATIONS = {
 
 @pytest.mark.parametrize("application", APPLICATIONS)
 def test_a_gru_learns_and_is_inspected_and_exported(application, tmp_path, capsys):
-    options = APPLICATIONS[application](tmp_path) | {"cell": "gru", "epochs": 3, "learning_rate": 0.02}
+    options = (
+        APPLICATIONS[application](tmp_path) | START | {"cell": "gru", "epochs": 3, "learning_rate": 0.02}
+    )
     run = tmp_path / "run"
     assert cli.main(["train", application, f"--workdir={run}", *as_flags(options)]) == 0
     losses = [line["train_loss"] for line in metrics_lines(run) if "train_loss" in line]
@@ -32,7 +41,7 @@ def test_a_gru_learns_and_is_inspected_and_exported(application, tmp_path, capsy
     assert cli.main(["inspect", f"--workdir={run}", "--batches=2"]) == 0
     report = json.loads((run / "inspect" / "gradient_flow.json").read_text(encoding="utf-8"))
     for layer in report["layers"]:
-        assert layer["cell"] == "gru"
+        assert (layer["cell"], layer["activation"]) == ("gru", "softsign")
         assert list(layer["kernel"]) == ["update", "reset", "candidate"]
         assert list(layer["gates"]) == ["update", "reset"]
         assert layer["gates"]["update"]["memory_median"] > 0

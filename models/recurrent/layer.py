@@ -32,6 +32,8 @@ class RecurrentLayer(keras.layers.Layer):
         truncate_gradient: Length of the blocks of truncated backpropagation through time, in steps. Blocks are counted
             back from each row's last real step; no gradient crosses from a block to the one before. None: no
             truncation.
+        memory_bias: Keras initialiser of the bias of the gate that keeps the state, the forget gate of an LSTM and the
+            update gate of a GRU; None: as the other biases, but for `unit_forget_bias`.
         return_sequences: Whether to return the output of every step, or of the last alone.
         return_state: Whether to return the last state, too.
         go_backwards: Whether to read the sequence from its end; outputs come in reading order.
@@ -81,6 +83,7 @@ class RecurrentLayer(keras.layers.Layer):
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         truncate_gradient: int | None = None,
+        memory_bias: Any = None,
         return_sequences: bool = False,
         return_state: bool = False,
         go_backwards: bool = False,
@@ -116,6 +119,7 @@ class RecurrentLayer(keras.layers.Layer):
         self.dropout = dropout
         self.recurrent_dropout = recurrent_dropout
         self.truncate_gradient = truncate_gradient
+        self.memory_bias = keras.initializers.get(memory_bias)
         self.return_sequences = return_sequences
         self.return_state = return_state
         self.go_backwards = go_backwards
@@ -135,7 +139,19 @@ class RecurrentLayer(keras.layers.Layer):
 
     def initial_bias(self, shape: tuple[int, ...], dtype: str) -> tf.Tensor:
         """Returns the bias at the start of training."""
-        return self.bias_initializer(shape, dtype=dtype)
+        start = self.initial_memory_bias()
+        if start is None:
+            return self.bias_initializer(shape, dtype=dtype)
+        names, draw = self.cell.gate_names, self.bias_initializer
+        gate = names.index(self.cell.memory_gate)
+        sizes = (gate * self.units, (len(names) - gate - 1) * self.units)
+        before, after = ([draw((size,), dtype=dtype)] if size else [] for size in sizes)
+        bias = tf.concat([*before, start((self.units,), dtype=dtype), *after], axis=0)
+        return bias if len(shape) == 1 else tf.stack([bias, draw(shape[1:], dtype=dtype)])
+
+    def initial_memory_bias(self) -> keras.initializers.Initializer | None:
+        """Returns the initialiser of the memory gate's bias, where it has its own."""
+        return self.memory_bias
 
     def build(self, sequences_shape: tuple, initial_state_shape: Any = None) -> None:
         width = self.cell.gate_count * self.units
@@ -372,6 +388,7 @@ class RecurrentLayer(keras.layers.Layer):
             "dropout": self.dropout,
             "recurrent_dropout": self.recurrent_dropout,
             "truncate_gradient": self.truncate_gradient,
+            "memory_bias": serialize(self.memory_bias),
             "return_sequences": self.return_sequences,
             "return_state": self.return_state,
             "go_backwards": self.go_backwards,

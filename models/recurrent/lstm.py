@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import keras
-import tensorflow as tf
 
 from . import activations
 from .cell import Cell, CudnnLayout, Factors, GateMatrices, Gates, State, TransposedMatrices, summed
@@ -124,16 +123,10 @@ class LSTM(RecurrentLayer):
         self.unit_forget_bias = unit_forget_bias
         self.cell = _LSTMCell(self.activation, self.recurrent_activation)
 
-    def initial_bias(self, shape: tuple[int, ...], dtype: str) -> tf.Tensor:
-        if not self.unit_forget_bias:
-            return super().initial_bias(shape, dtype)
-        draw = self.bias_initializer
-        parts = [
-            draw((self.units,), dtype=dtype),
-            tf.ones([self.units], dtype),
-            draw((2 * self.units,), dtype=dtype),
-        ]
-        return tf.concat(parts, axis=0)
+    def initial_memory_bias(self) -> keras.initializers.Initializer | None:
+        if self.memory_bias is None and self.unit_forget_bias:
+            return keras.initializers.Ones()
+        return self.memory_bias
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {

@@ -67,6 +67,8 @@ class SimpleRNN(RecurrentLayer):
     def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
         self.cell = _SimpleCell(self.activation)
+        if self.memory_bias is not None:
+            raise ValueError("SimpleRNN has no gates; leave memory_bias out.")
 
     @classmethod
     def irnn(cls, units: int, **kwargs: Any) -> "SimpleRNN":

@@ -7,8 +7,9 @@ import keras
 import tensorflow as tf
 
 from ..blocks.configured import Configured
-from ..options import RecurrentOptions
+from ..options import RecurrentOptions, parse_forget_bias
 from .gru import GRU
+from .initializers import LogUniform, recurrent_kernel
 from .lstm import LSTM
 from .simple_rnn import SimpleRNN
 
@@ -24,6 +25,13 @@ DropoutMasks = list[tuple[tf.Tensor | None, tf.Tensor | None]]
 def state_count(options: RecurrentOptions) -> int:
     """Returns the number of state tensors of all layers of a stack, in one direction."""
     return options.layers * len(CELLS[options.cell].state_names)
+
+
+def _memory_bias(options: RecurrentOptions, seed: int) -> keras.initializers.Initializer | None:
+    if options.forget_bias is None:
+        return None
+    number, steps = parse_forget_bias(options.forget_bias)
+    return keras.initializers.Constant(number) if steps is None else LogUniform(steps, seed)
 
 
 @keras.saving.register_keras_serializable("unroll")
@@ -70,6 +78,11 @@ class RecurrentStack(Configured, keras.layers.Layer):
                 "dropout": input_dropout if number == 0 and input_dropout is not None else options.dropout,
                 "recurrent_dropout": options.recurrent_dropout,
                 "truncate_gradient": options.truncate_gradient,
+                "activation": options.activation,
+                "recurrent_initializer": recurrent_kernel(
+                    options.recurrent_initializer, options.recurrent_gain
+                ),
+                "memory_bias": _memory_bias(options, seed + 2 * number + 1),
                 "return_sequences": True,
                 "return_state": True,
                 "name": f"{options.cell}_{number}",

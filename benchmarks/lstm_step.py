@@ -1,4 +1,4 @@
-"""Times one training step of an LSTM layer: unroll against stock Keras and PyTorch, in one run.
+"""Times one training step of LSTM, SimpleRNN and GRU layers: unroll against stock Keras and PyTorch, in one run.
 
     python benchmarks/lstm_step.py [--batch=32 --steps=50 --features=128 --units=256]
 
@@ -16,7 +16,7 @@ import tensorflow as tf
 from absl import app, flags
 from rounds import medians
 
-from unroll.models.recurrent import LSTM, SimpleRNN
+from unroll.models.recurrent import GRU, LSTM, SimpleRNN
 
 _BATCH = flags.DEFINE_integer("batch", 32, "rows in a batch")
 _STEPS = flags.DEFINE_integer("steps", 50, "time steps")
@@ -66,6 +66,8 @@ def main(_):
         ),
         "keras.layers.SimpleRNN": keras_step(keras.layers.SimpleRNN(units, **sequences), x, False),
         "unroll SimpleRNN": keras_step(SimpleRNN(units, **sequences), x, False),
+        "keras.layers.GRU": keras_step(keras.layers.GRU(units, **sequences), x, False),
+        "unroll GRU": keras_step(GRU(units, **sequences), x, False),
     }
     try:
         contenders["torch.nn.LSTM"] = torch_step(x)

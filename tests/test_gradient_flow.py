@@ -1,5 +1,8 @@
 """What is measured of gradients, against plain computations; and the verdict on it."""
 
+import dataclasses
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +10,7 @@ import tensorflow as tf
 
 from unroll.models.options import RecurrentOptions
 from unroll.models.recurrent import LSTM, RecurrentStack, SimpleRNN
+from unroll.tasks.applications import APPLICATIONS, config_class
 from unroll.tasks.inspection.flow import FlowMeter, add_up
 from unroll.tasks.inspection.kernels import jacobian_norms, spectrum, spread_distances
 from unroll.tasks.inspection.measurements import clipping, curves, for_json
@@ -276,6 +280,35 @@ def test_healthy_needs_no_advice():
     verdict = judge(measured([1.0] * 41), Config())
     assert (verdict.kind, verdict.advice) == ("healthy", [])
     assert "a word 40 steps back gets 1 of the last word's gradient" in verdict.layers[0].sentence
+
+
+@pytest.mark.parametrize("application", APPLICATIONS)
+@pytest.mark.parametrize("cell", ["simple_rnn", "lstm"])
+@pytest.mark.parametrize("factor", [0.7, 1.2])
+def test_advice_names_flags_that_the_application_has(application, cell, factor):
+    config = config_class(application)(
+        **{"train_data": "x", "dataset": "files", "images": "x", "captions": "x"}
+        if application == "captioning"
+        else {"train_data": "x", "dataset": "files"}
+    )
+    flags = {field.name for field in dataclasses.fields(config)}
+    for truncation in (None, 5):
+        found = measured((factor**k for k in range(41)), cell=cell, truncation=truncation)
+        found["truncation_option"] = (
+            "truncation" if application == "language_modeling" else "truncate_gradient"
+        )
+        named = {name for advice in judge(found, config).advice for name in re.findall(r"--(\w+)", advice)}
+        assert named
+        assert named <= flags
+
+
+def test_advice_against_forgetting_can_be_followed():
+    (advice,) = [
+        a for a in judge(measured([0.7**k for k in range(41)], cell="lstm"), Config()).advice if "forget" in a
+    ]
+    assert advice.startswith("--forget_bias=3.7:")
+    advice = judge(measured(0.7**k for k in range(41)), Config()).advice
+    assert any(line.startswith("--activation=relu --recurrent_initializer=identity") for line in advice)
 
 
 def test_no_gradient_at_all_is_vanishing():

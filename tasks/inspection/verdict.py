@@ -190,16 +190,16 @@ def _advice(
     if "exploding" in kinds:
         if simple:
             advice.append(
-                "--cell=lstm; or in Python, SimpleRNN with recurrent_initializer='orthogonal', whose singular values "
-                "begin at 1, with a smaller scale."
+                "--cell=lstm; or a smaller --recurrent_gain: with --recurrent_initializer=orthogonal it is every "
+                "singular value of the first recurrent kernel."
             )
         advice.append(f"A shorter --{option}: a gradient grows with every step that it goes back.")
     if "vanishing" in kinds:
         if simple:
             advice.append("--cell=lstm: the gradient of c is multiplied by the forget gate, not by a matrix.")
             advice.append(
-                "In Python, SimpleRNN.irnn(units): ReLU and the identity, whose gradient neither grows nor shrinks "
-                "at first."
+                "--activation=relu --recurrent_initializer=identity (IRNN): its gradient neither grows nor shrinks at "
+                "first."
             )
         else:
             advice.append(_memory_advice(layers, judgements))
@@ -225,11 +225,11 @@ def _memory_advice(layers: list[dict[str, Any]], judgements: list[Judgement]) ->
         for layer in layers
         if layer["memory_gate"]
     )
-    needed = max(judgement.distance for judgement in judgements)
+    needed = max(2, *(judgement.distance for judgement in judgements))
     return (
-        f"The tenth of the units that remember longest keep 1/e of c for {_show(longest)} steps, and {needed} are "
-        "asked for. Train longer if the loss still falls; in Python, begin with a larger forget bias: log(steps) "
-        "instead of the 1 of unit_forget_bias."
+        f"--forget_bias={math.log(needed):.1f}: units then start out keeping 1/e of their state for about the "
+        f"{needed} steps needed; the tenth that remember longest now keep it for {_show(longest)}. Or train longer if "
+        "the loss still falls."
     )
 
 

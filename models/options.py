@@ -6,11 +6,14 @@ its group; the sizes that the data decides (vocabulary, classes, features) and t
 """
 
 import dataclasses
+import math
 
 from ..common.errors import UserError
 from ..common.options import OptionGroup, fixed, option, override
 
 _LATER = ("evaluate", "export")
+# A forget bias that fits the length of the sequences.
+LOG = "log"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,9 +44,11 @@ class RecurrentOptions(OptionGroup):
     recurrent_gain: float = option(1.0, "factor of the recurrent kernels' first values", minimum=0.001)
     forget_bias: str | None = option(
         None,
-        "first bias of the gate that keeps the state (forget, update): a number, or log:STEPS for the logarithms of "
-        "numbers of steps up to STEPS; none: 1 of an LSTM, 0 of a GRU",
+        "initial bias of the gate that keeps the state (forget, update): a number, or log for the logarithms of "
+        "numbers of steps, uniform up to the length of the sequences; none: 1 for an LSTM, 0 for a GRU",
     )
+    # Longest sequence that the application trains on.
+    sequence_length: int | None = fixed(None)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -57,29 +62,17 @@ class RecurrentOptions(OptionGroup):
                 raise UserError(
                     "--forget_bias has no effect with --cell=simple_rnn, which has no gates; leave it out."
                 )
-            parse_forget_bias(self.forget_bias)
+            if self.forget_bias != LOG:
+                _check_number(self.forget_bias)
 
 
-def parse_forget_bias(text: str) -> tuple[float, int | None]:
-    """Parses a forget bias.
-
-    Args:
-        text: "NUMBER" or "log:STEPS".
-
-    Returns:
-        The number and None, or 0 and the number of steps.
-    """
-    kind, _, steps = text.partition(":")
+def _check_number(forget_bias: str) -> None:
     try:
-        if kind != "log":
-            return float(text), None
-        if int(steps) > 1:
-            return 0.0, int(steps)
+        finite = math.isfinite(float(forget_bias))
     except ValueError:
-        pass
-    raise UserError(
-        f"--forget_bias is {text}; give a number, or log:STEPS with more than one step, such as log:100."
-    )
+        finite = False
+    if not finite:
+        raise UserError(f"--forget_bias is {forget_bias}; give a number, or log.")
 
 
 @dataclasses.dataclass(frozen=True)

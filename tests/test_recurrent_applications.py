@@ -16,7 +16,7 @@ from unroll.tasks import cli
 
 # How it starts, by flags that all applications have.
 START = {
-    "forget_bias": "log:8",
+    "forget_bias": "log",
     "recurrent_initializer": "glorot_uniform",
     "recurrent_gain": 0.9,
     "activation": "softsign",

@@ -35,13 +35,13 @@ def test_forget_bias(cell, default):
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_forget_bias_of_logarithms_spreads_over_the_steps(cell):
-    found, rest = part_of_bias(built(cell=cell, forget_bias="log:100"))
+    found, rest = part_of_bias(built(cell=cell, forget_bias="log", sequence_length=100))
     steps = np.exp(found)
     assert steps.min() >= 1
     assert steps.max() <= 100
     assert 30 < steps.mean() < 70
     assert not rest.any()
-    again, _ = part_of_bias(built(cell=cell, forget_bias="log:100"))
+    again, _ = part_of_bias(built(cell=cell, forget_bias="log", sequence_length=100))
     np.testing.assert_array_equal(found, again)
 
 
@@ -80,15 +80,19 @@ def test_memory_bias_round_trips():
     ("options", "said"),
     [
         ({"cell": "simple_rnn", "forget_bias": "1"}, "--forget_bias has no effect with --cell=simple_rnn"),
-        ({"forget_bias": "log"}, "--forget_bias is log; give a number, or log:STEPS"),
-        ({"forget_bias": "log:1"}, "more than one step"),
-        ({"forget_bias": "much"}, "--forget_bias is much"),
+        ({"forget_bias": "much"}, "--forget_bias is much; give a number, or log"),
+        ({"forget_bias": "nan"}, "--forget_bias is nan; give a number, or log"),
         ({"cell": "gru", "recurrent_initializer": "identity"}, "needs --cell=simple_rnn"),
     ],
 )
 def test_options_without_effect_are_refused(options, said):
     with pytest.raises(UserError, match=said):
         RecurrentOptions(**options)
+
+
+def test_forget_bias_of_logarithms_needs_a_length():
+    with pytest.raises(UserError, match="--forget_bias=log needs a limit on the length"):
+        built(forget_bias="log")
 
 
 def test_a_layer_without_gates_refuses_a_memory_bias():

@@ -6,8 +6,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ...common.errors import UserError
 from ..blocks.configured import Configured
-from ..options import RecurrentOptions, parse_forget_bias
+from ..options import LOG, RecurrentOptions
 from .gru import GRU
 from .initializers import LogUniform, recurrent_kernel
 from .lstm import LSTM
@@ -30,8 +31,13 @@ def state_count(options: RecurrentOptions) -> int:
 def _memory_bias(options: RecurrentOptions, seed: int) -> keras.initializers.Initializer | None:
     if options.forget_bias is None:
         return None
-    number, steps = parse_forget_bias(options.forget_bias)
-    return keras.initializers.Constant(number) if steps is None else LogUniform(steps, seed)
+    if options.forget_bias != LOG:
+        return keras.initializers.Constant(float(options.forget_bias))
+    if options.sequence_length is None:
+        raise UserError(
+            f"--forget_bias={LOG} needs a limit on the length of the sequences, and there is none; give a number."
+        )
+    return LogUniform(options.sequence_length, seed)
 
 
 @keras.saving.register_keras_serializable("unroll")

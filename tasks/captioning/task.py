@@ -80,7 +80,7 @@ def doubly_stochastic_penalty(attention: tf.Tensor, real: tf.Tensor) -> tf.Tenso
 
 def build_model(config: CaptioningConfig, sizes: CaptioningSizes) -> CaptioningModel:
     """Returns the model, with all its weights made."""
-    options = CaptioningOptions.of(config)
+    options = CaptioningOptions.of(config, sequence_length=config.max_length)
     model = CaptioningModel(sizes.tokens, sizes.features, options, seed=config.seed)
     images = tf.zeros((1, *sizes.image_shape), sizes.image_dtype)
     outputs, _ = model(images, tf.ones([1, 1, 1], tf.int32))

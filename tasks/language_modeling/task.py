@@ -46,7 +46,11 @@ class NextCharacter(Objective):
 
 def build_model(config: LanguageModelingConfig, sizes: LanguageModelSizes) -> LanguageModel:
     """Returns the model, with all its weights made."""
-    model = LanguageModel(sizes.characters, LanguageModelOptions.of(config), seed=config.seed)
+    model = LanguageModel(
+        sizes.characters,
+        LanguageModelOptions.of(config, sequence_length=config.truncation or None),
+        seed=config.seed,
+    )
     model(tf.ones([1, 1], tf.int32))
     return model
 

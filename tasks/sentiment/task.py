@@ -33,7 +33,7 @@ class Classification(Objective):
 
 def build_model(config: SentimentConfig, sizes: SentimentSizes) -> SentimentClassifier:
     """Returns the classifier, with all its weights made."""
-    options = SentimentOptions.of(config)
+    options = SentimentOptions.of(config, sequence_length=config.max_length)
     model = SentimentClassifier(sizes.tokens, sizes.labels, options, seed=config.seed)
     model(tf.ones([1, 1], tf.int32))
     return model

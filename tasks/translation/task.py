@@ -42,7 +42,7 @@ def build_model(config: TranslationConfig, sizes: TranslationSizes) -> Translati
     model = TranslationModel(
         sizes.source_tokens,
         sizes.target_tokens,
-        TranslationOptions.of(config),
+        TranslationOptions.of(config, sequence_length=config.max_length),
         share_embeddings=config.joint_vocabulary and config.tie_embeddings,
         seed=config.seed,
     )

@@ -1,4 +1,4 @@
-"""First values of recurrent layers."""
+"""Initialisers of recurrent layers."""
 
 from typing import Any
 
@@ -8,9 +8,8 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable("unroll")
 class LogUniform(keras.initializers.Initializer):
-    """Logarithms of numbers of steps, uniform between 1 and a largest.
-
-    This is chrono initialisation (Tallec and Ollivier, 2018, https://arxiv.org/abs/1804.11188).
+    """Draws log(n), with n uniform between 1 and `steps`: chrono initialisation (Tallec and Ollivier, 2018,
+    https://arxiv.org/abs/1804.11188).
 
     With log(n) as the bias of the gate that keeps the state, a unit forgets in about n steps.
 

@@ -29,6 +29,7 @@ class Logits(keras.layers.Layer):
 
     def __init__(self, ids: int, *, tied: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.supports_masking = True
         self.ids = ids
         self.tied = tied
         self._initializer = None if tied else keras.initializers.GlorotUniform()

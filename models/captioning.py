@@ -23,19 +23,19 @@ class CaptioningModel(WritingModel):
     Args:
         vocabulary_size: Number of ids.
         features: Features of a position of the grid; None: the model reads pixels, through a `SmallImageEncoder`.
-        options: Of the model. The mean of the grid gets into the decoder as its first states, tanh(W mean + b), or as
-            its first input, W mean + b. `dropout` acts on the features of the image, too.
+        options: Options of the model. The mean of the grid becomes the decoder's first states, tanh(W mean + b), or its
+            first input, W mean + b. `dropout` acts on the features of the image, too.
         seed: Seed of dropout.
 
     Call arguments:
         images: [images, positions, features], or uint8 [images, height, width, 3].
         captions: int32 [images, captions, time], what the decoder reads: the start, and the caption without its last
             token; zeros for padding.
-        training: whether to drop.
+        training: Whether to apply dropout.
 
     Returns:
-        What `logits` wants, [images, captions, time, output size], and the attention weights, [images, captions, time,
-        positions].
+        The inputs of `logits`, [images, captions, time, output size], and the attention weights, [images, captions,
+        time, positions].
     """
 
     options_class = CaptioningOptions

@@ -20,18 +20,18 @@ class TranslationModel(WritingModel):
 
     Args:
         source_vocabulary_size, target_vocabulary_size: Numbers of ids.
-        options: Of the model. Encoder and decoder have `layers` layers each; a bidirectional encoder has half of
-            `units` in each direction, so that the states fit.
+        options: Options of the model. Encoder and decoder have `layers` layers each; a bidirectional encoder has half
+            of `units` in each direction, so that the states fit.
         share_embeddings: Whether source and target, which must have one vocabulary, share one table.
         seed: Seed of dropout.
 
     Call arguments:
-        source: int32 [batch, positions], zeros for padding, at least one place.
+        source: int32 [batch, positions], zeros for padding, at least one position.
         target: int32 [batch, time], what the decoder reads: the start, and the translation without its last token.
-        training: whether to drop.
+        training: Whether to apply dropout.
 
     Returns:
-        What `logits` wants: the decoder's outputs, [batch, time, output size].
+        The decoder's outputs, the inputs of `logits`, [batch, time, output size].
     """
 
     options_class = TranslationOptions

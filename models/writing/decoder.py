@@ -1,4 +1,4 @@
-"""The recurrent decoder with attention: from the tokens so far to the outputs that the next ones are predicted from."""
+"""The recurrent decoder with attention, from the tokens so far to the outputs that predict the next ones."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,15 +13,15 @@ from ..recurrent import RecurrentStack, States, tracing
 from ..recurrent.loop import block_edges
 from .attention import ATTENTIONS, Memory, apply_dense
 
-# Of the recurrent layers, and with input feeding the last output.
+# States of the recurrent layers, and with input feeding the last output.
 DecoderStates = tuple[States, tuple[tf.Tensor, ...]]
 
 
 @keras.saving.register_keras_serializable("unroll")
 class Decoder(Configured, keras.layers.Layer):
-    """Stacked recurrent layers whose output looks into a memory (Luong et al., 2015, https://arxiv.org/abs/1508.04025).
+    """Stacked recurrent layers whose output attends to a memory (Luong et al., 2015, https://arxiv.org/abs/1508.04025).
 
-    With h_t the output of the recurrent layers, and context_t what attention sees with h_t as its query,
+    With h_t the output of the recurrent layers, and context_t the result of attention with h_t as its query,
 
         o_t = tanh(W [context_t, h_t] + b)
 
@@ -29,22 +29,22 @@ class Decoder(Configured, keras.layers.Layer):
     a weighted mean of products, which are computed once for all steps (`Memory.contributions`). With a gate the context
     is multiplied by a number that says how much of it the decoder uses, sigmoid(v . h_t + c) (Xu et al., 2015,
     https://arxiv.org/abs/1502.03044). With input feeding the recurrent layers read [x_t, o_{t-1}], so that attention
-    knows where it has looked; the training then goes step by step, its gradient left to autodiff. Without it the
-    recurrent layers go through the whole sequence first, by their own loop, and attention follows in one product.
+    knows its earlier alignments; training then goes step by step with autodiff. Without it the recurrent layers run
+    through the whole sequence first, by their own loop, and attention follows in one product.
 
     Args:
-        options: Of the decoder.
+        options: Options of the decoder.
         output_size: Size of o_t.
         seed: Seed of dropout.
 
     Call arguments:
         inputs: [rows, time, features].
-        memory: what `remember` returned, for each row or for so many rows in succession.
-        states: of the recurrent layers at the start, for each row.
-        mask: bool [rows, time], True for real steps, which come first; the blocks of a truncated gradient are counted
-            back from the last of them, and the outputs of the others mean nothing. None: all are real.
-        training: whether to drop.
-        return_weights: whether to return the attention weights, too.
+        memory: Result of `remember`, with one row for each row of the inputs, or for several successive rows.
+        states: Initial states of the recurrent layers, for each row.
+        mask: bool [rows, time], True for real steps, which come first. The blocks of a truncated gradient are counted
+            back from the last real step; outputs of masked steps are meaningless. None: all steps are real.
+        training: Whether to apply dropout.
+        return_weights: Whether to return the attention weights, too.
 
     Returns:
         The outputs o_t, [rows, time, output_size]; with `return_weights` a tuple of them and the attention weights,

@@ -1,4 +1,4 @@
-"""What all models have in common that write a text: embeddings of its tokens, a decoder, and logits."""
+"""The base class of models that write text: token embeddings, decoder and logits."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -60,7 +60,7 @@ class WritingModel(Configured, keras.Model):
         self.logits_layer = Logits(vocabulary_size, tied=options.tie_embeddings, name="logits")
 
     def build_writer(self, features: int) -> None:
-        """Makes the weights of these parts. `features`: Features of a position of the memory."""
+        """Builds the parts that write, for a memory whose positions have `features` features."""
         values = (None, None, features)
         self.target_embedding.build()
         self.decoder.build(
@@ -84,8 +84,8 @@ class WritingModel(Configured, keras.Model):
         Returns:
             The decoder's outputs, [rows, time, output size], and its attention weights, [rows, time, positions].
         """
-        # Padding comes last and is not predicted: it needs no mask. But where the gradient is truncated, blocks are
-        # counted back from the last step that predicts something, and the end does not.
+        # Padding comes last and is not predicted, so it needs no mask. But blocks of a truncated gradient are counted
+        # back from the last step that has a target, which the end has not.
         mask = (ids != PADDING) & (ids != END) if self.options.truncate_gradient else None
         inputs = embedded(self.target_embedding, self.hidden_words(ids, training))
         return self.decoder(
@@ -108,7 +108,7 @@ class WritingModel(Configured, keras.Model):
     def stepper(
         self, memory: Memory
     ) -> Callable[[tf.Tensor, DecoderStates], tuple[tf.Tensor, DecoderStates, tf.Tensor]]:
-        """One step of decoding, for a loop that it is called before: a function from ids, int32 [rows], and states to
+        """Prepares a loop, and returns the function for one step of decoding: from ids, int32 [rows], and states to
         logits, float32 [rows, ids], new states, and attention weights, float32 [rows, positions]."""
         decoder_step, logits_of = self.decoder.stepper(memory), self.logits_layer.function(self._table)
 
@@ -142,7 +142,7 @@ class WritingModel(Configured, keras.Model):
         """Draws texts from the model's distribution, without a gradient.
 
         Args:
-            memory: to look into, a row for each text or for so many texts in succession.
+            memory: Memory, with a row for each text, or for several successive texts.
             states: of the decoder's recurrent layers at the start, for each text.
             max_length: int32 [texts], tokens at most.
 

@@ -1,12 +1,15 @@
-"""Mistakes of the user, as opposed to mistakes of the program."""
+"""The errors that the command line prints as a sentence, without a stack trace."""
 
 
 class UserError(ValueError):
-    """Something the user gave cannot be used.
+    """Something the user gave cannot be used; exit code 2.
 
-    The message is one sentence or two: what was given, what was expected, and what to do. The command line prints it
-    without a stack trace and exits with code 2.
+    The message is one sentence or two: what was given, what was expected, and what to do.
     """
+
+
+class FailedError(RuntimeError):
+    """The work was done, but its result cannot be used; exit code 1."""
 
 
 def first_line(error: BaseException) -> str:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+# Endings of the pictures that can be written.
+PICTURES = (".png", ".svg", ".pdf")
 # Temporary names begin with it.
 PARTIAL = ".partial-"
 

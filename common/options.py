@@ -1,4 +1,4 @@
-"""Options as fields of dataclasses, and the command-line flags made from them.
+"""Options as fields of dataclasses; `common.flags` makes the command line from them.
 
 A block (a layer, a model, a search) has a frozen dataclass of its options, an `OptionGroup`. A task's configuration
 inherits the groups of its blocks, so that it is as flat as the command line. `OptionGroup.of` takes a block's options
@@ -6,13 +6,41 @@ out of it again, and they are passed on whole.
 """
 
 import dataclasses
-import os
+import operator
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Self
 
-from absl import flags
+from .errors import UserError
+
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {"=": operator.eq, "!=": operator.ne, ">": operator.gt}
+
+
+class When(NamedTuple):
+    """The value that another option must have for an option to have an effect.
+
+    Attributes:
+        name: The other option.
+        comparison: One of =, !=, >.
+        value: The value to compare with; None stands for an option that is not given.
+    """
+
+    name: str
+    comparison: str
+    value: Any
+
+    def holds(self, config: Any) -> bool:
+        """Tells whether a configuration meets the condition."""
+        return _COMPARISONS[self.comparison](getattr(config, self.name), self.value)
+
+    def __str__(self) -> str:
+        """Returns the condition in words that follow "only"."""
+        if self.value is None:
+            return f"{'without' if self.comparison == '=' else 'with'} --{self.name}"
+        if self.comparison == "!=":
+            return f"with another --{self.name} than {self.value}"
+        return f"with --{self.name}{self.comparison}{self.value}"
 
 from .errors import UserError
 
@@ -26,6 +54,9 @@ def option(
     maximum: float | None = None,
     resumable: bool = False,
     is_path: bool = False,
+    suffixes: tuple[str, ...] = (),
+    only: When | None = None,
+    saves_memory: bool = False,
     commands: tuple[str, ...] = (),
 ) -> Any:
     """Returns a field of a configuration that is also a flag.
@@ -37,6 +68,9 @@ def option(
         minimum, maximum: Bounds of a number, inclusive.
         resumable: Whether a run may be resumed with another value.
         is_path: Whether to make a relative path absolute, so that later commands find it from any directory.
+        suffixes: Allowed endings of a file's name; none: any.
+        only: When the option has an effect; elsewhere the command line refuses it.
+        saves_memory: Whether a smaller value saves memory.
         commands: Commands beside `train` that take it: evaluate, export.
     """
     metadata = {
@@ -46,14 +80,20 @@ def option(
         "maximum": maximum,
         "resumable": resumable,
         "is_path": is_path,
+        "suffixes": suffixes,
+        "only": only,
+        "saves_memory": saves_memory,
         "commands": commands,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def override(group: type, name: str, default: Any, help: str | None = None, **changed: Any) -> Any:
+def override(
+    group: "type[OptionGroup]", name: str, default: Any, help: str | None = None, **changed: Any
+) -> Any:
     """Returns an option of a group with another default, and what else is `changed` of `option`'s arguments."""
-    metadata = dict(group.__dataclass_fields__[name].metadata) | changed
+    (metadata,) = (dict(field.metadata) for field in dataclasses.fields(group) if field.name == name)
+    metadata |= changed
     return dataclasses.field(default=default, metadata=metadata | {"help": help or metadata["help"]})
 
 
@@ -83,58 +123,43 @@ class OptionGroup:
 class Option(NamedTuple):
     """A field of a configuration that is a flag, with its type."""
 
-    field: dataclasses.Field
+    field: dataclasses.Field[Any]
     kind: type
 
 
 Options = list[Option]
 
 
-def of(config_class: type, chosen: Callable[[dataclasses.Field], bool] = lambda field: True) -> Options:
+def all_fields(field: dataclasses.Field[Any]) -> bool:
+    return True
+
+
+def of(config_class: type, chosen: Callable[[dataclasses.Field[Any]], bool] = all_fields) -> Options:
     """Returns the options of a configuration that are flags, or some of them."""
     hints = typing.get_type_hints(config_class)
     fields = (field for field in dataclasses.fields(config_class) if "help" in field.metadata)
     return [Option(field, _plain_type(hints[field.name])) for field in fields if chosen(field)]
 
 
-def define_flags(options: Options, values: flags.FlagValues) -> None:
-    """Defines a flag for every option."""
-    for field, kind in options:
-        meta = field.metadata
-        arguments = (field.name, field.default, meta["help"])
-        bounds = {"lower_bound": meta["minimum"], "upper_bound": meta["maximum"], "flag_values": values}
-        if meta["choices"]:
-            flags.DEFINE_enum(field.name, field.default, meta["choices"], meta["help"], flag_values=values)
-        elif kind is bool:
-            flags.DEFINE_boolean(*arguments, flag_values=values)
-        elif kind is int:
-            flags.DEFINE_integer(*arguments, **bounds)
-        elif kind is float:
-            flags.DEFINE_float(*arguments, **bounds)
-        else:
-            flags.DEFINE_string(*arguments, flag_values=values)
+def refuse_without_effect(config: OptionGroup, names: Iterable[str]) -> None:
+    """Refuses options that a user named and that have no effect with the others.
 
+    Args:
+        config: The configuration in force.
+        names: Options that the user named.
 
-def given(options: Options, values: flags.FlagValues) -> dict[str, Any]:
-    """Returns the values that the command line or a flag file gives, by name."""
-    found = {}
-    for field, _ in options:
-        flag = values[field.name]
-        if flag.present:
-            is_path = flag.value and field.metadata["is_path"]
-            found[field.name] = os.path.abspath(flag.value) if is_path else flag.value
-    return found
-
-
-def help_text(options: Options) -> str:
-    """Returns the help of each flag: name, default, meaning."""
-    lines = []
-    for field, kind in options:
-        choices = field.metadata["choices"]
-        value = "|".join(choices) if choices else kind.__name__
-        default = "" if field.default is None else f" (default {field.default})"
-        lines.append(f"  --{field.name}={value}{default}\n      {field.metadata['help']}")
-    return "\n".join(lines)
+    Raises:
+        UserError: If one of them has no effect.
+    """
+    fields = {field.name: field for field in dataclasses.fields(config)}
+    for name in names:
+        only: When | None = fields[name].metadata["only"]
+        if only and not only.holds(config):
+            value, other = getattr(config, name), getattr(config, only.name)
+            raise UserError(
+                f"--{name}={value} has an effect only {only}, but --{only.name} is {other}; leave it out, or change "
+                f"--{only.name}."
+            )
 
 
 def _plain_type(hint: Any) -> type:

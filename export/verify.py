@@ -10,10 +10,12 @@ import tensorflow as tf
 from tensorflow.core.framework.node_def_pb2 import NodeDef
 from tensorflow.core.protobuf import saved_model_pb2
 
+from ..common.errors import FailedError
+
 _PYTHON_OPS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
 
 
-class VerificationError(RuntimeError):
+class VerificationError(FailedError):
     """The saved model failed its verification."""
 
 

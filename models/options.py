@@ -9,7 +9,7 @@ import dataclasses
 import math
 
 from ..common.errors import UserError
-from ..common.options import OptionGroup, fixed, option, override
+from ..common.options import OptionGroup, When, fixed, option, override
 
 _LATER = ("evaluate", "export")
 # A forget bias that fits the length of the sequences.
@@ -23,7 +23,9 @@ class RecurrentOptions(OptionGroup):
     cell: str = option("lstm", "the recurrence", choices=("lstm", "gru", "simple_rnn"))
     layers: int = option(1, "recurrent layers", minimum=1)
     units: int = option(512, "units of each layer", minimum=1)
-    residual: bool = option(False, "add a layer's input to its output, from the second layer on")
+    residual: bool = option(
+        False, "add a layer's input to its output, from the second layer on", only=When("layers", ">", 1)
+    )
     dropout: float = option(
         0.0, "share of features dropped, the same at all steps of a sequence", minimum=0, maximum=0.95
     )
@@ -84,7 +86,11 @@ class DecoderOptions(RecurrentOptions):
         "how the decoder looks at the input; none: it knows its first states only",
         choices=("none", "dot", "scaled", "general", "additive"),
     )
-    gated_context: bool = option(False, "the decoder decides by a gate how much of the context it uses")
+    gated_context: bool = option(
+        False,
+        "the decoder decides by a gate how much of the context it uses",
+        only=When("attention", "!=", "none"),
+    )
     input_feeding: bool = option(False, "give the decoder its last output, too; training is then slower")
 
 
@@ -199,6 +205,7 @@ class SearchOptions(OptionGroup):
         5,
         "hypotheses that beam search keeps; 1: greedy. Validation while training is greedy",
         minimum=1,
+        saves_memory=True,
         commands=_LATER,
     )
     length_penalty: float = option(
@@ -206,6 +213,7 @@ class SearchOptions(OptionGroup):
         "alpha: hypotheses are ranked by log probability / ((5 + length) / 6) ** alpha",
         minimum=0,
         maximum=10,
+        only=When("beam_width", ">", 1),
         commands=_LATER,
     )
     min_decode_length: int = option(0, "tokens written at least", minimum=0, commands=_LATER)

@@ -1,21 +1,22 @@
 """The command line: `unroll COMMAND [flags]`."""
 
+import dataclasses
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
-from absl import flags
+from absl import flags as absl_flags
 
-from ..common import options
-from ..common.errors import UserError
-from ..common.quiet_start import import_tensorflow
+from ..common import flags, options
+from ..common.errors import FailedError, UserError
+from ..common.options import Options, option
 from ..serving.versions import describe, newest_version
-from . import applications
+from . import applications, commands
 from .datasets.text_files import read_lines
+from .training.run_directory import RunDirectory
 
-_HELP = frozenset({"--help", "-h"})
-_USAGE = """\
+_USAGE = f"""\
 usage: unroll COMMAND [flags]
 
   unroll train TASK --workdir=RUN [--preset=NAME] [flags]   train, or go on with a run that exists
@@ -24,30 +25,38 @@ usage: unroll COMMAND [flags]
   unroll export --workdir=RUN --output=EXPORTS/NAME         write a verified SavedModel, EXPORTS/NAME/<version>
   unroll predict --model=EXPORTS/NAME [--input=FILE|-] [TEXT ...]   one JSON object a line
 
-TASK is one of: {tasks}.
+TASK is one of: {", ".join(applications.APPLICATIONS)}.
 `unroll COMMAND --help` lists the flags of a command, `unroll train TASK --help` those of a task;
 `evaluate --workdir=RUN` and `predict --model=MODEL` have flags of their task, too.
-For captioning TEXT is the path of an image.
+--flagfile=FILE reads flags from a file, one a line. For captioning TEXT is the path of an image.
 """
+
+
+class _HelpGiven(Exception):  # noqa: N818
+    """The user asked for help, and it is printed."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command.
 
     Returns:
-        The exit code: 0, or 2 if something that the user gave cannot be used, or 1 if training diverged or an
-        exported model failed its verification.
+        The exit code: 0; 2 if something that the user gave cannot be used; or 1 if training diverged or an exported
+        model failed its verification.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _dispatch(arguments)
-    except (UserError, flags.Error) as error:
+        _dispatch(arguments)
+    except _HelpGiven:
+        return 0
+    except FailedError as error:
+        print(f"unroll: {error}", file=sys.stderr)
+        return 1
+    except (UserError, absl_flags.Error) as error:
         print(f"unroll: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # The reader of a pipe, `head` say, has seen enough; nothing more can be written, at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         print(
             f"unroll: {error.filename or 'a file'} cannot be used: {error.strerror or error}.",
@@ -58,156 +67,96 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = "; the same command goes on from the last checkpoint" if arguments[:1] == ["train"] else ""
         print(f"unroll: stopped{hint}.", file=sys.stderr)
         return 130
+    return 0
 
 
-def _dispatch(arguments: list[str]) -> int:
-    usage = _USAGE.format(tasks=", ".join(applications.APPLICATIONS))
+def _dispatch(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("--help", "-h", "help"):
-        print(usage, end="")
-        return 0
+        _give_help(_USAGE)
     command, *rest = arguments
     if command not in _COMMANDS:
         raise UserError(f"There is no command {command!r}; choose one of {', '.join(_COMMANDS)}.")
-    return _COMMANDS[command](rest) or 0
+    _COMMANDS[command](rest)
 
 
-def _train(arguments: list[str]) -> int:
+def _train(arguments: list[str]) -> None:
     if not arguments or arguments[0].startswith("-"):
-        if _asks_for_help(arguments):
-            print(_USAGE.format(tasks=", ".join(applications.APPLICATIONS)), end="")
-            return 0
+        if {"--help", "-h"} & {*arguments}:
+            _give_help(_USAGE)
         raise UserError(f"train needs a task; choose one of {', '.join(applications.APPLICATIONS)}.")
     task, *rest = arguments
     config_class = applications.config_class(task)
+    names = ", ".join(applications.presets(task))
+
+    @dataclasses.dataclass(frozen=True)
+    class TrainFlags:
+        workdir: str | None = option(None, "run directory")
+        preset: str | None = option(
+            None, f"flags for a data set, which other flags override; one of: {names}"
+        )
+
     fields = options.of(config_class)
-    values = flags.FlagValues()
-    flags.DEFINE_string("workdir", None, "run directory", flag_values=values)
-    flags.DEFINE_string("preset", None, f"one of {', '.join(applications.presets(task))}", flag_values=values)
-    options.define_flags(fields, values)
-    if _asks_for_help(rest):
-        names = ", ".join(applications.presets(task))
-        print(f"unroll train {task} --workdir=RUN\n\n  --preset=NAME\n      one of: {names}")
-        print("  --flagfile=FILE\n      flags from a file, one a line\n" + options.help_text(fields))
-        return 0
-    _parse(values, _with_preset(task, rest), f"unroll train {task}", positional=False)
+    values, _, named = _parse(f"train {task}", TrainFlags, rest, lambda _: fields)
     workdir = _required(values, "workdir", f"train {task}")
-    given = options.given(fields, values)
-    config = config_class(**given)
-    import_tensorflow()
-    import tensorflow as tf
+    given = _preset_options(task, values.preset, fields) | named
+    commands.train(task, config_class(**given), given.keys(), named.keys(), workdir)
 
-    from . import commands
-    from .training.trainer import DivergenceError
 
-    try:
-        commands.train(task, config, given.keys(), workdir)
-    except DivergenceError as error:
-        print(f"unroll: {error}", file=sys.stderr)
-        return 1
-    except tf.errors.ResourceExhaustedError as error:
-        raise UserError(
-            f"Memory is exhausted with --batch_tokens={config.batch_tokens} in the run {workdir}; train in another "
-            "--workdir with fewer, or with smaller layers."
-        ) from error
-    return 0
+@dataclasses.dataclass(frozen=True)
+class _EvaluateFlags:
+    workdir: str | None = option(None, "run directory")
+    split: str = option("test", "part of the data", choices=("train", "validation", "test"))
+    output: str | None = option(None, "JSON file; by default metrics.json in the run directory")
 
 
 def _evaluate(arguments: list[str]) -> None:
-    found = _flags(
-        arguments,
-        "evaluate",
-        {
-            "workdir": (None, "run directory"),
-            "split": ("test", "train, validation or test"),
-            "output": (None, "JSON file; by default metrics.json in the run directory"),
-        },
-        options_of=lambda given: _run_options(given.workdir, "evaluate"),
-    )
-    if found is None:
-        return
-    values, _, changed = found
+    values, _, changed = _parse("evaluate", _EvaluateFlags, arguments, _run_options("evaluate"))
     workdir = _required(values, "workdir", "evaluate")
-    if values.split not in ("train", "validation", "test"):
-        raise UserError(f"There is no split {values.split!r}; choose train, validation or test.")
-    import_tensorflow()
-    from . import commands
-
     commands.evaluate(workdir, values.split, values.output, changed)
 
 
+@dataclasses.dataclass(frozen=True)
+class _InspectFlags:
+    workdir: str | None = option(None, "run directory")
+    batches: int = option(4, "batches of the training data to read", minimum=1)
+    output: str | None = option(None, "directory of the report; by default inspect in the run directory")
+
+
 def _inspect(arguments: list[str]) -> None:
-    found = _flags(
-        arguments,
-        "inspect",
-        {
-            "workdir": (None, "run directory"),
-            "batches": ("4", "batches of the training data to read"),
-            "output": (None, "directory of the report; by default inspect in the run directory"),
-        },
-    )
-    if found is None:
-        return
-    values, _, _ = found
+    values, _, _ = _parse("inspect", _InspectFlags, arguments)
     workdir = _required(values, "workdir", "inspect")
-    if not values.batches.isdecimal() or not int(values.batches):
-        raise UserError(f"--batches={values.batches} is not a number of batches; give 1 or more.")
-    import_tensorflow()
-    from . import commands
-
-    commands.inspect(workdir, int(values.batches), values.output)
+    commands.inspect(workdir, values.batches, values.output)
 
 
-def _export(arguments: list[str]) -> int:
-    found = _flags(
-        arguments,
-        "export",
-        {
-            "workdir": (None, "run directory"),
-            "output": (None, "directory for the versions of the model; its name is the model's"),
-        },
-        options_of=lambda given: _run_options(given.workdir, "export"),
-    )
-    if found is None:
-        return 0
-    values, _, changed = found
+@dataclasses.dataclass(frozen=True)
+class _ExportFlags:
+    workdir: str | None = option(None, "run directory")
+    output: str | None = option(None, "directory for the versions of the model; its name is the model's")
+
+
+def _export(arguments: list[str]) -> None:
+    values, _, changed = _parse("export", _ExportFlags, arguments, _run_options("export"))
     workdir, output = _required(values, "workdir", "export"), _required(values, "output", "export")
-    import_tensorflow()
-    from ..export.verify import VerificationError
-    from . import commands
+    commands.export(workdir, output, changed)
 
-    try:
-        commands.export(workdir, output, changed)
-    except VerificationError as error:
-        print(f"unroll: {error}", file=sys.stderr)
-        return 1
-    return 0
+
+@dataclasses.dataclass(frozen=True)
+class _PredictFlags:
+    model: str | None = option(None, "directory of an exported model")
+    input: str | None = option(None, "file with one text, or path of an image, a line; - is standard input")
 
 
 def _predict(arguments: list[str]) -> None:
-    found = _flags(
-        arguments,
-        "predict",
-        {
-            "model": (None, "directory of an exported model"),
-            "input": (None, "file with one text, or path of an image, a line; - is standard input"),
-        },
-        options_of=lambda given: _predict_options(given.model),
-        positional=True,
-    )
-    if found is None:
-        return
-    values, texts, changed = found
+    values, texts, changed = _parse("predict", _PredictFlags, arguments, _predict_options, positional=True)
     model = _required(values, "model", "predict")
     # What is not UTF-8 on the command line comes as surrogates, which no output can hold.
     texts = [os.fsencode(text).decode("utf-8", "replace") for text in texts]
     if texts and values.input:
         raise UserError("predict was given texts and --input; give one of them.")
-    from . import commands
-
     commands.predict(model, texts or _lines(values.input or "-"), changed)
 
 
-_COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
+_COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "train": _train,
     "evaluate": _evaluate,
     "inspect": _inspect,
@@ -216,104 +165,110 @@ _COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
 }
 
 
-def _asks_for_help(arguments: list[str]) -> bool:
-    return not _HELP.isdisjoint(arguments)
+class _Arguments(NamedTuple):
+    """What a command was given: its own flags, what is no flag, and the named options of the application."""
+
+    own: absl_flags.FlagValues
+    rest: list[str]
+    named: dict[str, Any]
 
 
-def _flags(
-    arguments: list[str],
+def _no_options(own: absl_flags.FlagValues) -> Options:
+    return []
+
+
+def _parse(
     command: str,
-    definitions: dict[str, tuple[str | None, str]],
-    options_of: Callable[[flags.FlagValues], options.Options | None] = lambda given: None,
+    own_flags: type,
+    arguments: list[str],
+    options_of: Callable[[absl_flags.FlagValues], Options] = _no_options,
     positional: bool = False,
-) -> tuple[flags.FlagValues, list[str], dict[str, Any]] | None:
-    """Parses the flags of a command.
+) -> _Arguments:
+    """Parses the flags of a command: first its own, and then those of the application that they lead to.
 
     Args:
-        arguments: after the command.
-        command: its name.
-        definitions: default and help of its own flags, all strings.
-        options_of: the options of the application that its own flags lead to; None if they name none.
-        positional: whether there may be more than flags.
+        command: Name of the command.
+        own_flags: Dataclass of the command's own flags.
+        arguments: The arguments after the command.
+        options_of: Returns the options of the application that the command's own flags lead to.
+        positional: Whether there may be more than flags.
 
-    Returns:
-        The flags, what is not a flag, and the options that were given; None if help was asked for and given.
+    Raises:
+        _HelpGiven: If the user asked for help.
     """
-    own, values = flags.FlagValues(), flags.FlagValues()
-    for name, (default, help_line) in definitions.items():
-        for target in (own, values):
-            flags.DEFINE_string(name, default, help_line, flag_values=target)
-    own.set_gnu_getopt()
-    own(["unroll", *(a for a in arguments if a not in _HELP)], known_only=True)
+    own, values = options.of(own_flags), absl_flags.FlagValues()
+    # Flags may also follow the texts.
+    values.set_gnu_getopt()
+    flags.define(own, values)
+    absl_flags.DEFINE_boolean("help", False, "this list", short_name="h", flag_values=values)
+    unknown = values([command, *arguments], known_only=True)
     try:
-        more = options_of(own)
+        more = options_of(values)
     except UserError:
         # Whoever asks for help may not know yet where things are.
-        if not _asks_for_help(arguments):
+        if not values.help:
             raise
-        more = None
-    if more:
-        options.define_flags(more, values)
-    if _asks_for_help(arguments):
-        print(f"unroll {command}")
-        for name, (default, help_line) in definitions.items():
-            print(f"  --{name}{f' (default {default})' if default else ''}\n      {help_line}")
-        if more:
-            print(options.help_text(more))
-        return None
-    rest = _parse(values, arguments, f"unroll {command}", positional)
-    return values, rest, options.given(more, values) if more else {}
+        more = []
+    if values.help:
+        _give_help(f"unroll {command} [flags]\n\n{flags.help_text([*own, *more])}\n")
+    flags.define(more, values)
+    rest = values(unknown)[1:]
+    if rest and not positional:
+        raise UserError(
+            f"unroll {command} does not know what to do with {rest[0]!r}; flags look like --name=value."
+        )
+    return _Arguments(values, rest, flags.given(more, values))
 
 
-def _run_options(workdir: str | None, command: str) -> options.Options | None:
-    from .training.run_directory import RunDirectory
-
-    if not workdir:
-        return None
-    application, _ = applications.read_config(RunDirectory(workdir))
-    return options.of(
-        applications.config_class(application), lambda field: command in field.metadata["commands"]
-    )
+def _give_help(text: str) -> NoReturn:
+    print(text, end="")
+    raise _HelpGiven
 
 
-def _predict_options(model: str | None) -> options.Options | None:
-    if not model:
-        return None
-    application = describe(newest_version(model))["application"]
+def _run_options(command: str) -> Callable[[absl_flags.FlagValues], Options]:
+    """Returns what finds the options of a run that a command may change."""
+
+    def find(own: absl_flags.FlagValues) -> Options:
+        if not own.workdir:
+            return []
+        application, _ = applications.read_config(RunDirectory(own.workdir))
+        return options.of(
+            applications.config_class(application), lambda field: command in field.metadata["commands"]
+        )
+
+    return find
+
+
+def _predict_options(own: absl_flags.FlagValues) -> Options:
+    """Finds the options of the model's application."""
+    if not own.model:
+        return []
+    application = describe(newest_version(own.model))["application"]
     return (
         options.of(applications.predict_class(application))
         if application in applications.APPLICATIONS
-        else None
+        else []
     )
 
 
-def _parse(values: flags.FlagValues, arguments: list[str], program: str, positional: bool) -> list[str]:
-    """Parses flags; returns what is not a flag."""
-    # Flags may also follow the texts.
-    values.set_gnu_getopt()
-    rest = values([program, *arguments])[1:]
-    if rest and not positional:
-        raise UserError(f"{program} does not know what to do with {rest[0]!r}; flags look like --name=value.")
-    return rest
-
-
-def _with_preset(task: str, arguments: list[str]) -> list[str]:
-    """Puts the flags of the preset before all others, which override them."""
-    chosen = flags.FlagValues()
-    flags.DEFINE_string("preset", None, "", flag_values=chosen)
-    chosen(["unroll", *arguments], known_only=True)
-    if chosen.preset is None:
-        return arguments
+def _preset_options(task: str, preset: str | None, fields: Options) -> dict[str, Any]:
+    """Returns the options that a preset gives."""
+    if preset is None:
+        return {}
     presets = applications.presets(task)
-    if chosen.preset not in presets:
-        raise UserError(f"{task} has no preset {chosen.preset!r}; choose one of {', '.join(presets)}.")
-    return [f"--flagfile={presets[chosen.preset]}", *arguments]
+    if preset not in presets:
+        raise UserError(f"{task} has no preset {preset!r}; choose one of {', '.join(presets)}.")
+    values = absl_flags.FlagValues()
+    flags.define(fields, values)
+    values([task, f"--flagfile={presets[preset]}"])
+    return flags.given(fields, values)
 
 
-def _required(values: flags.FlagValues, name: str, command: str) -> str:
-    if not values[name].value:
+def _required(values: absl_flags.FlagValues, name: str, command: str) -> str:
+    value: str | None = values[name].value
+    if not value:
         raise UserError(f"{command} needs --{name}; `unroll {command} --help` tells more.")
-    return values[name].value
+    return value
 
 
 def _lines(path: str) -> Iterator[str]:

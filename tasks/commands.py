@@ -2,8 +2,9 @@
 
 import dataclasses
 import json
+import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -11,34 +12,48 @@ from typing import Any
 from ..common.errors import UserError
 from ..common.files import write_json
 from ..common.json_lines import JsonLines
+from ..common.options import refuse_without_effect
+from ..common.quiet_start import import_tensorflow
+from ..serving.versions import describe, newest_version
 from .applications import predict_class, read_config, task_of
+from .exhaustion import explained, memory_flags
 from .training.config import TrainingConfig
 from .training.run_directory import RunDirectory
 
 
-def train(application: str, config: TrainingConfig, given: set[str], workdir: str) -> None:
+def train(
+    application: str, config: TrainingConfig, given: Collection[str], named: Collection[str], workdir: str
+) -> None:
     """Begins a run, or goes on with it.
 
     Args:
-        application: the task's name.
-        config: of a new run.
-        given: the options that the user named; a run that goes on keeps its own for the others.
-        workdir: the run directory.
+        application: The task's name.
+        config: Configuration of a new run.
+        given: Options that are not left at their default; a run that goes on keeps its own for the others.
+        named: Those of them that the user named, and not a preset.
+        workdir: The run directory.
     """
     run = RunDirectory(workdir)
     if run.exists():
         config = _resumed_config(run, application, config, given)
+        refuse_without_effect(config, named)
     else:
+        refuse_without_effect(config, named)
         run.create(application, config)
+    import_tensorflow()
     from .inspection.live import LiveInspection
     from .inspection.measurements import step_name
     from .training.trainer import Trainer
 
-    task = task_of(application)
-    inspection = LiveInspection(
-        JsonLines(run.gradient_flow), config.inspect_every, task.truncation(config).steps, step_name(config)
-    )
-    with run.locked():
+    advice = f"train in another --workdir than {workdir} with less, or with smaller layers"
+    with run.locked(), explained(workdir, memory_flags(config), advice):
+        task = task_of(application)
+        inspection = LiveInspection(
+            JsonLines(run.gradient_flow),
+            config.inspect_every,
+            task.truncation(config).steps,
+            step_name(config),
+        )
         Trainer(task, task.data(config, run), observers=[inspection]).train()
     print(f"Trained. The weights of the best epoch are in {run.best_weights}.")
 
@@ -56,8 +71,9 @@ def evaluate(workdir: str, split: str, output: str | None, changed: Mapping[str,
     if path.is_dir():
         raise UserError(f"--output={path} is a directory; give the name of a JSON file.")
     task, data, model = _trained(workdir, changed)
-    evaluation = task.report(model, data, split)
-    write_json(path, evaluation.metrics | {"split": split} | evaluation.details)
+    with explained(os.fspath(path), memory_flags(data.config, "evaluate")):
+        evaluation = task.report(model, data, split)
+        write_json(path, evaluation.metrics | {"split": split} | evaluation.details)
     source = changed.get("test_data", data.config.dataset) if split == "test" else data.config.dataset
     print(f"{split} part of {source}: {evaluation.report}\n\nWritten to {path}.")
 
@@ -77,6 +93,7 @@ def inspect(workdir: str, batches: int, output: str | None) -> None:
     application, config = read_config(run)
     if not run.data.exists():
         raise UserError(f"The run in {run.path} has no data yet; `unroll train` goes on with it.")
+    import_tensorflow()
     task = task_of(application)
     data = task.data(config, run)
     model, weights = _with_any_weights(task, data)
@@ -84,11 +101,12 @@ def inspect(workdir: str, batches: int, output: str | None) -> None:
     from .inspection.report import write_report
     from .inspection.verdict import judge
 
-    measured = measure(task, data, model, batches) | {"application": application, "weights": weights}
-    verdict = judge(measured, config)
-    title = f"Gradient flow of {run.path.absolute().name} ({application}, {weights})"
-    history = JsonLines(run.gradient_flow).read()
-    page = write_report(directory, title, measured, verdict, history)
+    with explained(os.fspath(directory), [f"--batches={batches}"]):
+        measured = measure(task, data, model, batches) | {"application": application, "weights": weights}
+        verdict = judge(measured, config)
+        title = f"Gradient flow of {run.path.absolute().name} ({application}, {weights})"
+        history = JsonLines(run.gradient_flow).read()
+        page = write_report(directory, title, measured, verdict, history)
     print(f"{title}\n\n" + "\n".join(verdict.lines) + f"\n\nWritten to {page}.")
 
 
@@ -100,10 +118,11 @@ def export(workdir: str, output: str, changed: Mapping[str, Any]) -> None:
         output: the model's directory.
         changed: options of the run that are to be others here.
     """
+    task, data, model = _trained(workdir, changed)
     from ..export.saved_model import export as export_bundle
 
-    task, data, model = _trained(workdir, changed)
-    version = export_bundle(task.bundle(model, data), output)
+    with explained(output):
+        version = export_bundle(task.bundle(model, data), output)
     print(f"Exported and verified: {version}")
 
 
@@ -117,19 +136,21 @@ def predict(model: str, lines: Iterable[str], changed: Mapping[str, Any]) -> Non
     """
     from .. import serving
 
-    loaded = serving.load(model)
-    options = dataclasses.asdict(predict_class(loaded.application)(**changed))
-    if loaded.streams and sys.stdout.isatty():
-        for line in lines:
-            for piece in chain([line], loaded.stream(line, **options), ["\n"]):
-                print(piece, end="", flush=True)
-        return
-    for result in loaded.predict(lines, **options):
-        print(json.dumps(result._asdict(), ensure_ascii=False), flush=True)
+    options = predict_class(describe(newest_version(model))["application"])(**changed)
+    refuse_without_effect(options, changed)
+    with explained("standard output"):
+        loaded, arguments = serving.load(model), dataclasses.asdict(options)
+        if loaded.streams and sys.stdout.isatty():
+            for line in lines:
+                for piece in chain([line], loaded.stream(line, **arguments), ["\n"]):
+                    print(piece, end="", flush=True)
+            return
+        for result in loaded.predict(lines, **arguments):
+            print(json.dumps(result._asdict(), ensure_ascii=False), flush=True)
 
 
 def _resumed_config(
-    run: RunDirectory, application: str, config: TrainingConfig, given: set[str]
+    run: RunDirectory, application: str, config: TrainingConfig, given: Collection[str]
 ) -> TrainingConfig:
     saved_application, saved = read_config(run)
     if saved_application != application:
@@ -160,8 +181,10 @@ def _trained(workdir: str, changed: Mapping[str, Any]) -> tuple:
     run = RunDirectory(workdir)
     application, config = read_config(run)
     config = dataclasses.replace(config, **changed)
+    refuse_without_effect(config, changed)
     if not run.best_weights.exists():
         raise UserError(f"The run in {run.path} has not finished an epoch; `unroll train` goes on with it.")
+    import_tensorflow()
     task = task_of(application)
     data = task.data(config, run)
     model = task.build_model(config, data.sizes)

@@ -1,5 +1,6 @@
 """The command line: help, presets, the output of each command, and invalid flags."""
 
+import errno
 import json
 import os
 import shutil
@@ -9,14 +10,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from absl import flags
+import tensorflow as tf
+from absl import flags as absl_flags
 
-from unroll.common import options
-from unroll.tasks import applications, cli
+from unroll.common import flags, options
+from unroll.common.errors import FailedError
+from unroll.tasks import applications, cli, commands
 
 TRAIN = ["train", "sentiment", "--workdir=run"]
 TRAIN_ON_TEXT = ["train", "language_modeling", "--workdir=run"]
 TRAIN_TRANSLATOR = ["train", "translation", "--workdir=run"]
+TRAIN_CAPTIONER = ["train", "captioning", "--workdir=run"]
 HELP = {
     "nothing": ([], "usage: unroll COMMAND"),
     "command": (["--help"], "usage: unroll COMMAND"),
@@ -24,8 +28,8 @@ HELP = {
     "train_short": (["train", "-h"], "usage: unroll COMMAND"),
     "task": (["train", "sentiment", "--help"], "--pooling=last|mean|max|attention (default max)"),
     "task_short": (["train", "sentiment", "-h"], "--learning_rate=float (default 0.001)"),
-    "evaluate": (["evaluate", "--help"], "--split (default test)"),
-    "inspect": (["inspect", "--help"], "--batches (default 4)"),
+    "evaluate": (["evaluate", "--help"], "--split=train|validation|test (default test)"),
+    "inspect": (["inspect", "--help"], "--batches=int (default 4)"),
     "export": (["export", "--help"], "--output"),
     "predict": (["predict", "--help"], "standard input"),
     "predict_short": (["predict", "-h"], "--model"),
@@ -55,7 +59,7 @@ FLAG_ERRORS = {
     "evaluate_no_workdir": (["evaluate"], "evaluate needs --workdir"),
     "evaluate_no_run": (["evaluate", "--workdir=run", "--split=test"], "run is not a run directory"),
     "inspect_no_workdir": (["inspect"], "inspect needs --workdir"),
-    "inspect_no_batches": (["inspect", "--workdir=run", "--batches=no"], "--batches=no is not a number"),
+    "inspect_no_batches": (["inspect", "--workdir=run", "--batches=no"], "--batches=no"),
     "export_no_workdir": (["export", "--output=model"], "export needs --workdir"),
     "export_no_run": (["export", "--workdir=run"], "run is not a run directory"),
     "predict_no_model": (["predict", "Good."], "predict needs --model"),
@@ -91,6 +95,60 @@ FLAG_ERRORS = {
         "less than a tenth",
     ),
 }
+# A flag that has no effect with the others, which comes last.
+WITHOUT_EFFECT = {
+    "momentum": ([*TRAIN, "--momentum=0.9"], "--optimizer=sgd, but --optimizer is adam"),
+    "weight_decay": (
+        [*TRAIN, "--optimizer=sgd", "--weight_decay=1"],
+        "--optimizer=adamw, but --optimizer is sgd",
+    ),
+    "plateau_patience": ([*TRAIN, "--plateau_patience=2"], "--schedule=plateau, but --schedule is constant"),
+    "plateau_factor": ([*TRAIN, "--plateau_factor=0.1"], "--schedule=plateau, but"),
+    "validation_fraction": (
+        [*TRAIN, "--dataset=files", "--train_data=t", "--validation_data=/v", "--validation_fraction=0.1"],
+        "only without --validation_data, but --validation_data is /v",
+    ),
+    "test_fraction": (
+        [*TRAIN, "--test_data=/t", "--test_fraction=0.1"],
+        "without --test_data, but --test_data is /t",
+    ),
+    "batch_tokens": ([*TRAIN_ON_TEXT, "--batch_tokens=9"], "with --truncation=0, but --truncation is 128"),
+    "shuffle_buffer": (
+        [*TRAIN_ON_TEXT, "--shuffle_buffer=9"],
+        "with --truncation=0, but --truncation is 128",
+    ),
+    "batch": ([*TRAIN_ON_TEXT, "--truncation=0", "--batch=9"], "with --truncation>0, but --truncation is 0"),
+    "text_column": (
+        [*TRAIN_ON_TEXT, "--dataset=files", "--train_data=t", "--text_column=c"],
+        "with another --dataset than files, but --dataset is files",
+    ),
+    "residual": ([*TRAIN_TRANSLATOR, "--residual"], "with --layers>1, but --layers is 1"),
+    "length_penalty": (
+        [*TRAIN_TRANSLATOR, "--beam_width=1", "--length_penalty=1"],
+        "with --beam_width>1, but",
+    ),
+    "doubly_stochastic": (
+        [*TRAIN_CAPTIONER, "--attention=none", "--doubly_stochastic=1"],
+        "with another --attention than none, but --attention is none",
+    ),
+    "gated_context": (
+        [*TRAIN_CAPTIONER, "--attention=none", "--nogated_context"],
+        "than none, but --attention is",
+    ),
+    "rewarded_learning_rate": (
+        [*TRAIN_CAPTIONER, "--rewarded_learning_rate=1"],
+        "with --rewarded_epochs>0, but",
+    ),
+    "image_encoder_weights": (
+        [*TRAIN_CAPTIONER, "--image_encoder_weights=w"],
+        "with another --image_encoder than small, but --image_encoder is small",
+    ),
+    "of_a_preset": (
+        [*TRAIN, "--preset=demo", "--schedule=cosine", "--plateau_factor=0.1"],
+        "but --schedule is cosine",
+    ),
+}
+FLAG_ERRORS |= WITHOUT_EFFECT
 
 
 @pytest.fixture(scope="module")
@@ -137,12 +195,12 @@ def refused(capsys):
 def table(tmp_path):
     """Writes a TSV file and returns the flags to train on it."""
 
-    def write(content, *others, name="train.tsv"):
+    def write(content, *others, name="train.tsv", parts=("--validation_fraction=0.4",)):
         path = tmp_path / name
         path.write_text(content, encoding="utf-8", errors="surrogateescape")
         return [
             *["train", "sentiment", "--dataset=files", f"--workdir={tmp_path / 'run'}"],
-            *[f"--train_data={path}", "--validation_fraction=0.4", "--min_count=1", *others],
+            *[f"--train_data={path}", *parts, "--min_count=1", *others],
         ]
 
     return write
@@ -151,7 +209,7 @@ def table(tmp_path):
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        (["evaluate", "--split=tset"], "no split 'tset'"),
+        (["evaluate", "--split=tset"], "--split=tset: value should be one of <train|validation|test>"),
         (["export"], "export needs --output"),
     ],
 )
@@ -186,6 +244,8 @@ def test_help_of_a_task_tells_every_flag(without_tensorflow, task):
     for field, _ in options.of(applications.config_class(task)):
         assert f"  --{field.name}=" in out
         assert field.metadata["help"] in out
+        if field.metadata["only"]:
+            assert f"only {field.metadata['only']})" in out
     assert f"one of: {', '.join(applications.presets(task))}" in out
 
 
@@ -234,10 +294,10 @@ def test_preset_is_made_of_flags_of_its_task_and_names_no_local_path(application
     assert not any(value.startswith(("/", "~", ".")) for value in given.values())
 
     config_class = applications.config_class(application)
-    fields, values = options.of(config_class), flags.FlagValues()
-    options.define_flags(fields, values)
+    fields, values = options.of(config_class), absl_flags.FlagValues()
+    flags.define(fields, values)
     assert values(["unroll", f"--flagfile={path}"]) == ["unroll"]
-    found = options.given(fields, values)
+    found = flags.given(fields, values)
     assert found.keys() == given.keys()
     if found.get("dataset") == "files":
         known = {option.field.name for option in fields}
@@ -253,6 +313,79 @@ def test_flags_override_the_preset_wherever_they_stand(tmp_path, reviews_table):
     assert (config["units"], config["epochs"], config["embedding_size"]) == (3, 1, 5)
     # From the preset.
     assert (config["learning_rate"], config["schedule"], config["monitor"]) == (0.003, "cosine", "accuracy")
+
+
+def test_flags_of_a_preset_may_be_without_effect_and_those_of_the_user_may_not(table, tmp_path, monkeypatch):
+    preset = tmp_path / "sgd.flags"
+    preset.write_text("--optimizer=sgd\n--momentum=0.5\n")
+    monkeypatch.setattr(applications, "presets", lambda task: {"sgd": preset})
+    stop = FailedError("Enough is known.")
+    monkeypatch.setattr(commands, "task_of", failing(stop))
+    flags = table(rows("ab"), "--preset=sgd", "--optimizer=adam")
+    assert cli.main(flags) == 1
+    config = json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))["config"]
+    assert (config["optimizer"], config["momentum"]) == ("adam", 0.5)
+    # The same command goes on with the run.
+    assert cli.main(flags) == 1
+    assert cli.main([*flags, "--momentum=0.5"]) == 2
+
+
+def test_every_condition_is_about_an_option_of_the_same_configuration_and_tested():
+    tested = {
+        arguments[-1].partition("=")[0][2:].removeprefix("no") for arguments, _ in WITHOUT_EFFECT.values()
+    }
+    for application in applications.APPLICATIONS:
+        for class_ in (applications.config_class(application), applications.predict_class(application)):
+            names = {field.name for field, _ in options.of(class_)}
+            for field, _ in options.of(class_):
+                if field.metadata["only"]:
+                    assert field.metadata["only"].name in names - {field.name}
+                    assert field.name in tested | {"top_k", "top_p", "seed"}
+
+
+# Exhausted resources.
+
+
+def failing(error):
+    def task_of(application):
+        raise error
+
+    return task_of
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["sentiment", "--batch_tokens=99"], "with --batch_tokens=99; train"),
+        (["language_modeling", "--truncation=7"], "with --truncation=7 and --batch=32; train"),
+        (["language_modeling", "--truncation=0"], "with --batch_tokens=8192; train"),
+    ],
+)
+def test_exhausted_memory_names_the_flags_that_the_task_has(tmp_path, monkeypatch, refused, arguments, said):
+    error = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[9]")
+    monkeypatch.setattr(commands, "task_of", failing(error))
+    refused(["train", *arguments, f"--workdir={tmp_path / 'run'}"], said)
+    # Those of the run count, and not the defaults.
+    refused(["train", arguments[0], f"--workdir={tmp_path / 'run'}"], said)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "logs/events"),
+        RuntimeError("Unable to flush file (errno = 28, error message = 'No space left on device')"),
+        tf.errors.ResourceExhaustedError(None, None, "logs/events; No space left on device"),
+    ],
+    ids=["disk", "quota", "hdf5", "tensorflow"],
+)
+def test_a_full_disk_is_told_as_such_with_the_place(tmp_path, monkeypatch, capsys, error):
+    monkeypatch.setattr(commands, "task_of", failing(error))
+    assert cli.main(["train", "sentiment", f"--workdir={tmp_path / 'run'}"]) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("unroll: The disk is full")
+    assert (getattr(error, "filename", None) or str(tmp_path / "run")) in printed
+    assert "emory" not in printed
 
 
 # Invalid flags and files.
@@ -295,7 +428,7 @@ def test_training_data_that_cannot_be_used(refused, table, tmp_path, error):
 
 def test_label_unseen_in_training_is_found_before_the_first_step(refused, table, tmp_path):
     table(rows("abc"), name="validation.tsv")
-    refused(table(rows("ab"), f"--validation_data={tmp_path / 'validation.tsv'}"), "the label 'c'")
+    refused(table(rows("ab"), parts=[f"--validation_data={tmp_path / 'validation.tsv'}"]), "the label 'c'")
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 

@@ -515,11 +515,17 @@ def test_help_of_predict_has_the_options_of_the_model(exported, exported_model, 
         ("--top_p=0", "--top_p=0"),
         ("--top_p=1.5", "--top_p=1.5"),
         ("--seed=-1", "--seed=-1"),
+        (
+            "--temperature=0 --seed=1",
+            "--seed=1 has an effect only with --temperature>0, but --temperature is 0.0",
+        ),
+        ("--temperature=0 --top_k=1", "--top_k=1 has an effect only with --temperature>0"),
+        ("--temperature=0 --top_p=1", "--top_p=1.0 has an effect only with --temperature>0"),
         ("--units=3", "'units'"),
     ],
 )
 def test_flags_that_make_no_sense_are_refused(exported, capsys, flag, said):
-    assert cli.main(["predict", f"--model={exported}", flag, "the "]) == 2
+    assert cli.main(["predict", f"--model={exported}", *flag.split(), "the "]) == 2
     captured = capsys.readouterr()
     (line,) = captured.err.splitlines()
     assert line.startswith("unroll: ")

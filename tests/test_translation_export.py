@@ -381,7 +381,7 @@ def test_a_text_of_nothing_can_be_drawn(predict, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flag", "said"),
     [
-        ("--plot=picture.bmp", "picture.bmp; give a file that ends in .png, .svg, .pdf"),
+        ("--plot=picture.bmp", "picture.bmp: give a file that ends in .png, .svg, .pdf"),
         ("--plot=picture", "give a file that ends in"),
         ("--n_best=0", "--n_best=0"),
         ("--n_best=4", "n_best is 4; give 1 to 3, the beam width"),

@@ -3,7 +3,8 @@
 import dataclasses
 
 from ...common.errors import UserError
-from ...common.options import option, override
+from ...common.files import PICTURES
+from ...common.options import OptionGroup, When, option, override
 from ...models.options import CaptioningOptions, RecurrentOptions, SearchOptions, VocabularyOptions
 from ..training.config import TrainingConfig
 
@@ -50,6 +51,7 @@ class CaptioningConfig(CaptioningOptions, SearchOptions, VocabularyOptions, Trai
         None,
         "file with the weights of a network in keras.applications; none: those of ImageNet, downloaded",
         is_path=True,
+        only=When("image_encoder", "!=", "small"),
     )
     image_size: int | None = option(
         None,
@@ -84,6 +86,7 @@ class CaptioningConfig(CaptioningOptions, SearchOptions, VocabularyOptions, Trai
         0.0,
         "lambda: the loss of a caption gets lambda * sum over places of (1 - sum over steps of the attention) ** 2",
         minimum=0,
+        only=When("attention", "!=", "none"),
     )
     rewarded_epochs: int = option(
         0,
@@ -92,7 +95,10 @@ class CaptioningConfig(CaptioningOptions, SearchOptions, VocabularyOptions, Trai
         minimum=0,
     )
     rewarded_learning_rate: float = option(
-        1e-4, "learning rate that the rewarded epochs begin with; it falls linearly to 0", minimum=0
+        1e-4,
+        "learning rate that the rewarded epochs begin with; it falls linearly to 0",
+        minimum=0,
+        only=When("rewarded_epochs", ">", 0),
     )
     max_decode_length: int = override(SearchOptions, "max_decode_length", 40, "tokens of a caption at most")
 
@@ -123,18 +129,10 @@ class CaptioningConfig(CaptioningOptions, SearchOptions, VocabularyOptions, Trai
                     f"--rewarded_epochs={self.rewarded_epochs} let the loss rise while the captions become better; "
                     "choose the best weights by another metric, such as --monitor=bleu_4."
                 )
-        if self.doubly_stochastic and self.attention == "none":
-            raise UserError(
-                f"--doubly_stochastic={self.doubly_stochastic} is about attention, but --attention is none."
-            )
-        if self.image_encoder_weights and self.image_encoder == "small":
-            raise UserError(
-                "--image_encoder_weights belong to a network of keras.applications, but --image_encoder is small."
-            )
 
 
 @dataclasses.dataclass(frozen=True)
-class CaptionConfig:
+class CaptionConfig(OptionGroup):
     """What `unroll predict` gives for an image."""
 
     n_best: int = option(1, "captions of each image, at most the beam width of the export", minimum=1)
@@ -142,6 +140,7 @@ class CaptionConfig:
         None,
         "picture of the first image, once for each word, and where the model looked: a .png, .svg or .pdf file",
         is_path=True,
+        suffixes=PICTURES,
     )
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ...common.options import option, override
+from ...common.options import OptionGroup, option, override
 from ...models.options import RecurrentOptions, SentimentOptions, VocabularyOptions
 from ..training.config import TrainingConfig
 
@@ -29,7 +29,7 @@ class SentimentConfig(SentimentOptions, VocabularyOptions, TrainingConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassificationConfig:
+class ClassificationConfig(OptionGroup):
     """`unroll predict` has nothing to choose here."""
 
 

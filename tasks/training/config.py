@@ -3,7 +3,7 @@
 import dataclasses
 
 from ...common.errors import UserError
-from ...common.options import OptionGroup, option
+from ...common.options import OptionGroup, When, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,9 +23,14 @@ class DataConfig(OptionGroup):
         "share of the training data to validate on where there is no validation data",
         minimum=0,
         maximum=0.5,
+        only=When("validation_data", "=", None),
     )
     test_fraction: float = option(
-        0.0, "share of the training data to test on where there is no test data", minimum=0, maximum=0.5
+        0.0,
+        "share of the training data to test on where there is no test data",
+        minimum=0,
+        maximum=0.5,
+        only=When("test_data", "=", None),
     )
 
 
@@ -35,13 +40,20 @@ class TrainingConfig(DataConfig):
 
     seed: int = option(0, "of weights, dropout and the order of the data: one seed, one result", minimum=0)
     epochs: int = option(10, "passes over the training data", minimum=1, resumable=True)
-    batch_tokens: int = option(8192, "tokens in a batch, padding included", minimum=1)
+    batch_tokens: int = option(8192, "tokens in a batch, padding included", minimum=1, saves_memory=True)
     shuffle_buffer: int = option(8192, "examples held in memory to shuffle", minimum=1)
 
     optimizer: str = option("adam", "the optimiser", choices=("adam", "adamw", "sgd"))
     learning_rate: float = option(1e-3, "highest learning rate", minimum=0)
-    momentum: float = option(0.9, "of sgd", minimum=0, maximum=1)
-    weight_decay: float = option(0.01, "of adamw, per step, times the learning rate", minimum=0)
+    momentum: float = option(
+        0.9, "momentum of the gradient in sgd", minimum=0, maximum=1, only=When("optimizer", "=", "sgd")
+    )
+    weight_decay: float = option(
+        0.01,
+        "decay of the weights in adamw, per step, times the learning rate",
+        minimum=0,
+        only=When("optimizer", "=", "adamw"),
+    )
     schedule: str = option(
         "constant",
         "of the learning rate, after the warm-up: constant, cosine down to zero at the end of --epochs, inverse_sqrt "
@@ -49,9 +61,18 @@ class TrainingConfig(DataConfig):
         choices=("constant", "cosine", "inverse_sqrt", "plateau"),
     )
     warmup_steps: int = option(0, "steps in which the learning rate rises linearly from zero", minimum=0)
-    plateau_patience: int = option(1, "epochs without a better --monitor before plateau acts", minimum=1)
+    plateau_patience: int = option(
+        1,
+        "epochs without a better --monitor before plateau acts",
+        minimum=1,
+        only=When("schedule", "=", "plateau"),
+    )
     plateau_factor: float = option(
-        0.5, "that plateau multiplies the learning rate with", minimum=0, maximum=1
+        0.5,
+        "that plateau multiplies the learning rate with",
+        minimum=0,
+        maximum=1,
+        only=When("schedule", "=", "plateau"),
     )
     average_decay: float = option(
         0.0, "of the moving average of the weights that is evaluated and exported; 0: the weights themselves",

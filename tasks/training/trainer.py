@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 import keras
 import tensorflow as tf
 
-from ...common.errors import UserError
+from ...common.errors import FailedError, UserError
 from ...common.files import replacing, write_json
 from ...common.json_lines import JsonLines
 from ..data import PreparedData
@@ -20,7 +20,7 @@ from .progress import Progress
 from .state import TrainingState
 
 
-class DivergenceError(RuntimeError):
+class DivergenceError(FailedError):
     """The loss became infinite, not a number, or many times its first value."""
 
 

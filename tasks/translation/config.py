@@ -3,7 +3,8 @@
 import dataclasses
 
 from ...common.errors import UserError
-from ...common.options import option, override
+from ...common.files import PICTURES
+from ...common.options import OptionGroup, option, override
 from ...models.options import RecurrentOptions, SearchOptions, TranslationOptions, VocabularyOptions
 from ..training.config import TrainingConfig
 
@@ -51,12 +52,15 @@ class TranslationConfig(TranslationOptions, SearchOptions, VocabularyOptions, Tr
 
 
 @dataclasses.dataclass(frozen=True)
-class TranslateConfig:
+class TranslateConfig(OptionGroup):
     """What `unroll predict` gives for a sentence."""
 
     n_best: int = option(1, "translations of each sentence, at most the beam width of the export", minimum=1)
     plot: str | None = option(
-        None, "picture of the first sentence's alignment: a .png, .svg or .pdf file", is_path=True
+        None,
+        "picture of the first sentence's alignment: a .png, .svg or .pdf file",
+        is_path=True,
+        suffixes=PICTURES,
     )
 
 

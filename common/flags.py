@@ -1,0 +1,72 @@
+"""The command-line flags that options become."""
+
+import os
+from typing import Any
+
+from absl import flags as absl_flags
+
+from .options import Option, Options
+
+
+def define(options: Options, values: absl_flags.FlagValues) -> None:
+    """Defines a flag for every option."""
+    for option in options:
+        name, default, help_line = option.field.name, option.field.default, option.field.metadata["help"]
+        if option.kind is bool:
+            absl_flags.DEFINE_boolean(name, bool(default), help_line, flag_values=values)
+        else:
+            absl_flags.DEFINE(_parser(option), name, default, help_line, flag_values=values)
+
+
+def given(options: Options, values: absl_flags.FlagValues) -> dict[str, Any]:
+    """Returns the values that the command line or a flag file gives, by name."""
+    found: dict[str, Any] = {}
+    for field, _ in options:
+        flag: Any = values[field.name]
+        if flag.present:
+            found[field.name] = flag.value
+    return found
+
+
+def help_text(options: Options) -> str:
+    """Returns the help of each flag: name, type or choices, default, condition, meaning."""
+    lines: list[str] = []
+    for field, kind in options:
+        meta = field.metadata
+        value = "|".join(meta["choices"]) if meta["choices"] else kind.__name__
+        notes = [f"default {field.default}"] if field.default is not None else []
+        notes += [f"only {meta['only']}"] if meta["only"] else []
+        note = f" ({', '.join(notes)})" if notes else ""
+        lines += [f"  --{field.name}={value}{note}", f"      {meta['help']}"]
+    return "\n".join(lines)
+
+
+class _FileParser(absl_flags.ArgumentParser[str]):
+    """Makes a path absolute, so that later commands find it from any directory.
+
+    Args:
+        suffixes: Allowed endings; none: any.
+    """
+
+    syntactic_help = "a path"
+
+    def __init__(self, suffixes: tuple[str, ...]) -> None:
+        self._suffixes = suffixes
+
+    def parse(self, argument: str) -> str:
+        if self._suffixes and not argument.endswith(self._suffixes):
+            raise ValueError(f"give a file that ends in {', '.join(self._suffixes)}")
+        return argument and os.path.abspath(argument)
+
+
+def _parser(option: Option) -> absl_flags.ArgumentParser[Any]:
+    meta = option.field.metadata
+    if meta["choices"]:
+        return absl_flags.EnumParser(meta["choices"])
+    if meta["is_path"]:
+        return _FileParser(meta["suffixes"])
+    if option.kind is int:
+        return absl_flags.IntegerParser(meta["minimum"], meta["maximum"])
+    if option.kind is float:
+        return absl_flags.FloatParser(meta["minimum"], meta["maximum"])
+    return absl_flags.ArgumentParser()

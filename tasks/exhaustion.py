@@ -1,0 +1,75 @@
+"""Full disks and exhausted memory, as sentences that say what to do."""
+
+import errno
+import os
+import sys
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+
+from ..common import options
+from ..common.errors import UserError
+from ..common.options import OptionGroup, When
+
+# With the words that TensorFlow and HDF5 write into errors of their own.
+_DISK_FULL = {code: os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT)}
+
+
+@contextmanager
+def explained(place: str, memory: Iterable[str] = (), advice: str = "give less") -> Generator[None]:
+    """Turns the errors of a full disk and of exhausted memory into UserError.
+
+    Args:
+        place: What the block writes to, where the error does not tell.
+        memory: Flags that decide how much memory the block needs, such as `--batch=32`.
+        advice: What to do with them.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        reason = _full_disk(error)
+        if reason:
+            where = getattr(error, "filename", None) or place
+            raise UserError(
+                f"The disk is full ({reason} at {where}); free some space and run the same command again."
+            ) from error
+        if _is_out_of_memory(error):
+            flags = " and ".join(memory)
+            what_to_do = f" with {flags}; {advice}" if flags else "; run the command on a machine with more"
+            raise UserError(f"Memory is exhausted{what_to_do}.") from error
+        raise
+
+
+def memory_flags(config: OptionGroup, command: str | None = None) -> list[str]:
+    """Returns the options that decide how much memory a configuration needs, as flags.
+
+    Args:
+        config: The configuration in force.
+        command: Returns only the options that this command takes beside `train`.
+    """
+    found: list[str] = []
+    for field, _ in options.of(
+        type(config), lambda field: not command or command in field.metadata["commands"]
+    ):
+        only: When | None = field.metadata["only"]
+        value = getattr(config, field.name)
+        if field.metadata["saves_memory"] and value and (only is None or only.holds(config)):
+            found.append(f"--{field.name}={value}")
+    return found
+
+
+def _full_disk(error: Exception) -> str | None:
+    """Returns the system's words for a full disk or a full quota; None for any other error."""
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        return _DISK_FULL[error.errno]
+    text = str(error)
+    return next((words for words in _DISK_FULL.values() if words in text), None)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # TensorFlow is imported by whoever raises its errors, and takes seconds to import for nothing.
+    tensorflow = sys.modules.get("tensorflow")
+    return isinstance(error, MemoryError) or (
+        tensorflow is not None and isinstance(error, tensorflow.errors.ResourceExhaustedError)
+    )

@@ -1,7 +1,7 @@
 """The command-line flags that options become."""
 
 import os
-from typing import Any
+from typing import Any, cast
 
 from absl import flags as absl_flags
 
@@ -22,7 +22,7 @@ def given(options: Options, values: absl_flags.FlagValues) -> dict[str, Any]:
     """Returns the values that the command line or a flag file gives, by name."""
     found: dict[str, Any] = {}
     for field, _ in options:
-        flag: Any = values[field.name]
+        flag = cast("Any", values[field.name])
         if flag.present:
             found[field.name] = flag.value
     return found

@@ -517,10 +517,11 @@ def test_data_that_cannot_be_used(tmp_path, capsys, mistake):
     given = [
         f"--train_data={tmp_path / 'train'}",
         "--dataset=files",
-        "--validation_fraction=0.4",
         "--units=4",
+        *(flag.format(tmp_path) for flag in flags),
     ]
-    given += [flag.format(tmp_path) for flag in flags]
+    if mistake != "no_validation":
+        given.append("--validation_fraction=0.4")
     code = cli.main(["train", "translation", f"--workdir={tmp_path / 'run'}", *given])
     assert_refused(capsys, code, *said)
     assert not (tmp_path / "run" / "data").exists()

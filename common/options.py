@@ -42,8 +42,6 @@ class When(NamedTuple):
             return f"with another --{self.name} than {self.value}"
         return f"with --{self.name}{self.comparison}{self.value}"
 
-from .errors import UserError
-
 
 def option(
     default: Any,

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ..common.errors import UserError
+from ..common.files import PICTURES
 
-_FORMATS = (".png", ".svg", ".pdf")
 # Inches of a token's row or column.
 _CELL = 0.36
 # Of the image that is drawn once for each token: images in a row, inches of one and of its title, pixels of its longer
@@ -96,9 +96,9 @@ def _label(token: str) -> str:
 
 def _figure(path: Path, size: tuple[float, float]) -> Any:
     """Returns a figure of a size in inches, if the file has a format that can be written."""
-    if path.suffix not in _FORMATS:
+    if path.suffix not in PICTURES:
         raise UserError(
-            f"A picture cannot be written to {path}; give a file that ends in {', '.join(_FORMATS)}."
+            f"A picture cannot be written to {path}; give a file that ends in {', '.join(PICTURES)}."
         )
     # Its import takes time, and only pictures need it.
     from matplotlib.figure import Figure

@@ -1,8 +1,8 @@
-"""The hyperparameters of all models, one dataclass a block: each is written here, and nowhere else.
+"""The hyperparameters of all models, one dataclass for each block: each is defined here, and nowhere else.
 
-They stand together, and not beside the layers, because `--help` must answer at once: this module imports no
-TensorFlow, while any part of `models.recurrent` does. A field is also a flag of each task whose configuration inherits
-its group; the sizes that the data decides (vocabulary, classes, features) and the seed are arguments of the models.
+They are here, and not beside the layers, because `--help` must answer at once: this module imports no TensorFlow, while
+`models.recurrent` does. A field is also a flag of each task whose configuration inherits its group. The seed and the
+sizes that the data decides (vocabulary, classes, features) are arguments of the models.
 """
 
 import dataclasses
@@ -20,34 +20,38 @@ LOG = "log"
 class RecurrentOptions(OptionGroup):
     """Stacked recurrent layers (`models.recurrent.RecurrentStack`)."""
 
-    cell: str = option("lstm", "the recurrence", choices=("lstm", "gru", "simple_rnn"))
-    layers: int = option(1, "recurrent layers", minimum=1)
+    cell: str = option("lstm", "recurrent cell", choices=("lstm", "gru", "simple_rnn"))
+    layers: int = option(1, "number of recurrent layers", minimum=1)
     units: int = option(512, "units of each layer", minimum=1)
     residual: bool = option(
         False, "add a layer's input to its output, from the second layer on", only=When("layers", ">", 1)
     )
     dropout: float = option(
-        0.0, "share of features dropped, the same at all steps of a sequence", minimum=0, maximum=0.95
+        0.0, "share of features to drop, the same at all steps of a sequence", minimum=0, maximum=0.95
     )
-    recurrent_dropout: float = option(0.0, "share of recurrent units dropped", minimum=0, maximum=0.95)
+    recurrent_dropout: float = option(
+        0.0, "share of the hidden state to drop before the recurrent kernel", minimum=0, maximum=0.95
+    )
     truncate_gradient: int | None = option(
         None,
-        "steps that the gradient reaches back (truncated backpropagation through time); none: all",
+        "steps that the gradient reaches back (truncated backpropagation through time); default: all",
         minimum=1,
     )
     activation: str = option(
         "tanh",
-        "of the candidate",
+        "activation of the candidate",
         choices=("linear", "tanh", "sigmoid", "relu", "hard_sigmoid", "softsign", "softplus", "elu"),
     )
     recurrent_initializer: str = option(
-        "orthogonal", "of the recurrent kernels", choices=("orthogonal", "identity", "glorot_uniform")
+        "orthogonal",
+        "initialiser of the recurrent kernels",
+        choices=("orthogonal", "identity", "glorot_uniform"),
     )
-    recurrent_gain: float = option(1.0, "factor of the recurrent kernels' first values", minimum=0.001)
+    recurrent_gain: float = option(1.0, "factor of the initial recurrent kernels", minimum=0.001)
     forget_bias: str | None = option(
         None,
-        "initial bias of the gate that keeps the state (forget, update): a number, or log for the logarithms of "
-        "numbers of steps, uniform up to the length of the sequences; none: 1 for an LSTM, 0 for a GRU",
+        "initial bias of the gate that keeps the state (forget, update): a number, or log (logarithms of numbers of "
+        "steps, uniform up to the length of the sequences); default: 1 for lstm, 0 for gru",
     )
     # Longest sequence that the application trains on.
     sequence_length: int | None = fixed(None)
@@ -83,26 +87,28 @@ class DecoderOptions(RecurrentOptions):
 
     attention: str = option(
         "general",
-        "how the decoder looks at the input; none: it knows its first states only",
+        "attention score; none: the decoder sees only its first states",
         choices=("none", "dot", "scaled", "general", "additive"),
     )
     gated_context: bool = option(
         False,
-        "the decoder decides by a gate how much of the context it uses",
+        "let a gate decide how much of the context the decoder uses",
         only=When("attention", "!=", "none"),
     )
-    input_feeding: bool = option(False, "give the decoder its last output, too; training is then slower")
+    input_feeding: bool = option(False, "feed the decoder its last output, too; slows training")
 
 
 @dataclasses.dataclass(frozen=True)
 class WriterOptions(DecoderOptions):
     """A model that writes text (`models.writing.writer.WritingModel`): embeddings, decoder, logits."""
 
-    embedding_size: int = option(256, "size of a token's vector", minimum=1)
-    tie_embeddings: bool = option(False, "the embeddings are also the kernel of the logits")
-    word_dropout: float = option(0.0, "share of tokens hidden in training", minimum=0, maximum=0.95)
+    embedding_size: int = option(256, "size of the embedding of a token", minimum=1)
+    tie_embeddings: bool = option(False, "use the embeddings as the kernel of the logits, too")
+    word_dropout: float = option(
+        0.0, "share of tokens to replace with the unknown token in training", minimum=0, maximum=0.95
+    )
     label_smoothing: float = option(
-        0.0, "share of the probability that is to go to all tokens alike", minimum=0, maximum=0.9
+        0.0, "share of the target probability to spread evenly over all tokens", minimum=0, maximum=0.9
     )
 
 
@@ -110,23 +116,25 @@ class WriterOptions(DecoderOptions):
 class TranslationOptions(WriterOptions):
     """The translation model (`models.translation`)."""
 
-    units: int = override(RecurrentOptions, "units", 512, "units of each layer; of both directions together")
+    units: int = override(RecurrentOptions, "units", 512, "units of each layer, both directions together")
     attention: str = override(
         DecoderOptions,
         "attention",
         "general",
-        "how the decoder looks at the source; none: it knows the encoder's last states only",
+        "attention score; none: the decoder sees only the encoder's last states",
     )
     gated_context: bool = fixed(False)
-    bidirectional: bool = option(True, "the encoder reads from both ends")
+    bidirectional: bool = option(True, "let the encoder read from both ends")
     bridge: str = option(
-        "copy", "from the encoder's last states to the decoder's first", choices=("copy", "dense", "zero")
+        "copy",
+        "from the encoder's last states to the decoder's first: copy, a dense layer, or zeros",
+        choices=("copy", "dense", "zero"),
     )
     tie_embeddings: bool = override(
         WriterOptions,
         "tie_embeddings",
         False,
-        "the target's embeddings are also the kernel of the logits, and with --joint_vocabulary those of the source",
+        "use the target embeddings as the kernel of the logits, too, and with --joint_vocabulary for the source",
     )
 
     def __post_init__(self) -> None:
@@ -147,12 +155,12 @@ class CaptioningOptions(WriterOptions):
         DecoderOptions,
         "attention",
         "general",
-        "how the decoder looks at the image; none: it knows the mean of the grid only",
+        "attention score; none: the decoder sees only the mean of the grid",
     )
     gated_context: bool = override(DecoderOptions, "gated_context", True)
     image_as: str = option(
         "state",
-        "how the mean of the grid gets into the decoder: as its first states, or as its first input",
+        "use of the mean of the grid in the decoder: as its first states, or as its first input",
         choices=("state", "input"),
     )
 
@@ -163,9 +171,9 @@ class LanguageModelOptions(RecurrentOptions):
 
     residual: bool = fixed(False)
     truncate_gradient: int | None = fixed(None)
-    embedding_size: int = option(0, "size of a character's vector; 0: one-hot", minimum=0)
+    embedding_size: int = option(0, "size of the embedding of a character; 0: one-hot", minimum=0)
     tie_embeddings: bool = option(
-        False, "use the embeddings also as the kernel of the logits; needs --embedding_size equal to --units"
+        False, "use the embeddings as the kernel of the logits, too; needs --embedding_size equal to --units"
     )
 
     def __post_init__(self) -> None:
@@ -183,18 +191,20 @@ class SentimentOptions(RecurrentOptions):
 
     units: int = override(RecurrentOptions, "units", 128, "units of each layer and direction")
     residual: bool = fixed(False)
-    embedding_size: int = option(128, "size of a token's vector", minimum=1)
+    embedding_size: int = option(128, "size of the embedding of a token", minimum=1)
     bidirectional: bool = option(True, "read the text from both ends")
-    pooling: str = option("max", "of the steps into one vector", choices=("last", "mean", "max", "attention"))
+    pooling: str = option(
+        "max", "pooling of the steps into one vector", choices=("last", "mean", "max", "attention")
+    )
     word_dropout: float = override(WriterOptions, "word_dropout", 0.0)
 
 
 @dataclasses.dataclass(frozen=True)
 class VocabularyOptions(OptionGroup):
-    """What a vocabulary knows of the training data (`models.text`)."""
+    """The vocabulary that is learnt from the training data (`models.text`)."""
 
-    vocabulary_size: int = option(8000, "number of tokens known, at most", minimum=5)
-    min_count: int = option(1, "times that a token must occur in the training data to be known", minimum=1)
+    vocabulary_size: int = option(8000, "largest size of the vocabulary", minimum=5)
+    min_count: int = option(1, "smallest number of occurrences of a token in the vocabulary", minimum=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,7 +213,7 @@ class SearchOptions(OptionGroup):
 
     beam_width: int = option(
         5,
-        "hypotheses that beam search keeps; 1: greedy. Validation while training is greedy",
+        "number of hypotheses in beam search; 1: greedy. Validation during training is greedy",
         minimum=1,
         saves_memory=True,
         commands=_LATER,
@@ -216,10 +226,10 @@ class SearchOptions(OptionGroup):
         only=When("beam_width", ">", 1),
         commands=_LATER,
     )
-    min_decode_length: int = option(0, "tokens written at least", minimum=0, commands=_LATER)
-    max_decode_length: int = option(100, "tokens written at most", minimum=1, commands=_LATER)
+    min_decode_length: int = option(0, "smallest number of tokens to write", minimum=0, commands=_LATER)
+    max_decode_length: int = option(100, "largest number of tokens to write", minimum=1, commands=_LATER)
     block_ngrams: int = option(
-        0, "no n-gram of so many tokens is written twice; 0: no limit", minimum=0, commands=_LATER
+        0, "n: write no n-gram of tokens twice; 0: no limit", minimum=0, commands=_LATER
     )
 
     def __post_init__(self) -> None:
@@ -231,7 +241,7 @@ class SearchOptions(OptionGroup):
             )
 
     def check_vocabulary(self, size: int, name: str) -> None:
-        """Raises UserError if the beam is wider than a vocabulary, or than the size that is allowed to it."""
+        """Raises UserError if the beam is wider than a vocabulary (of the size `size`, which `name` describes)."""
         if self.beam_width > size:
             raise UserError(
                 f"--beam_width={self.beam_width} is larger than {name}; a beam cannot have more hypotheses than there "

@@ -15,19 +15,19 @@ class CaptioningConfig(CaptioningOptions, SearchOptions, VocabularyOptions, Trai
 
     dataset: str = option(
         "unroll_scenes",
-        "unroll_scenes (coloured shapes, drawn here), coco_captions, or files: --images and --captions",
+        "unroll_scenes (coloured shapes, embedded), coco_captions, or files: see --images and --captions",
     )
     train_data: str | None = option(
         None,
-        "list of the images to train on, a name a line, with --dataset=files; all images with captions that are not "
-        "in the other lists by default",
+        "file that lists the training images, one name per line, with --dataset=files; default: all captioned images "
+        "that no other list names",
         is_path=True,
     )
     validation_data: str | None = option(
-        None, "list of the images to validate on, with --dataset=files", is_path=True
+        None, "file that lists the validation images, with --dataset=files", is_path=True
     )
     test_data: str | None = option(
-        None, "list of the images to test on, with --dataset=files", is_path=True, commands=("evaluate",)
+        None, "file that lists the test images, with --dataset=files", is_path=True, commands=("evaluate",)
     )
     images: str | None = option(
         None,
@@ -37,70 +37,71 @@ class CaptioningConfig(CaptioningOptions, SearchOptions, VocabularyOptions, Trai
     )
     captions: str | None = option(
         None,
-        "file with a caption a line, name#number<TAB>caption, with --dataset=files",
+        "file with lines name#number<TAB>caption, with --dataset=files",
         is_path=True,
         commands=("evaluate",),
     )
 
     image_encoder: str = option(
         "small",
-        "what turns an image into a grid of features: a .keras file, the name of a network in keras.applications, or "
-        "small (three convolutions, trained with the decoder)",
+        "encoder of images as a grid of features: a .keras file, the name of a network in keras.applications, or small "
+        "(three convolutions, trained with the decoder)",
     )
     image_encoder_weights: str | None = option(
         None,
-        "file with the weights of a network in keras.applications; none: those of ImageNet, downloaded",
+        "file with the weights of a network in keras.applications; default: downloads those of ImageNet",
         is_path=True,
         only=When("image_encoder", "!=", "small"),
     )
     image_size: int | None = option(
         None,
-        "height and width in pixels that images are resized to; none: what the encoder takes, 224 if that is any, and "
-        "64 for small",
+        "height and width of the resized images in pixels; default: the encoder's (224 if it takes any size, 64 for "
+        "small)",
         minimum=8,
     )
     feature_cache: str | None = option(
         None,
-        "directory for the features of images, which runs may share; none: in the run directory",
+        "directory to cache image features in, which runs may share; default: the run directory",
         is_path=True,
     )
 
     mirror_images: bool = option(
         False,
-        "train on each image from right to left, too, with the same captions; not where these tell left from right",
+        "train on mirrored images, too, with the same captions; not for captions that tell left from right",
     )
     normalize_captions: bool = option(
-        True, "train on captions in lower case and without punctuation, as they are compared in evaluation"
+        True, "train on captions in lower case and without punctuation, as evaluation compares them"
     )
     tokenizer: str = option(
         "words",
-        "what the model writes: words, subwords (byte-pair encoding), or characters",
+        "units that the model writes: words, subwords (byte-pair encoding), or characters",
         choices=("words", "subwords", "characters"),
     )
-    max_length: int = option(50, "tokens of a caption: longer ones are not trained on", minimum=1)
+    max_length: int = option(50, "tokens of a caption; training skips longer ones", minimum=1)
 
     dropout: float = override(
-        RecurrentOptions, "dropout", 0.2, "share of features dropped, the same at all steps of a caption"
+        RecurrentOptions, "dropout", 0.2, "share of features to drop, the same at all steps of a caption"
     )
     doubly_stochastic: float = option(
         0.0,
-        "lambda: the loss of a caption gets lambda * sum over places of (1 - sum over steps of the attention) ** 2",
+        "lambda: adds lambda * sum over positions of (1 - sum over steps of the attention weight) ** 2 to the loss",
         minimum=0,
         only=When("attention", "!=", "none"),
     )
     rewarded_epochs: int = option(
         0,
-        "how many of the last epochs train on captions that the model draws itself, rewarded by their BLEU; the others "
-        "train on the data's own captions",
+        "number of last epochs that train on captions that the model draws itself, rewarded by their BLEU",
         minimum=0,
     )
     rewarded_learning_rate: float = option(
         1e-4,
-        "learning rate that the rewarded epochs begin with; it falls linearly to 0",
+        "learning rate at the start of the rewarded epochs; it falls linearly to 0",
         minimum=0,
         only=When("rewarded_epochs", ">", 0),
     )
-    max_decode_length: int = override(SearchOptions, "max_decode_length", 40, "tokens of a caption at most")
+    max_decode_length: int = override(
+        SearchOptions, "max_decode_length", 40, "largest number of tokens in a caption"
+    )
 
     def check_sources(self) -> None:
         files = {
@@ -121,24 +122,24 @@ class CaptioningConfig(CaptioningOptions, SearchOptions, VocabularyOptions, Trai
         if self.rewarded_epochs:
             if self.rewarded_epochs >= self.epochs:
                 raise UserError(
-                    f"--rewarded_epochs={self.rewarded_epochs} are to be the last of --epochs={self.epochs}; give more "
-                    "--epochs: a model must have learnt to write first."
+                    f"--rewarded_epochs={self.rewarded_epochs} must be fewer than --epochs={self.epochs}: a model must "
+                    "learn to write first. Give more --epochs."
                 )
             if self.monitor == "loss":
                 raise UserError(
-                    f"--rewarded_epochs={self.rewarded_epochs} let the loss rise while the captions become better; "
-                    "choose the best weights by another metric, such as --monitor=bleu_4."
+                    f"--rewarded_epochs={self.rewarded_epochs} improve the captions while the loss rises; choose the "
+                    "best weights by another metric, such as --monitor=bleu_4."
                 )
 
 
 @dataclasses.dataclass(frozen=True)
 class CaptionConfig(OptionGroup):
-    """What `unroll predict` gives for an image."""
+    """The options of `unroll predict`."""
 
-    n_best: int = option(1, "captions of each image, at most the beam width of the export", minimum=1)
+    n_best: int = option(1, "captions of each image, up to the beam width of the export", minimum=1)
     plot: str | None = option(
         None,
-        "picture of the first image, once for each word, and where the model looked: a .png, .svg or .pdf file",
+        "file for a plot of the attention weights over the first image, token by token: .png, .svg or .pdf",
         is_path=True,
         suffixes=PICTURES,
     )

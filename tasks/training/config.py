@@ -8,26 +8,27 @@ from ...common.options import OptionGroup, When, option
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig(OptionGroup):
-    """Where examples come from."""
+    """The source of the examples."""
 
     dataset: str = option(
-        "files", "any tensorflow-datasets name, or files: --train_data and its like name them"
+        "files",
+        "name of a tensorflow-datasets set, or files: see --train_data, --validation_data, --test_data",
     )
     train_data: str | None = option(None, "training data, with --dataset=files", is_path=True)
     validation_data: str | None = option(None, "validation data, with --dataset=files", is_path=True)
     test_data: str | None = option(
-        None, "test data, in place of the data set's own", is_path=True, commands=("evaluate",)
+        None, "test data, instead of the data set's own", is_path=True, commands=("evaluate",)
     )
     validation_fraction: float = option(
         0.05,
-        "share of the training data to validate on where there is no validation data",
+        "share of the training data to hold out for validation, without validation data",
         minimum=0,
         maximum=0.5,
         only=When("validation_data", "=", None),
     )
     test_fraction: float = option(
         0.0,
-        "share of the training data to test on where there is no test data",
+        "share of the training data to hold out for the test, without test data",
         minimum=0,
         maximum=0.5,
         only=When("test_data", "=", None),
@@ -38,44 +39,44 @@ class DataConfig(OptionGroup):
 class TrainingConfig(DataConfig):
     """How a model is trained, whatever the application."""
 
-    seed: int = option(0, "of weights, dropout and the order of the data: one seed, one result", minimum=0)
-    epochs: int = option(10, "passes over the training data", minimum=1, resumable=True)
+    seed: int = option(0, "seed of weights, dropout and the order of the data", minimum=0)
+    epochs: int = option(10, "number of passes over the training data", minimum=1, resumable=True)
     batch_tokens: int = option(8192, "tokens in a batch, padding included", minimum=1, saves_memory=True)
-    shuffle_buffer: int = option(8192, "examples held in memory to shuffle", minimum=1)
+    shuffle_buffer: int = option(8192, "number of examples held in memory to shuffle", minimum=1)
 
-    optimizer: str = option("adam", "the optimiser", choices=("adam", "adamw", "sgd"))
-    learning_rate: float = option(1e-3, "highest learning rate", minimum=0)
-    momentum: float = option(
-        0.9, "momentum of the gradient in sgd", minimum=0, maximum=1, only=When("optimizer", "=", "sgd")
-    )
+    optimizer: str = option("adam", "optimiser", choices=("adam", "adamw", "sgd"))
+    learning_rate: float = option(1e-3, "peak of the learning rate", minimum=0)
+    momentum: float = option(0.9, "momentum of sgd", minimum=0, maximum=1, only=When("optimizer", "=", "sgd"))
     weight_decay: float = option(
         0.01,
-        "decay of the weights in adamw, per step, times the learning rate",
+        "weight decay of adamw, per step, times the learning rate",
         minimum=0,
         only=When("optimizer", "=", "adamw"),
     )
     schedule: str = option(
         "constant",
-        "of the learning rate, after the warm-up: constant, cosine down to zero at the end of --epochs, inverse_sqrt "
-        "(falls as 1 / sqrt(step)), or plateau (see --plateau_patience)",
+        "schedule of the learning rate after the warm-up: constant, cosine (to zero at the end of --epochs), "
+        "inverse_sqrt (as 1 / sqrt(step)), or plateau (see --plateau_patience)",
         choices=("constant", "cosine", "inverse_sqrt", "plateau"),
     )
-    warmup_steps: int = option(0, "steps in which the learning rate rises linearly from zero", minimum=0)
+    warmup_steps: int = option(
+        0, "number of steps in which the learning rate rises linearly from zero", minimum=0
+    )
     plateau_patience: int = option(
         1,
-        "epochs without a better --monitor before plateau acts",
+        "epochs without a better --monitor before plateau reduces the learning rate",
         minimum=1,
         only=When("schedule", "=", "plateau"),
     )
     plateau_factor: float = option(
         0.5,
-        "that plateau multiplies the learning rate with",
+        "factor by which plateau reduces the learning rate",
         minimum=0,
         maximum=1,
         only=When("schedule", "=", "plateau"),
     )
     average_decay: float = option(
-        0.0, "of the moving average of the weights that is evaluated and exported; 0: the weights themselves",
+        0.0, "decay of the moving average of the weights, which is evaluated and exported; 0: no average",
         minimum=0, maximum=0.99999,
     )  # fmt: skip
 
@@ -95,42 +96,43 @@ class TrainingConfig(DataConfig):
 
     precision: str = option(
         "float32",
-        "of the arithmetic in training and its validation; evaluate and export use float32",
+        "arithmetic of training and its validation; evaluate and export use float32",
         choices=("float32", "mixed_bfloat16"),
     )
     jit_compile: str = option(
-        "auto", "XLA-compile forward and backward pass; auto: on GPU only", choices=("auto", "true", "false")
+        "auto",
+        "compile forward and backward pass with XLA; auto: on GPUs only",
+        choices=("auto", "true", "false"),
     )
     distribution: str = option(
         "one_device",
-        "one_device, or mirrored over all GPUs of the machine",
+        "train on one_device, or mirrored on all GPUs of the machine",
         choices=("one_device", "mirrored"),
     )
 
-    monitor: str = option("loss", "validation metric by which best/ is chosen", resumable=False)
+    monitor: str = option("loss", "validation metric that chooses the best weights", resumable=False)
     early_stopping_patience: int | None = option(
-        None, "stop after so many epochs without a better --monitor", minimum=1, resumable=True
+        None, "stop after this many epochs without a better --monitor", minimum=1, resumable=True
     )
     divergence_factor: float = option(
         10.0,
-        "stop when the running mean of the training loss is so many times the first loss",
+        "stop when the running mean of the training loss exceeds the first loss by this factor",
         minimum=1,
         resumable=True,
     )
     checkpoint_every: int = option(
-        500, "steps between checkpoints, beside that of each epoch", minimum=1, resumable=True
+        500, "steps between checkpoints; every epoch has one, too", minimum=1, resumable=True
     )
     log_every: int = option(50, "steps between lines of metrics.jsonl and TensorBoard", minimum=1)
     inspect_every: int = option(
         0,
-        "steps between measurements of how gradients flow back through time, for gradient_flow.jsonl and TensorBoard; "
-        "0: none",
+        "steps between measurements of the gradient flow, for gradient_flow.jsonl and TensorBoard; 0: none",
         minimum=0,
         resumable=True,
     )
 
     def check_sources(self) -> None:
-        """Raises UserError where what is said of the data set is not enough, or contradicts itself."""
+        """Raises UserError if the options of the data set are incomplete or contradict each other."""
         if self.dataset == "files" and not self.train_data:
             raise UserError("--dataset=files needs --train_data=FILE, and none was given.")
         if self.dataset != "files" and (self.train_data or self.validation_data):

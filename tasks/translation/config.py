@@ -15,33 +15,33 @@ class TranslationConfig(TranslationOptions, SearchOptions, VocabularyOptions, Tr
 
     dataset: str = option(
         "unroll_translation",
-        "unroll_translation (English and German, made here), any tensorflow-datasets translation set, or files: "
-        "--train_data=PREFIX and its like name files PREFIX.en and PREFIX.de, or .gz",
+        "unroll_translation (English and German, embedded), the name of a tensorflow-datasets translation set, or "
+        "files: --train_data=PREFIX reads PREFIX.en and PREFIX.de, or .gz; --validation_data and --test_data likewise",
     )
-    source_language: str = option("en", "language to translate from, a feature or the end of a file's name")
-    target_language: str = option("de", "language to translate to")
+    source_language: str = option("en", "source language: a feature of the data set, or a file extension")
+    target_language: str = option("de", "target language, likewise")
 
     tokenizer: str = option(
         "subwords",
-        "what the model reads and writes: subwords (byte-pair encoding), words, or characters",
+        "units that the model reads and writes: subwords (byte-pair encoding), words, or characters",
         choices=("subwords", "words", "characters"),
     )
     vocabulary_size: int = override(
-        VocabularyOptions, "vocabulary_size", 8000, "number of tokens known in each language, at most"
+        VocabularyOptions, "vocabulary_size", 8000, "largest size of the vocabulary of each language"
     )
-    joint_vocabulary: bool = option(False, "one vocabulary for both languages")
+    joint_vocabulary: bool = option(False, "share one vocabulary between both languages")
     max_length: int = option(
-        100, "tokens of a sentence: longer pairs are not trained on, longer sources are cut", minimum=1
+        100, "tokens of a sentence; training skips longer pairs, and longer sources are cut off", minimum=1
     )
 
     dropout: float = override(
-        RecurrentOptions, "dropout", 0.2, "share of features dropped, the same at all steps of a sentence"
+        RecurrentOptions, "dropout", 0.2, "share of features to drop, the same at all steps of a sentence"
     )
     max_decode_length: int = override(
         SearchOptions,
         "max_decode_length",
         200,
-        "tokens of a translation at most; never more than twice the source and ten",
+        "largest number of tokens in a translation; twice the source's plus ten is another limit",
     )
 
     def __post_init__(self) -> None:
@@ -53,12 +53,12 @@ class TranslationConfig(TranslationOptions, SearchOptions, VocabularyOptions, Tr
 
 @dataclasses.dataclass(frozen=True)
 class TranslateConfig(OptionGroup):
-    """What `unroll predict` gives for a sentence."""
+    """The options of `unroll predict`."""
 
-    n_best: int = option(1, "translations of each sentence, at most the beam width of the export", minimum=1)
+    n_best: int = option(1, "translations of each sentence, up to the beam width of the export", minimum=1)
     plot: str | None = option(
         None,
-        "picture of the first sentence's alignment: a .png, .svg or .pdf file",
+        "file for a plot of the first sentence's alignment: .png, .svg or .pdf",
         is_path=True,
         suffixes=PICTURES,
     )

@@ -291,7 +291,7 @@ def test_epochs_hold_no_more_files_open(tmp_path, data):
         ({"attention": "none", "doubly_stochastic": 1}, "--doubly_stochastic"),
         ({"dataset": "unroll_reviews"}, "--images is for files"),
         ({"beam_width": 20, "vocabulary_size": 10}, "--beam_width=20 is larger"),
-        ({"rewarded_epochs": 2, "monitor": "bleu_4"}, "--rewarded_epochs=2 are to be the last of --epochs=2"),
+        ({"rewarded_epochs": 2, "monitor": "bleu_4"}, "--rewarded_epochs=2 must be fewer than --epochs=2"),
         ({"rewarded_epochs": 1}, "choose the best weights by another metric"),
     ],
 )

@@ -15,9 +15,9 @@ from absl import app, flags
 from rounds import medians
 
 from unroll.tasks.applications import read_config
+from unroll.tasks.beam_search import beams_of
 from unroll.tasks.captioning.data import CaptioningData
 from unroll.tasks.captioning.task import build_model
-from unroll.tasks.decoding import beams_of
 from unroll.tasks.training.run_directory import RunDirectory
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "run directory of a trained captioning model", required=True)

@@ -18,7 +18,7 @@ from unroll.models.text import SubwordCodec
 from unroll.models.translation import TranslationModel
 from unroll.serving.translation import Alignment, Translation
 from unroll.tasks import cli
-from unroll.tasks.decoding import beams_of
+from unroll.tasks.beam_search import beams_of
 from unroll.tasks.translation import signatures
 
 BEAMS = 3

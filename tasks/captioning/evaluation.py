@@ -15,8 +15,8 @@ from ...common.files import replacing
 from ...models.blocks.losses import shifted
 from ...models.decoding import Beams
 from ...models.text import PADDING, SubwordCodec, with_start_and_end
+from ..beam_search import beams_of
 from ..datasets.batching import chunks
-from ..decoding import beams_of
 from ..task import Evaluation
 from .data import CaptioningData
 from .metrics import agreement, diversity

@@ -10,7 +10,7 @@ import tensorflow as tf
 from ...export.bundle import Bundle, Signature, strings
 from ...models.decoding import Beams
 from ...models.text import SubwordCodec
-from .. import searching
+from .. import beam_search
 from .image_features import ImageFeatures
 
 
@@ -42,13 +42,13 @@ def bundle(
         return function
 
     def attended(*arguments: Any) -> dict[str, tf.Tensor]:
-        outputs = searching.attended(*arguments)
+        outputs = beam_search.attended(*arguments)
         shape = tf.concat([tf.shape(outputs["tokens"]), images.grid], axis=0)
         return outputs | {"attention": tf.reshape(outputs["attention"], shape)}
 
     inputs = {"image": tf.TensorSpec([None], tf.string, name="image")}
     requests = [{"image": strings(several)} for several in _examples(images.image_size)]
-    views = {"serving_default": searching.best, "n_best": searching.n_best, "attend": attended}
+    views = {"serving_default": beam_search.best, "n_best": beam_search.n_best, "attend": attended}
     return Bundle(
         "captioning",
         model,

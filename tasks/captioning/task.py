@@ -12,7 +12,7 @@ from ...models.captioning import CaptioningModel
 from ...models.options import CaptioningOptions
 from ...models.text import END, PADDING
 from ...models.writing.rewards import rewarded, sentence_bleu
-from ..decoding import beams_of
+from ..beam_search import beams_of
 from ..task import Task, Truncation
 from ..training.objective import Batch, Loss, Objective
 from ..training.phases import Phase, phase

@@ -15,8 +15,8 @@ from ...common.files import replacing
 from ...models.blocks.losses import shifted
 from ...models.decoding import Beams
 from ...models.text import PADDING, SubwordCodec, pad, with_start_and_end
+from ..beam_search import beams_of
 from ..datasets.batching import chunks, length_sorted_batches
-from ..decoding import beams_of
 from ..task import Evaluation
 from .data import TranslationData
 

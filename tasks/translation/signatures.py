@@ -7,7 +7,7 @@ from ...export.bundle import Bundle, Signature, strings
 from ...models.blocks.losses import masked_cross_entropy, shifted
 from ...models.decoding import Beams, Hypotheses
 from ...models.text import PADDING, SubwordCodec, pad, with_start_and_end
-from .. import searching
+from .. import beam_search
 
 _TEXTS = (["A man is reading."], ["Two dogs play in the garden.", "", "the old house " * 30])
 
@@ -32,15 +32,15 @@ def bundle(
         return model.translate(source, beams, longest)
 
     def translate(text: tf.Tensor) -> dict[str, tf.Tensor]:
-        return searching.best(search(pad(source_encoder.encode(text))), target_encoder)
+        return beam_search.best(search(pad(source_encoder.encode(text))), target_encoder)
 
     def n_best(text: tf.Tensor) -> dict[str, tf.Tensor]:
-        return searching.n_best(search(pad(source_encoder.encode(text))), target_encoder)
+        return beam_search.n_best(search(pad(source_encoder.encode(text))), target_encoder)
 
     def align(text: tf.Tensor) -> dict[str, tf.Tensor]:
         source = pad(source_encoder.encode(text))
         source_tokens = tf.gather(tf.constant(source_encoder.tokens), source)
-        return searching.attended(search(source), target_encoder) | {"source_tokens": source_tokens}
+        return beam_search.attended(search(source), target_encoder) | {"source_tokens": source_tokens}
 
     def score(source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
         inputs, targets = shifted(with_start_and_end(target_encoder.encode(target)))

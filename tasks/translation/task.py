@@ -9,7 +9,7 @@ from ...export.bundle import Bundle
 from ...models.blocks.losses import shifted
 from ...models.options import TranslationOptions
 from ...models.translation import TranslationModel
-from ..decoding import beams_of
+from ..beam_search import beams_of
 from ..task import Task, Truncation
 from ..training.objective import Batch, Loss, Objective
 from ..training.phases import Phase, phase

@@ -1,9 +1,24 @@
-"""The parts of signatures that models which write share: the hypotheses of a beam search as text."""
+"""The beam search of translation and captioning: from options to beams, from hypotheses to outputs of signatures."""
 
 import tensorflow as tf
 
-from ..models.decoding import Hypotheses
+from ..models.decoding import Beams, Hypotheses
+from ..models.options import SearchOptions
 from ..models.text import PADDING, SubwordCodec
+
+
+def beams_of(config: SearchOptions, tokens: int) -> Beams:
+    """Returns the beams that a configuration asks for.
+
+    Args:
+        config: Options of the search.
+        tokens: Size of the vocabulary, which may be smaller than it was allowed to be.
+
+    Raises:
+        UserError: If the beam is wider than the vocabulary.
+    """
+    config.check_vocabulary(tokens, f"the vocabulary, which has {tokens} tokens")
+    return Beams(config.beam_width, config.length_penalty, config.min_decode_length, config.block_ngrams)
 
 
 def n_best(found: Hypotheses, encoder: SubwordCodec) -> dict[str, tf.Tensor]:

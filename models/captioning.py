@@ -74,18 +74,18 @@ class CaptioningModel(WritingModel):
         self, images: tf.Tensor, captions: tf.Tensor, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor]:
         shape = tf.shape(captions)
-        # The captions of an image follow each other as rows, which share its place in the memory.
+        # The captions of an image follow each other as rows, which share its row of the memory.
         ids = tf.reshape(captions, [shape[0] * shape[1], shape[2]])
-        seen = self.see(images, training)
-        states = tf.nest.map_structure(lambda state: tf.repeat(state, shape[1], axis=0), seen.states)
-        outputs, weights = self.decode(ids, Encoded(seen.memory, states), training)
+        encoded = self.encode(images, training)
+        states = tf.nest.map_structure(lambda state: tf.repeat(state, shape[1], axis=0), encoded.states)
+        outputs, weights = self.decode(ids, Encoded(encoded.memory, states), training)
         return tuple(
             tf.reshape(tensor, tf.concat([shape, tf.shape(tensor)[2:]], axis=0))
             for tensor in (outputs, weights)
         )
 
-    def see(self, images: tf.Tensor, training: bool = False) -> Encoded:
-        """Reads images."""
+    def encode(self, images: tf.Tensor, training: bool = False) -> Encoded:
+        """Encodes images: the memory of their positions, and the first states of the decoder."""
         features = images if self.image_encoder is None else self.image_encoder(images)
         features = tf.cast(features, self.compute_dtype)
         if training and self.options.dropout:
@@ -102,8 +102,8 @@ class CaptioningModel(WritingModel):
             beams: how to search.
             longest: tokens of a caption at most.
         """
-        seen = self.see(images)
-        return self.search(seen.memory, seen.states, tf.fill(tf.shape(images)[:1], longest), beams)
+        encoded = self.encode(images)
+        return self.search(encoded.memory, encoded.states, tf.fill(tf.shape(images)[:1], longest), beams)
 
     def draw_captions(self, images: tf.Tensor, number: int, longest: tf.Tensor) -> tf.Tensor:
         """Draws captions from the model's distribution, without a gradient.
@@ -116,21 +116,21 @@ class CaptioningModel(WritingModel):
         Returns:
             int32 [images, number, 1 + time], as captions are trained on.
         """
-        seen = self.see(images)
-        states = tf.nest.map_structure(lambda state: tf.repeat(state, number, axis=0), seen.states)
+        encoded = self.encode(images)
+        states = tf.nest.map_structure(lambda state: tf.repeat(state, number, axis=0), encoded.states)
         count = tf.shape(images)[0]
-        ids = self.draw(seen.memory, states, tf.fill([count * number], longest))
+        ids = self.draw(encoded.memory, states, tf.fill([count * number], longest))
         return tf.reshape(ids, [count, number, tf.shape(ids)[1]])
 
     def _states(self, mean: tf.Tensor) -> States:
         """The decoder's first states, from the mean of the positions, [images, units]."""
-        nothing = self.decoder.recurrent.get_initial_state(tf.shape(mean)[0])
+        zeros = self.decoder.recurrent.get_initial_state(tf.shape(mean)[0])
         if self.options.image_as == "state":
-            return tf.nest.pack_sequence_as(nothing, [start(mean) for start in self.starts])
+            return tf.nest.pack_sequence_as(zeros, [start(mean) for start in self.starts])
         first = self.starts[0](mean)
         if self.options.input_feeding:
             first = tf.concat(
                 [first, tf.zeros([tf.shape(mean)[0], self.decoder.output_size], first.dtype)], axis=1
             )
-        _, states = self.decoder.recurrent.stepper(projected=False)(first, nothing)
+        _, states = self.decoder.recurrent.stepper(projected=False)(first, zeros)
         return states

@@ -69,7 +69,7 @@ def test_steps_give_what_the_whole_caption_gives(rng, options):
     """Training goes through whole captions, decoding step by step; several hypotheses share an image."""
     model, features = model_of(**options), images(rng)
     outputs, weights = model(features, CAPTIONS)
-    seen = model.see(features)
+    seen = model.encode(features)
     step = model.stepper(seen.memory)
     states = tf.nest.map_structure(
         lambda s: tf.repeat(s, 2, axis=0), model.decoder.initial_states(seen.states)
@@ -128,7 +128,7 @@ def test_the_image_as_first_input_is_read_before_the_start(rng):
 def test_the_gate_scales_what_attention_finds(rng):
     model, features = model_of(gated_context=True, image_as="state"), images(rng)
     outputs, weights = model(features, CAPTIONS)
-    seen = model.see(features)
+    seen = model.encode(features)
     words = model.target_embedding(CAPTIONS[:, 0]) * 6**0.5
     hidden, _ = model.decoder.recurrent(words, states=seen.states)
     context = tf.matmul(weights[:, 0], model.projection(features))

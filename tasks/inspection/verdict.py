@@ -173,7 +173,7 @@ def _advice(
 ) -> list[str]:
     """Returns what to try, by the application's own flags."""
     layers, truncation, option = measured["layers"], measured["truncation"], measured["truncation_option"]
-    simple = any(layer["cell"] == "simple_rnn" for layer in layers)
+    gateless = any(layer["memory_gate"] is None for layer in layers)
     clipped = any(getattr(config, name) for name in ("clipvalue", "clipnorm", "global_clipnorm"))
     spikes = (
         measured["clipping"]
@@ -188,14 +188,14 @@ def _advice(
             )
         advice.append(f"A smaller --learning_rate than {config.learning_rate:g}, or --warmup_steps=500.")
     if "exploding" in kinds:
-        if simple:
+        if gateless:
             advice.append(
                 "--cell=lstm; or a smaller --recurrent_gain: with --recurrent_initializer=orthogonal it is every "
                 "singular value of the first recurrent kernel."
             )
         advice.append(f"A shorter --{option}: a gradient grows with every step that it goes back.")
     if "vanishing" in kinds:
-        if simple:
+        if gateless:
             advice.append("--cell=lstm: the gradient of c is multiplied by the forget gate, not by a matrix.")
             advice.append(
                 "--activation=relu --recurrent_initializer=identity (IRNN): its gradient neither grows nor shrinks at "

@@ -254,8 +254,8 @@ def test_vanishing_is_told_with_its_numbers():
     assert verdict.kind == "vanishing"
     (judgement,) = verdict.layers
     assert judgement.sentence == (
-        "recurrent/rnn: vanishing: a word 40 steps back gets 6e-07 of the last word's gradient; a thousandth is left "
-        "after 20 steps."
+        "recurrent/rnn: vanishing: a word 40 steps back gets 6e-07 of the last word's gradient; after 20 steps less "
+        "than a thousandth is left."
     )
     assert verdict.advice[0].startswith("--cell=lstm")
     assert any(advice.startswith("--pooling=max") for advice in verdict.advice)
@@ -328,7 +328,10 @@ def test_truncation_is_the_distance_that_counts_and_is_judged():
     assert cut.layers[0].distance == 19
     assert any("cuts off a gradient that is still 1 of" in note for note in cut.notes)
     spent = judge(measured((0.5**k for k in range(100)), truncation=64), Config())
-    assert any("of the 64 words of the truncation, the gradient reaches 7" in note for note in spent.notes)
+    assert any(
+        "at 64 words, but after 7 less than a hundredth of the gradient is left" in note
+        for note in spent.notes
+    )
 
 
 def test_shorter_ways_of_the_loss_are_noted():

@@ -167,6 +167,11 @@ def test_learning_rate(schedule, warmup_steps, step, progress, plateau_scale, ex
     assert learning_rate(config, step, progress, plateau_scale) == pytest.approx(expected)
 
 
+def test_each_choice_of_schedule_has_a_rate():
+    choices = SentimentConfig.__dataclass_fields__["schedule"].metadata["choices"]
+    assert {learning_rate(SentimentConfig(schedule=choice), 0, 0.0, 1.0) for choice in choices} == {1e-3}
+
+
 def test_linear_decay():
     assert [linear_decay(2.0, 7, share, 1.0) for share in (0.0, 0.25, 1.0)] == [2.0, 1.5, 0.0]
 

@@ -1,7 +1,7 @@
 """A cell: one step of a recurrence, forward and backward, which the time loop repeats.
 
-A new cell is one file, with a subclass of `Cell` and its layer, and a line in `stack.CELLS`. The cell has everything
-that depends on its kind: equations, names for reports and signatures, the layout for cuDNN.
+A new cell is a file with a subclass of `Cell` and its layer, and a line in `stack.CELLS`. The cell has everything that
+depends on its kind: equations, names for reports and signatures, the layout for cuDNN.
 """
 
 from abc import ABC, abstractmethod
@@ -96,7 +96,7 @@ class Factors(NamedTuple):
 
 
 class CudnnLayout(NamedTuple):
-    """The cell as cuDNN has it.
+    """The layout of a cell in cuDNN.
 
     Attributes:
         mode: cuDNN's name of the recurrence.

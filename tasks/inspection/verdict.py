@@ -105,7 +105,7 @@ def judge_layer(layer: dict[str, Any], truncation: int | None, step: str) -> Jud
     gets = f"a {step} {distance} steps back gets {_show(arrives)} of the last {step}'s gradient"
     if arrives < VANISHED:
         gone = next(k for k, value in enumerate(reach) if value < VANISHED)
-        sentence, kind = f"vanishing: {gets}; a thousandth is left after {gone} steps", "vanishing"
+        sentence, kind = f"vanishing: {gets}; after {gone} steps less than a thousandth is left", "vanishing"
     else:
         sentence, kind = f"healthy: {gets}", "healthy"
     return Judgement(layer["name"], kind, f"{layer['name']}: {sentence}.", distance, arrives)
@@ -162,8 +162,8 @@ def _truncation_notes(measured: dict[str, Any]) -> list[str]:
         elif max(map(_size, reach[truncation // 2 : truncation + 1])) < SPENT:
             spent = next(k for k, value in enumerate(reach) if value < SPENT)
             notes.append(
-                f"{layer['name']}: of the {truncation} {step}s of the truncation, the gradient reaches {spent} "
-                "(a hundredth is left)."
+                f"{layer['name']}: the truncation is at {truncation} {step}s, but after {spent} less than a hundredth "
+                "of the gradient is left."
             )
     return notes
 

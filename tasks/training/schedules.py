@@ -23,8 +23,10 @@ def learning_rate(config: TrainingConfig, step: int, progress: float, plateau_sc
             shape = math.sqrt(max(1, config.warmup_steps) / max(step + 1, config.warmup_steps, 1))
         case "plateau":
             shape = plateau_scale
-        case _:
+        case "constant":
             shape = 1.0
+        case _:
+            raise ValueError(f"Unknown schedule {config.schedule!r}.")
     return config.learning_rate * warmup * shape
 
 

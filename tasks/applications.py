@@ -1,4 +1,4 @@
-"""The applications. A new one is a line here and a package beside `sentiment`."""
+"""The applications. A new one needs a line here and a package beside `sentiment`."""
 
 import importlib
 from pathlib import Path
@@ -18,10 +18,10 @@ APPLICATIONS = {
 
 
 def config_class(application: str) -> type[TrainingConfig]:
-    """Returns the class of the options of an application.
+    """Returns the class of an application's options.
 
     Raises:
-        UserError: If there is no such application.
+        UserError: If the application does not exist.
     """
     if application not in APPLICATIONS:
         raise UserError(f"There is no task {application!r}; choose one of {', '.join(APPLICATIONS)}.")
@@ -29,7 +29,7 @@ def config_class(application: str) -> type[TrainingConfig]:
 
 
 def predict_class(application: str) -> type:
-    """Returns the class of the options of `unroll predict` with a model of an application."""
+    """Returns the class of an application's options of `unroll predict`."""
     return importlib.import_module(f"{APPLICATIONS[application]}.config").PREDICT
 
 
@@ -37,7 +37,7 @@ def read_config(run: RunDirectory) -> tuple[str, TrainingConfig]:
     """Returns the application and the options of a run.
 
     Raises:
-        UserError: If there is no run, or one of another version.
+        UserError: If the run does not exist, or comes from another version.
     """
     application, values = run.read_config()
     try:
@@ -55,6 +55,6 @@ def task_of(application: str) -> Any:
 
 
 def presets(application: str) -> dict[str, Path]:
-    """Returns the flag files of an application, by name."""
+    """Returns the paths of an application's presets, by name."""
     folder = Path(importlib.import_module(APPLICATIONS[application]).__path__[0], "presets")
     return {path.stem: path for path in sorted(folder.glob("*.flags"))}

@@ -19,29 +19,29 @@ from .training.run_directory import RunDirectory
 _USAGE = f"""\
 usage: unroll COMMAND [flags]
 
-  unroll train TASK --workdir=RUN [--preset=NAME] [flags]   train, or go on with a run that exists
+  unroll train TASK --workdir=RUN [--preset=NAME] [flags]   train, or resume a run
   unroll evaluate --workdir=RUN [--split=test]              measure the best weights
-  unroll inspect --workdir=RUN                              how its gradients flow: a verdict and a report
+  unroll inspect --workdir=RUN                              report how gradients flow, with a verdict
   unroll export --workdir=RUN --output=EXPORTS/NAME         write a verified SavedModel, EXPORTS/NAME/<version>
-  unroll predict --model=EXPORTS/NAME [--input=FILE|-] [TEXT ...]   one JSON object a line
+  unroll predict --model=EXPORTS/NAME [--input=FILE|-] [TEXT ...]   print one JSON object per line
 
 TASK is one of: {", ".join(applications.APPLICATIONS)}.
 `unroll COMMAND --help` lists the flags of a command, `unroll train TASK --help` those of a task;
-`evaluate --workdir=RUN` and `predict --model=MODEL` have flags of their task, too.
---flagfile=FILE reads flags from a file, one a line. For captioning TEXT is the path of an image.
+`evaluate --workdir=RUN`, `export --workdir=RUN` and `predict --model=MODEL` accept flags of their task, too.
+--flagfile=FILE reads flags from a file, one per line. For captioning, TEXT is the path of an image.
 """
 
 
 class _HelpGiven(Exception):  # noqa: N818
-    """The user asked for help, and it is printed."""
+    """The user asked for help, which was printed."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command.
 
     Returns:
-        The exit code: 0; 2 if something that the user gave cannot be used; or 1 if training diverged or an exported
-        model failed its verification.
+        The exit code: 0 for success; 1 if training diverged or an exported model failed its verification; 2 for a
+        user's mistake; 130 after an interrupt.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"unroll: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # The reader of a pipe, `head` say, has seen enough; nothing more can be written, at exit either.
+        # The reader of a pipe (`head`, for example) has closed it; the flush at exit must not fail, either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         print(
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 2
     except KeyboardInterrupt:
-        hint = "; the same command goes on from the last checkpoint" if arguments[:1] == ["train"] else ""
+        hint = "; the same command resumes from the last checkpoint" if arguments[:1] == ["train"] else ""
         print(f"unroll: stopped{hint}.", file=sys.stderr)
         return 130
     return 0
@@ -143,13 +143,13 @@ def _export(arguments: list[str]) -> None:
 @dataclasses.dataclass(frozen=True)
 class _PredictFlags:
     model: str | None = option(None, "directory of an exported model")
-    input: str | None = option(None, "file with one text, or path of an image, a line; - is standard input")
+    input: str | None = option(None, "file with one text, or path of an image, per line; - is standard input")
 
 
 def _predict(arguments: list[str]) -> None:
     values, texts, changed = _parse("predict", _PredictFlags, arguments, _predict_options, positional=True)
     model = _required(values, "model", "predict")
-    # What is not UTF-8 on the command line comes as surrogates, which no output can hold.
+    # Bytes that are not UTF-8 arrive as surrogates, which no output can hold.
     texts = [os.fsencode(text).decode("utf-8", "replace") for text in texts]
     if texts and values.input:
         raise UserError("predict was given texts and --input; give one of them.")
@@ -166,7 +166,7 @@ _COMMANDS: dict[str, Callable[[list[str]], None]] = {
 
 
 class _Arguments(NamedTuple):
-    """What a command was given: its own flags, what is no flag, and the named options of the application."""
+    """The arguments of a command: its own flags, the arguments that are no flags, and the given options of the task."""
 
     own: absl_flags.FlagValues
     rest: list[str]
@@ -184,14 +184,14 @@ def _parse(
     options_of: Callable[[absl_flags.FlagValues], Options] = _no_options,
     positional: bool = False,
 ) -> _Arguments:
-    """Parses the flags of a command: first its own, and then those of the application that they lead to.
+    """Parses the flags of a command: first its own, then those of the task, which its own determine.
 
     Args:
         command: Name of the command.
         own_flags: Dataclass of the command's own flags.
         arguments: The arguments after the command.
-        options_of: Returns the options of the application that the command's own flags lead to.
-        positional: Whether there may be more than flags.
+        options_of: Returns the options of the task, from the command's own flags.
+        positional: Whether to allow arguments that are no flags.
 
     Raises:
         _HelpGiven: If the user asked for help.
@@ -205,7 +205,7 @@ def _parse(
     try:
         more = options_of(values)
     except UserError:
-        # Whoever asks for help may not know yet where things are.
+        # Help must not need a valid run or model.
         if not values.help:
             raise
         more = []
@@ -214,9 +214,7 @@ def _parse(
     flags.define(more, values)
     rest = values(unknown)[1:]
     if rest and not positional:
-        raise UserError(
-            f"unroll {command} does not know what to do with {rest[0]!r}; flags look like --name=value."
-        )
+        raise UserError(f"unroll {command} takes no argument {rest[0]!r}; write flags as --name=value.")
     return _Arguments(values, rest, flags.given(more, values))
 
 
@@ -226,7 +224,7 @@ def _give_help(text: str) -> NoReturn:
 
 
 def _run_options(command: str) -> Callable[[absl_flags.FlagValues], Options]:
-    """Returns what finds the options of a run that a command may change."""
+    """Returns a function that finds the options of a run which a command may change."""
 
     def find(own: absl_flags.FlagValues) -> Options:
         if not own.workdir:
@@ -240,7 +238,7 @@ def _run_options(command: str) -> Callable[[absl_flags.FlagValues], Options]:
 
 
 def _predict_options(own: absl_flags.FlagValues) -> Options:
-    """Finds the options of the model's application."""
+    """Returns the options of `predict` for the model's task."""
     if not own.model:
         return []
     application = describe(newest_version(own.model))["application"]
@@ -252,7 +250,7 @@ def _predict_options(own: absl_flags.FlagValues) -> Options:
 
 
 def _preset_options(task: str, preset: str | None, fields: Options) -> dict[str, Any]:
-    """Returns the options that a preset gives."""
+    """Returns the options in a preset."""
     if preset is None:
         return {}
     presets = applications.presets(task)
@@ -267,7 +265,7 @@ def _preset_options(task: str, preset: str | None, fields: Options) -> dict[str,
 def _required(values: absl_flags.FlagValues, name: str, command: str) -> str:
     value: str | None = values[name].value
     if not value:
-        raise UserError(f"{command} needs --{name}; `unroll {command} --help` tells more.")
+        raise UserError(f"{command} needs --{name}; see `unroll {command} --help`.")
     return value
 
 
@@ -275,7 +273,7 @@ def _lines(path: str) -> Iterator[str]:
     if path != "-":
         yield from read_lines(path, "a text file, or - for standard input", errors="replace")
         return
-    # Standard input by its number: `sys.stdin` would fail at bytes that are not UTF-8.
+    # By its file descriptor: `sys.stdin` would fail on bytes that are not UTF-8.
     with open(0, encoding="utf-8", errors="replace", closefd=False) as file:
         yield from (line.rstrip("\n") for line in file)
 

@@ -1,4 +1,4 @@
-"""What the commands do, without the command line."""
+"""The commands, without the parsing of the command line."""
 
 import dataclasses
 import json
@@ -24,14 +24,14 @@ from .training.run_directory import RunDirectory
 def train(
     application: str, config: TrainingConfig, given: Collection[str], named: Collection[str], workdir: str
 ) -> None:
-    """Begins a run, or goes on with it.
+    """Starts a run, or resumes it.
 
     Args:
-        application: The task's name.
-        config: Configuration of a new run.
-        given: Options that are not left at their default; a run that goes on keeps its own for the others.
-        named: Those of them that the user named, and not a preset.
-        workdir: The run directory.
+        application: Name of the application.
+        config: Options of a new run.
+        given: Names of the options given by the user or a preset; a resumed run keeps its saved values of the others.
+        named: Names of the options given by the user.
+        workdir: Run directory.
     """
     run = RunDirectory(workdir)
     if run.exists():
@@ -62,10 +62,10 @@ def evaluate(workdir: str, split: str, output: str | None, changed: Mapping[str,
     """Measures the best weights of a run, prints a table and writes JSON.
 
     Args:
-        workdir: the run directory.
+        workdir: Run directory.
         split: train, validation or test.
-        output: the JSON file; by default metrics.json in the run directory.
-        changed: options of the run that are to be others here.
+        output: JSON file; None: metrics.json in the run directory.
+        changed: Options of the run to change, by name.
     """
     path = Path(output) if output else Path(workdir) / "metrics.json"
     if path.is_dir():
@@ -82,9 +82,9 @@ def inspect(workdir: str, batches: int, output: str | None) -> None:
     """Measures how gradients flow in a run, prints a verdict, and writes numbers, pictures and a page.
 
     Args:
-        workdir: the run directory.
-        batches: of the training data to read.
-        output: directory of the files; by default inspect/ in the run directory.
+        workdir: Run directory.
+        batches: Number of batches of the training data to read.
+        output: Directory of the files; None: inspect/ in the run directory.
     """
     run = RunDirectory(workdir)
     directory = Path(output) if output else run.inspection
@@ -92,7 +92,7 @@ def inspect(workdir: str, batches: int, output: str | None) -> None:
         raise UserError(f"--output={directory} is a file; give a directory.")
     application, config = read_config(run)
     if not run.data.exists():
-        raise UserError(f"The run in {run.path} has no data yet; `unroll train` goes on with it.")
+        raise UserError(f"The run in {run.path} has no data yet; `unroll train` resumes it.")
     import_tensorflow()
     task = task_of(application)
     data = task.data(config, run)
@@ -114,9 +114,9 @@ def export(workdir: str, output: str, changed: Mapping[str, Any]) -> None:
     """Exports the best weights of a run as a new version.
 
     Args:
-        workdir: the run directory.
-        output: the model's directory.
-        changed: options of the run that are to be others here.
+        workdir: Run directory.
+        output: Directory of the model.
+        changed: Options of the run to change, by name.
     """
     task, data, model = _trained(workdir, changed)
     from ..export.saved_model import export as export_bundle
@@ -127,12 +127,12 @@ def export(workdir: str, output: str, changed: Mapping[str, Any]) -> None:
 
 
 def predict(model: str, lines: Iterable[str], changed: Mapping[str, Any]) -> None:
-    """Prints a JSON object for each line of input; or, on a terminal, what a model writes while it writes.
+    """Prints a JSON object for each line of input. On a terminal, a language model's text is printed as it is written.
 
     Args:
-        model: directory of an exported model.
-        lines: of input.
-        changed: the `PREDICT` options of the application that are not to have their default.
+        model: Directory of an exported model.
+        lines: Lines of input.
+        changed: Options of the application's `PREDICT` class to change, by name.
     """
     from .. import serving
 
@@ -163,12 +163,12 @@ def _resumed_config(
         if field.name in given and getattr(config, field.name) != getattr(saved, field.name)
     }
     resumable = {field.name for field in dataclasses.fields(config) if field.metadata["resumable"]}
-    # Before the data is prepared nothing depends on the options, and a mistake in them can be mended.
+    # Until the data is prepared nothing depends on the options, so the user may still correct them.
     refused = changed.keys() - resumable if run.data.exists() else set()
     for name in sorted(refused):
         raise UserError(
-            f"The run in {run.path} has --{name}={getattr(saved, name)}, not {changed[name]}, and is resumed as it was "
-            f"begun; only {', '.join(sorted(resumable))} may change. Leave the flag out, or give another --workdir."
+            f"The run in {run.path} has --{name}={getattr(saved, name)}, not {changed[name]}; a resumed run "
+            f"may change only {', '.join(sorted(resumable))}. Leave the flag out, or give another --workdir."
         )
     if changed:
         saved = dataclasses.replace(saved, **changed)
@@ -177,13 +177,13 @@ def _resumed_config(
 
 
 def _trained(workdir: str, changed: Mapping[str, Any]) -> tuple:
-    """The task of a run, its data with some options changed, and its model with the best weights."""
+    """Returns the task of a run, its data with some options changed, and its model with the best weights."""
     run = RunDirectory(workdir)
     application, config = read_config(run)
     config = dataclasses.replace(config, **changed)
     refuse_without_effect(config, changed)
     if not run.best_weights.exists():
-        raise UserError(f"The run in {run.path} has not finished an epoch; `unroll train` goes on with it.")
+        raise UserError(f"The run in {run.path} has not finished an epoch; `unroll train` resumes it.")
     import_tensorflow()
     task = task_of(application)
     data = task.data(config, run)
@@ -193,7 +193,7 @@ def _trained(workdir: str, changed: Mapping[str, Any]) -> tuple:
 
 
 def _with_any_weights(task: Any, data: Any) -> tuple[Any, str]:
-    """The model of a run with its best weights, or those of the newest checkpoint; and which they are."""
+    """Returns the model of a run and a description of its weights: the best, or else those of the newest checkpoint."""
     import tensorflow as tf
 
     from .training.checkpoints import Checkpoints
@@ -203,10 +203,10 @@ def _with_any_weights(task: Any, data: Any) -> tuple[Any, str]:
     if run.best_weights.exists():
         model.load_weights(run.best_weights)
         return model, "best weights"
-    # Layers in lists are in a checkpoint by way of the optimiser, which has all weights that are trained.
+    # A checkpoint finds layers in lists only through the optimiser, which has all trained weights.
     optimizer = build_optimizer(data.config)
     optimizer.build(model.trainable_variables)
     progress = Checkpoints(run.checkpoints).load(tf.train.Checkpoint(model=model, optimizer=optimizer))
     if progress is None:
-        raise UserError(f"The run in {run.path} has no weights yet; `unroll train` goes on with it.")
+        raise UserError(f"The run in {run.path} has no weights yet; `unroll train` resumes it.")
     return model, f"weights of step {progress.step}"

@@ -73,17 +73,17 @@ class Counts:
 class PreparedData(abc.ABC):
     """The data of an application in a run directory, the only part of an application that reads and writes files there.
 
-        vocabulary/              what is learnt from the training part before the first step
+        vocabulary/              vocabulary or labels, learnt from the training part
         data/                    the training examples in random order
         data/counts.json         their counts
-        data/validation.jsonl    the validation part, so that all epochs of a run are judged by the same
+        data/validation.jsonl    the validation part, the same for all epochs of a run
 
     Args:
         config: Options of the run.
         run: The run directory.
     """
 
-    # Class of a kept validation example, a named tuple of what JSON can hold; and the name of the file of all.
+    # Class of a kept validation example, a named tuple of JSON values; and the name of the file that holds them.
     kept_class: ClassVar[Callable[..., Any]]
     kept_name: ClassVar[str] = "validation.jsonl"
 
@@ -112,11 +112,11 @@ class PreparedData(abc.ABC):
     @property
     @abc.abstractmethod
     def sizes(self) -> Any:
-        """Sizes of the model that the data decides, for the application's `build_model` and `phases`."""
+        """Sizes of the model that the data determines, for the application's `build_model` and `phases`."""
 
     @property
     def has_validation(self) -> bool:
-        """Whether there is a validation part; without one, the weights of the last epoch are the best."""
+        """Whether the data has a validation part; without one, the weights of the last epoch are the best."""
         return "validation" in self.splits
 
     @property

@@ -1,4 +1,4 @@
-"""An application as the commands, the trainer and the inspection know it."""
+"""The interface of an application to the commands, the trainer and the inspection."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -17,8 +17,8 @@ class Evaluation(NamedTuple):
 
     Attributes:
         metrics: Figures by name; `--monitor` chooses one.
-        details: What else belongs into the JSON file of `unroll evaluate`.
-        report: The same for people, several lines.
+        details: Further entries of the JSON file of `unroll evaluate`.
+        report: The same as text for people, several lines.
     """
 
     metrics: dict[str, float]
@@ -40,18 +40,19 @@ class Truncation(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """An application: its data, its model, and what the model is trained for.
+    """An application: its data, its model and its objectives.
 
-    `config` stands for the application's options, `sizes` for those that its data decides (`PreparedData.sizes`).
+    `config` stands for the application's options, `sizes` for the sizes that its data determines
+    (`PreparedData.sizes`).
 
     Attributes:
-        metrics: Names of what `evaluate` measures, and whether the smallest or the largest value is the best.
-        data: (config, run directory) -> the data, on which all depends that is not an option.
+        metrics: Names of the metrics of `evaluate`, each with the direction of the best value.
+        data: (config, run directory) -> the data.
         build_model: (config, sizes) -> the model, with all its weights made.
         phases: (config, sizes) -> the phases of the training; together they have all its epochs.
         truncation: (config) -> how far gradients reach.
         evaluate: (model, data, split) -> the quality of a model, as the trainer measures it after each epoch.
-        report: (model, data, split) -> what `unroll evaluate` prints; it may take longer than `evaluate`.
+        report: (model, data, split) -> the evaluation for `unroll evaluate`; it may take longer than `evaluate`.
         bundle: (model, data) -> the signatures to export, with their example requests.
     """
 

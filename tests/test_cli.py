@@ -53,9 +53,9 @@ FLAG_ERRORS = {
     "no_value": ([*TRAIN, "--units"], "--units"),
     "preset": ([*TRAIN, "--preset=nosuch"], "no preset 'nosuch'; choose one of"),
     "flagfile": ([*TRAIN, "--flagfile=nosuch.flags"], "nosuch.flags"),
-    "stray": ([*TRAIN, "reviews.tsv"], "does not know what to do with 'reviews.tsv'"),
+    "stray": ([*TRAIN, "reviews.tsv"], "takes no argument 'reviews.tsv'"),
     "stray_between_flags": ([*TRAIN, "reviews.tsv", "--units=3"], "'reviews.tsv'"),
-    "no_workdir": (["train", "sentiment"], "needs --workdir; `unroll train sentiment --help`"),
+    "no_workdir": (["train", "sentiment"], "needs --workdir; see `unroll train sentiment --help`"),
     "evaluate_no_workdir": (["evaluate"], "evaluate needs --workdir"),
     "evaluate_no_run": (["evaluate", "--workdir=run", "--split=test"], "run is not a run directory"),
     "inspect_no_workdir": (["inspect"], "inspect needs --workdir"),
@@ -325,7 +325,7 @@ def test_flags_of_a_preset_may_be_without_effect_and_those_of_the_user_may_not(t
     assert cli.main(flags) == 1
     config = json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))["config"]
     assert (config["optimizer"], config["momentum"]) == ("adam", 0.5)
-    # The same command goes on with the run.
+    # The same command resumes the run.
     assert cli.main(flags) == 1
     assert cli.main([*flags, "--momentum=0.5"]) == 2
 

@@ -535,7 +535,7 @@ def test_parts_that_are_empty(refused, tmp_path, monkeypatch, data, part, flags)
 
 @pytest.mark.parametrize("flag", ["--schedule=plateau", "--early_stopping_patience=2"])
 def test_what_needs_a_validation_part(refused, flag):
-    refused("text.txt", "need a validation part, and there is none", flag)
+    refused("text.txt", "need a validation part; give --validation_data", flag)
 
 
 def test_texts_without_a_known_character(refused):

@@ -498,7 +498,7 @@ MISTAKES = {
     "no_source": ({"en": None}, [], "There is neither", "train.en nor", "train.en.gz"),
     "no_target": ({"de": None}, [], "There is neither", "train.de nor", "train.de.gz"),
     "language": ({}, ["--target_language=fr"], "train.fr.gz", "--source_language and --target_language"),
-    "full_name": ({}, ["--train_data={}/train.en"], "train.en.en", "give the common start of the two names"),
+    "full_name": ({}, ["--train_data={}/train.en"], "train.en.en", "give the common prefix of the two names"),
     "no_validation": ({}, ["--validation_data={}/none"], "none.en"),
     "damaged": ({"de": None, "de.gz": "plain"}, [], "train.de.gz cannot be read", "a sentence on each line"),
     "unknown": ({}, ["--min_count=99"], "No token of 'en' occurs 99 times", "--min_count"),

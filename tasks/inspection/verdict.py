@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-# Too little of the gradient arrives to learn from: nearer steps drown what is a thousand times smaller.
+# Too little of the gradient arrives to learn from: nearer steps drown a thousandth of their gradient.
 VANISHED = 1e-3
 # The gradient grows too much on its way.
 EXPLODED = 10.0

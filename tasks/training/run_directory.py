@@ -1,4 +1,4 @@
-"""The run directory: one training, with all files that later commands need."""
+"""The run directory: all files of one training."""
 
 import dataclasses
 import json
@@ -21,7 +21,7 @@ class RunDirectory:
     """Paths and files of a run.
 
         config.json      application and options
-        vocabulary/      what the training data decides before the first step
+        vocabulary/      vocabulary or labels, learnt from the training part
         data/            the prepared training and validation data
         checkpoints/     everything needed to resume
         best/            weights of the best epoch, and its metrics
@@ -30,7 +30,7 @@ class RunDirectory:
         gradient_flow.jsonl    a line every --inspect_every steps
         inspect/         the report of `unroll inspect`
 
-    Every file appears under a temporary name and is renamed when it is complete.
+    Every file is written under a temporary name and renamed when complete.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -47,14 +47,14 @@ class RunDirectory:
         self.config = self.path / "config.json"
 
     def exists(self) -> bool:
-        """Returns whether a run was begun here."""
+        """Returns whether the directory holds a run."""
         return self.config.exists()
 
     def create(self, application: str, config: TrainingConfig) -> None:
-        """Begins a run.
+        """Starts a run.
 
         Raises:
-            UserError: If the path is taken by something else.
+            UserError: If the path exists and is not a run directory.
         """
         if self.path.exists() and (not self.path.is_dir() or self._has_foreign_files()):
             raise UserError(f"{self.path} exists and is not a run directory; give another --workdir.")
@@ -62,7 +62,7 @@ class RunDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps other processes from training here while the block runs.
+        """Keeps other processes from training here, within a `with` block.
 
         Raises:
             UserError: If another process trains here.
@@ -78,7 +78,7 @@ class RunDirectory:
         """Returns the name of the application, and the options of the run by name.
 
         Raises:
-            UserError: If this is no run directory, or its config.json is damaged.
+            UserError: If the directory holds no run, or its config.json is damaged.
         """
         if not self.exists():
             raise UserError(
@@ -95,5 +95,5 @@ class RunDirectory:
         write_json(self.config, {"application": application, "config": dataclasses.asdict(config)})
 
     def _has_foreign_files(self) -> bool:
-        """Whether there is more than a process leaves behind that is killed while it begins a run."""
+        """Whether the directory holds files that starting a run does not leave behind, even when killed."""
         return any(not name.startswith((PARTIAL, _LOCK)) for name in os.listdir(self.path))

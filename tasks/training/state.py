@@ -1,4 +1,4 @@
-"""All tensors of a training: what a checkpoint holds, beside `Progress`."""
+"""All tensors of a training, which a checkpoint holds beside `Progress`."""
 
 from typing import Any
 
@@ -14,14 +14,14 @@ from .step import TrainingStep
 
 
 class TrainingState:
-    """Model, optimiser, averaged weights, random state, what goes from batch to batch, and the position in the data.
+    """Model, optimiser, averaged weights, random state, carried state, and position in the data.
 
     Args:
         task: The application.
         data: Its data, prepared.
         strategy: Strategy in whose scope the variables are made.
-        jit_compile: Whether XLA compiles the step where it can.
-        epoch: The epoch to begin with, from 0.
+        jit_compile: Whether to compile the step with XLA, in the phases that allow it.
+        epoch: The first epoch, counted from 0.
     """
 
     def __init__(
@@ -64,13 +64,13 @@ class TrainingState:
         self.step = self._training_step(self.phase)
 
     def begin_epoch(self, epoch: int) -> None:
-        """Goes to the start of an epoch's data, and to the step of the epoch's phase."""
+        """Starts an epoch: resets the data, and switches to the epoch's phase."""
         self._begin_data(epoch)
         phase, self.phase_begin = find_phase(self.phases, epoch)
         if phase is self.phase:
             return
         if phase.resets_moments:
-            # The moments of the gradients of another loss say nothing of those to come.
+            # The moments belong to the gradients of another loss.
             for variable in self.optimizer.variables:
                 variable.assign(tf.zeros_like(variable))
         self.phase, self.step = phase, self._training_step(phase)
@@ -78,7 +78,7 @@ class TrainingState:
     def _begin_data(self, epoch: int) -> None:
         self._batches = self._data.batches(epoch, fixed_shapes=self._jit_compile)
         self.iterator = iter(self._batches.prefetch(4))
-        # Replaces that of the previous epoch.
+        # Replaces the previous epoch's iterator in the checkpoint.
         self.tensors.iterator = self.iterator
 
     def _training_step(self, phase: Phase) -> TrainingStep:

@@ -25,13 +25,13 @@ class DivergenceError(FailedError):
 
 
 class Trainer:
-    """Trains a model in its run directory, from where the run stands.
+    """Trains a model in its run directory, from the last checkpoint if there is one.
 
     Args:
         task: The application.
         data: Its data in the run directory, with the options of the run; it need not be prepared.
-        strategy: Strategy of the replicas; by default that of the option `distribution`.
-        callbacks: Keras callbacks, which must keep no state of their own from process to process.
+        strategy: Distribution strategy; None: that of the option `distribution`.
+        callbacks: Keras callbacks, which must not need state from an earlier process.
         observers: Objects that watch the training.
     """
 
@@ -68,7 +68,7 @@ class Trainer:
             )
         if not self.data.has_validation and (config.schedule == "plateau" or config.early_stopping_patience):
             raise UserError(
-                "--schedule=plateau and --early_stopping_patience need a validation part, and there is none; give "
+                "--schedule=plateau and --early_stopping_patience need a validation part; give "
                 "--validation_data or a --validation_fraction above 0."
             )
         self.data.prepare()
@@ -91,7 +91,7 @@ class Trainer:
         callbacks = keras.callbacks.CallbackList(
             list(self._callbacks), model=state.model, epochs=config.epochs, steps=None, verbose=1
         )
-        # As `Model.fit` does: callbacks read the one and may set the other.
+        # As `Model.fit` does: callbacks read the optimizer and may set `stop_training`.
         state.model.optimizer = state.optimizer
         state.model.stop_training = False
         callbacks.on_train_begin()
@@ -177,7 +177,7 @@ class Trainer:
         return logs
 
     def _validation_metrics(self, model: keras.Model, progress: Progress) -> dict[str, float]:
-        """Returns the metrics of the validation part; none if there is no such part."""
+        """Returns the metrics of the validation part; none without one."""
         if not self.data.has_validation:
             return {}
         metrics = self.task.evaluate(model, self.data, "validation").metrics
@@ -230,5 +230,5 @@ def _strategy(distribution: str) -> tf.distribute.Strategy:
 
 
 def _uses_xla(jit_compile: str) -> bool:
-    # On a CPU the plain loop is as fast (benchmarks/lstm_step.py), and the compiler wants seconds for each length.
+    # On a CPU the plain loop is as fast (benchmarks/lstm_step.py), and XLA takes seconds to compile each length.
     return bool(tf.config.list_physical_devices("GPU")) if jit_compile == "auto" else jit_compile == "true"

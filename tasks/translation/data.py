@@ -22,19 +22,19 @@ from .config import TranslationConfig
 
 
 class Pair(NamedTuple):
-    """A sentence and its translation; both may hold surrogate escapes for bytes not UTF-8."""
+    """A sentence and its translation; surrogate escapes stand for bytes that are not UTF-8."""
 
     source: str
     target: str
 
     @property
     def in_bytes(self) -> tuple[bytes, bytes]:
-        """Both sentences as they were in their files."""
+        """Both sentences as in their files."""
         return self.source.encode("utf-8", "surrogateescape"), self.target.encode("utf-8", "surrogateescape")
 
 
 class TranslationSizes(NamedTuple):
-    """Sizes of a translation model that its data decides.
+    """The sizes of a translation model that its data determines.
 
     Attributes:
         source_tokens: Number of ids of the source language.
@@ -70,12 +70,12 @@ class TranslationData(PreparedData):
 
     @cached_property
     def source_codec(self) -> SubwordCodec:
-        """The tokens of the source language."""
+        """The codec of the source language."""
         return self._codec("source", self.config.max_length)
 
     @cached_property
     def target_codec(self) -> SubwordCodec:
-        """The tokens of the target language; it reads whatever may be written."""
+        """The codec of the target language; its limit fits all translations that the model can write."""
         return self._codec("target", max(self.config.max_length, self.config.max_decode_length))
 
     def _codec(self, side: str, max_length: int) -> SubwordCodec:
@@ -112,7 +112,7 @@ class TranslationData(PreparedData):
     def _encoded(self, counts: Counts) -> Iterator[Encoded]:
         longest = self.config.max_length
         pairs, again = tee(self.examples("train"))
-        # One token more than allowed, so that a text that is too long shows.
+        # One token more than allowed, to detect sentences that are too long.
         sources = encode(self.source_codec, ([pair.in_bytes[0]] for pair in pairs), longest + 1)
         targets = encode(self.target_codec, ([pair.in_bytes[1]] for pair in again), longest + 1)
         for (source,), (target,) in zip(sources, targets, strict=True):
@@ -130,7 +130,7 @@ class TranslationData(PreparedData):
 
 
 def read_splits(config: TranslationConfig) -> Splits:
-    """The parts of the data set that the configuration names."""
+    """Returns the parts of the data set that the options name."""
     languages = (config.source_language, config.target_language)
 
     def from_file(prefix: str) -> Iterator[Pair]:
@@ -144,10 +144,10 @@ def read_splits(config: TranslationConfig) -> Splits:
 
 
 def read_parallel(prefix: str, source_language: str, target_language: str) -> Iterator[Pair]:
-    """The lines of PREFIX.SOURCE and PREFIX.TARGET side by side; either may be a .gz file.
+    """Yields the lines of PREFIX.SOURCE and PREFIX.TARGET as pairs; either may be a .gz file.
 
     Raises:
-        UserError: for a file that is missing or cannot be read, an empty line, or files of different lengths.
+        UserError: If a file is missing or cannot be read, a line is empty, or the files differ in length.
     """
     names = [_file(prefix, language) for language in (source_language, target_language)]
     lines = zip_longest(*(read_lines(name, "a text file with a sentence on each line") for name in names))
@@ -157,15 +157,15 @@ def read_parallel(prefix: str, source_language: str, target_language: str) -> It
             if line is None:
                 other = names[1 - names.index(name)]
                 raise UserError(
-                    f"{name} has {number - 1} lines, but {other} has more; each sentence needs its line in both."
+                    f"{name} has {number - 1} lines, but {other} has more; each sentence needs a line in both."
                 )
             if not line.strip():
                 raise UserError(
-                    f"{name}, line {number} is empty; write the sentence, or take the line out of both files."
+                    f"{name}, line {number} is empty; write the sentence, or remove the line from both files."
                 )
         yield Pair(*pair)
     if not number:
-        raise UserError(f"{names[0]} and {names[1]} are empty; at least one pair of sentences was expected.")
+        raise UserError(f"{names[0]} and {names[1]} are empty; give at least one pair of sentences.")
 
 
 def _pairs(rows: Iterable[tuple[str, ...]]) -> Iterator[Pair]:
@@ -177,6 +177,6 @@ def _file(prefix: str, language: str) -> str:
         if Path(name).is_file():
             return name
     raise UserError(
-        f"There is neither {prefix}.{language} nor {prefix}.{language}.gz; give the common start of the two names, and "
-        "choose the languages by --source_language and --target_language."
+        f"There is neither {prefix}.{language} nor {prefix}.{language}.gz; give the common prefix of the two names, "
+        "and choose the languages with --source_language and --target_language."
     )

@@ -27,7 +27,7 @@ _SEPARATORS = re.compile(r"[\t\r\n]")
 
 
 def evaluate(model: keras.Model, data: TranslationData, split: str) -> Evaluation:
-    """Measures a model on a part of its data with greedy translations, which it writes to a file."""
+    """Measures a model on a part of its data with greedy translations, and writes them to a file."""
     return _evaluate(model, data, split, Beams(1))
 
 
@@ -65,7 +65,7 @@ def _evaluate(model: keras.Model, data: TranslationData, split: str, beams: Beam
 
 @tf.function(reduce_retracing=True)
 def _losses(model: keras.Model, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """Returns the loss of all real tokens of the target. Traced once for a model, as is `_translate`."""
+    """Returns the loss of all real tokens of the target. Traced once per model, like `_translate`."""
     inputs, targets = shifted(target)
     return tf.reduce_sum(model.token_losses(model(source, inputs), targets).losses)
 
@@ -80,11 +80,11 @@ def _translate(
 
 
 def _write(path: Path, rows: Sequence[tuple[str, str, str, float]]) -> None:
-    """Writes a line for each pair: source, reference, hypothesis and score, between tabs, under a header."""
+    """Writes a tab-separated file with a header and a line for each pair: source, reference, hypothesis, score."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         file.write("source\treference\thypothesis\tscore\n")
         for *texts, score in rows:
-            # Without quotes and escapes; characters that would break the line become a space.
+            # The format has no quotes or escapes; tabs and line breaks become spaces.
             columns = [_SEPARATORS.sub(" ", text) for text in texts]
             file.write("\t".join([*columns, f"{score:.6g}"]) + "\n")
 

@@ -1,4 +1,4 @@
-"""The signatures of an exported translation model: the whole way from text to text."""
+"""The signatures of an exported translation model, from text to text."""
 
 import keras
 import tensorflow as tf

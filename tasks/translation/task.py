@@ -23,7 +23,7 @@ class TargetTokens(Objective):
     """The cross-entropy of the target's tokens.
 
     Args:
-        label_smoothing: Share of the probability that is to go to all tokens alike.
+        label_smoothing: Share of the target probability to spread evenly over all tokens.
     """
 
     def __init__(self, label_smoothing: float) -> None:

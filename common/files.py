@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# Endings of the pictures that can be written.
+# Supported file extensions of plots.
 PICTURES = (".png", ".svg", ".pdf")
 # Temporary names begin with it.
 PARTIAL = ".partial-"
@@ -27,15 +27,15 @@ def write_json(path: Path, content: Any) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Generator[Path]:
-    """A temporary path, file or directory, that takes the place of `path` when the block ends well.
+    """Yields a temporary path for a file or directory, which replaces `path` when the block ends without an error.
 
-    A file replaces a file at once; an existing directory is removed first.
+    A file is replaced atomically; an existing directory is removed first.
 
     Raises:
-        IsADirectoryError: if a file would take the place of a directory.
+        IsADirectoryError: If a file would replace a directory.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: some writers choose their format by it.
+    # Keeps the suffix, by which some writers choose the format.
     temporary = path.with_name(PARTIAL + path.name)
     _remove(temporary)
     yield temporary

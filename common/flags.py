@@ -1,4 +1,4 @@
-"""The command-line flags that options become."""
+"""Command-line flags from options."""
 
 import os
 from typing import Any, cast

@@ -31,7 +31,7 @@ class When(NamedTuple):
     value: Any
 
     def holds(self, config: Any) -> bool:
-        """Tells whether a configuration meets the condition."""
+        """Returns whether a configuration meets the condition."""
         return _COMPARISONS[self.comparison](getattr(config, self.name), self.value)
 
     def __str__(self) -> str:
@@ -69,7 +69,7 @@ def option(
         suffixes: Allowed endings of a file's name; none: any.
         only: When the option has an effect; elsewhere the command line refuses it.
         saves_memory: Whether a smaller value saves memory.
-        commands: Commands beside `train` that take it: evaluate, export.
+        commands: Commands besides `train` that accept it: evaluate, export.
     """
     metadata = {
         "help": help,
@@ -89,7 +89,7 @@ def option(
 def override(
     group: "type[OptionGroup]", name: str, default: Any, help: str | None = None, **changed: Any
 ) -> Any:
-    """Returns an option of a group with another default, and what else is `changed` of `option`'s arguments."""
+    """Returns an option of a group with another default, and other `changed` arguments of `option`."""
     (metadata,) = (dict(field.metadata) for field in dataclasses.fields(group) if field.name == name)
     metadata |= changed
     return dataclasses.field(default=default, metadata=metadata | {"help": help or metadata["help"]})
@@ -111,7 +111,7 @@ class OptionGroup:
         return cls(**(values | changed))
 
     def __post_init__(self) -> None:
-        """Raises UserError if an option is none of its choices. Groups add checks of options against each other."""
+        """Raises UserError if a value is not among its choices. Groups add checks of options against each other."""
         for field in dataclasses.fields(self):
             value, choices = getattr(self, field.name), field.metadata.get("choices")
             if choices and value not in choices:
@@ -140,11 +140,11 @@ def of(config_class: type, chosen: Callable[[dataclasses.Field[Any]], bool] = al
 
 
 def refuse_without_effect(config: OptionGroup, names: Iterable[str]) -> None:
-    """Refuses options that a user named and that have no effect with the others.
+    """Refuses options that the user gave but that have no effect with the others.
 
     Args:
         config: The configuration in force.
-        names: Options that the user named.
+        names: Names of the options that the user gave.
 
     Raises:
         UserError: If one of them has no effect.

@@ -12,8 +12,8 @@ class Signature(NamedTuple):
     """One function of the SavedModel.
 
     Attributes:
-        function: Takes the inputs by name and returns a flat dictionary of tensors. Inputs and outputs have telling
-            names and a leading batch dimension.
+        function: Takes the inputs by name and returns a flat dictionary of tensors. Inputs and outputs have
+            descriptive names and a leading batch dimension.
         inputs: Specification of each input.
         requests: Example requests: the verification compares their answers, and servers run them as warm-up.
     """
@@ -27,10 +27,10 @@ class Bundle(NamedTuple):
     """A model with its signatures.
 
     Attributes:
-        application: Name of the application, such as sentiment; the Python loader chooses its class by it.
+        application: Name of the application, such as sentiment, by which the Python loader chooses a class.
         model: Model whose weights the functions use.
-        resources: Other modules with tables or variables that the functions use.
-        signatures: Signatures by name; `serving_default` is one of them.
+        resources: Further modules whose tables or variables the functions use.
+        signatures: Signatures by name, including `serving_default`.
     """
 
     application: str
@@ -40,5 +40,5 @@ class Bundle(NamedTuple):
 
 
 def strings(values: Iterable[str | bytes]) -> np.ndarray:
-    """Returns strings, texts as UTF-8, as an input of an example request: bytes [batch]."""
+    """Returns strings as an input of an example request, bytes [batch]; str is encoded as UTF-8."""
     return np.array([value.encode() if isinstance(value, str) else value for value in values], object)

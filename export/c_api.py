@@ -1,7 +1,7 @@
-"""Loads a SavedModel through TensorFlow's C API, with the loader that TensorFlow Serving, Go, Java and C++ use.
+"""Loads a SavedModel through TensorFlow's C API, with the loader of TensorFlow Serving, Go, Java and C++.
 
 The shared libraries come from the installed tensorflow wheel (Linux), but this module never imports the Python package
-`tensorflow`: a model that runs here depends neither on Python nor Keras nor the code that built it.
+`tensorflow`: a model that runs here needs neither Python nor Keras nor the code that built it.
 
 As a script, `python -m unroll.export.c_api SAVED_MODEL_DIR SIGNATURE` reads the inputs of one call from
 stdin, a JSON object {input name: nested list}, and prints the outputs in the same form.
@@ -28,7 +28,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 _STRING = np.dtype(object)
 _STRING_SIZE = 24  # sizeof(TF_TString)
 
-# The numbers of TF_DataType, which are also those of the DataType proto.
+# By the numbers of TF_DataType, the same as in the DataType proto.
 _DTYPES = {
     1: np.dtype(np.float32),
     2: np.dtype(np.float64),
@@ -47,7 +47,7 @@ _DTYPES = {
 _TF_DTYPES = {dtype: number for number, dtype in _DTYPES.items()}
 
 # The part of MetaGraphDef that describes signatures; parsing skips all other fields. On the wire, a map is a
-# repeated message of key and value, and simpler to declare as one.
+# repeated message of key and value, which is simpler to declare.
 _META_GRAPH_SCHEMA = """
 name: "unroll/export/meta_graph.proto" package: "unroll.export" syntax: "proto3"
 message_type { name: "MetaGraph"
@@ -121,18 +121,18 @@ class SignatureDef:
 class SavedModelSession:
     """A SavedModel, loaded for serving: its graph tagged `serve`, with restored variables and tables.
 
-    It is a context manager. Without `close`, its memory is released together with the object.
+    It is a context manager. Without `close`, the memory is released with the object.
 
     Attributes:
-        signatures: Signatures by name, without the loader's own, `__saved_model_*`.
+        signatures: Signatures by name, except the loader's own, `__saved_model_*`.
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         """Loads the SavedModel in `directory`.
 
         Raises:
-            RuntimeError: TensorFlow cannot load it; the message is TensorFlow's.
-            ValueError: A tensor of a signature is not dense, or has no NumPy dtype.
+            RuntimeError: If TensorFlow cannot load it; the message is TensorFlow's.
+            ValueError: If a tensor of a signature is not dense, or its dtype is unknown to NumPy.
         """
         tf = _library()
         with ExitStack() as owned, ExitStack() as temporary:
@@ -157,16 +157,16 @@ class SavedModelSession:
 
         Args:
             signature: Name of the signature.
-            inputs: All its inputs by name, in exactly its dtypes, and in any shapes that the graph accepts.
+            inputs: All inputs by name, with exactly the dtypes of the signature, and any shapes that the graph accepts.
                 Strings are arrays (of dtype object, S or U) of bytes, or of str, which is sent as UTF-8.
                 NumPy drops NUL bytes at the end of an S element.
 
         Returns:
-            All its outputs by name, in its dtypes; strings as object arrays of bytes.
+            All outputs by name, with the dtypes of the signature; strings as object arrays of bytes.
 
         Raises:
-            ValueError: The session is closed, the signature does not exist, or the inputs do not fit it.
-            RuntimeError: The call failed in TensorFlow; the message is TensorFlow's.
+            ValueError: If the session is closed, the signature does not exist, or the inputs do not fit it.
+            RuntimeError: If the call fails in TensorFlow; the message is TensorFlow's.
         """
         if not self._release.alive:
             raise ValueError("The session is closed.")
@@ -209,7 +209,7 @@ class SavedModelSession:
         return self.signatures[name]
 
     def _endpoints(self, specs: Collection[TensorInfo]) -> ctypes.Array[_Output]:
-        """Returns where the graph has the tensors: operation and index of each."""
+        """Returns the operation and the output index of each tensor in the graph."""
         endpoints = (_Output * len(specs))()
         for endpoint, spec in zip(endpoints, specs, strict=True):
             operation, index = spec.tensor.rsplit(":", 1)
@@ -226,7 +226,7 @@ def _library() -> ctypes.CDLL:
     package = importlib.util.find_spec("tensorflow")
     if package is None or package.origin is None:
         raise ModuleNotFoundError("TensorFlow's C API comes with tensorflow, which is not installed.")
-    # It depends on libtensorflow_framework.so.2 beside it; this handle finds the symbols of both.
+    # It loads libtensorflow_framework.so.2 beside it; this handle finds the symbols of both.
     library = ctypes.CDLL(str(Path(package.origin).with_name("libtensorflow_cc.so.2")))
     for name, (result, arguments) in _PROTOTYPES.items():
         function = getattr(library, name)
@@ -273,7 +273,7 @@ def _signatures(meta_graph: bytes) -> dict[str, SignatureDef]:
 
 def _tensor_info(signature: str, entry: Any) -> TensorInfo:
     tensor = entry.value
-    # A sparse or composite tensor is several tensors of the graph, and has no name of its own.
+    # A sparse or composite tensor is several tensors of the graph, and has no single name.
     if not tensor.name or tensor.dtype not in _DTYPES:
         raise ValueError(
             f"Tensor {entry.key!r} of signature {signature!r} must be dense and have a dtype that NumPy has, "
@@ -331,7 +331,7 @@ def _to_array(tensor: int) -> np.ndarray:
 
 
 def main() -> None:
-    """Calls one signature with inputs from stdin, and prints its outputs, both as JSON."""
+    """Calls one signature with inputs from stdin and prints its outputs, both as JSON."""
     parser = argparse.ArgumentParser(description="Call a signature of a SavedModel through the C API.")
     parser.add_argument("directory", help="the SavedModel")
     parser.add_argument("signature", help="the signature to call with the JSON object on stdin")

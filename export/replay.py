@@ -2,7 +2,7 @@
 
     python -m unroll.export.replay DIRECTORY tensorflow|c_api
 
-Exits with code 1 and one line on stderr at the first difference. It imports none of the code that made the model.
+Exits with code 1 and one line on stderr at the first difference. Imports none of the code that made the model.
 """
 
 import sys
@@ -28,7 +28,7 @@ def replay(directory: Path, call: Call) -> None:
         call: (signature, inputs) -> outputs, through some loader.
 
     Raises:
-        AssertionError: An answer differs.
+        AssertionError: If an answer differs.
     """
     for signature, examples in describe(directory)["examples"].items():
         for example in examples:
@@ -68,7 +68,7 @@ def to_json(arrays: Mapping[str, np.ndarray]) -> dict[str, dict]:
 
 
 def _printable(value: bytes | float) -> str | float:
-    # Bytes that are not UTF-8, such as an image, go through JSON as escapes.
+    # JSON holds bytes that are not UTF-8, such as an image, as escapes.
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
 
 
@@ -94,7 +94,7 @@ def main() -> None:
             return
         call = SavedModel(directory).call
         replay(directory, call)
-        # It imports TensorFlow, which the C API must do without.
+        # Late, since it imports TensorFlow, and the C API must work without it.
         from .warmup import read_warmup_requests
 
         for signature, inputs in read_warmup_requests(directory / "assets.extra"):

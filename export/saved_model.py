@@ -1,4 +1,4 @@
-"""Writes a version of a model for TensorFlow Serving: complete and verified, or not at all."""
+"""Writes a version of a model for TensorFlow Serving, complete and verified or not at all."""
 
 import json
 import os
@@ -21,8 +21,8 @@ from .warmup import write_warmup_requests
 def export(bundle: Bundle, output: str | os.PathLike[str]) -> Path:
     """Writes the next version of a model.
 
-    The version directory appears under its number only after its graph was checked and its example requests gave the
-    same results in a fresh process and through TensorFlow's C API. The files for serving appear beside the versions.
+    The version directory appears under its number only after its graph was checked, and its example requests gave the
+    same answers in two fresh processes (`verify`). The files for serving appear beside the versions.
 
     Args:
         bundle: Model and signatures.
@@ -32,8 +32,8 @@ def export(bundle: Bundle, output: str | os.PathLike[str]) -> Path:
         The version directory, `output/<number>`.
 
     Raises:
-        UserError: `output` is not a directory.
-        VerificationError: The saved model does not answer as the model in memory does.
+        UserError: If `output` is a file.
+        VerificationError: If the saved model fails a check, or its answers differ from those of the model in memory.
     """
     output = Path(output).resolve()
     if output.exists() and not output.is_dir():
@@ -54,8 +54,8 @@ def export(bundle: Bundle, output: str | os.PathLike[str]) -> Path:
 
 def _write(bundle: Bundle, directory: Path, model_name: str) -> None:
     module = tf.Module()
-    # TensorFlow's variables, not Keras' wrappers: tracked as a model, each would be in the file twice, and loaders that
-    # use a session would restore the one that the graph does not read.
+    # TensorFlow's variables, not Keras' wrappers: a tracked Keras model would save each variable twice, and loaders
+    # with a session would restore the copy that the graph does not read.
     module.weights = [variable.value for variable in bundle.model.variables]
     module.resources = list(bundle.resources)
     with device_portable():

@@ -22,11 +22,11 @@ class VerificationError(FailedError):
 def verify(directory: Path) -> None:
     """Checks the graph, and replays the example requests in two fresh processes at once.
 
-    One uses TensorFlow's Python loader, and runs the warm-up requests, too. The other uses the C API, as
-    servers do. Both run on the CPU.
+    One uses TensorFlow's Python loader, and also runs the warm-up requests. The other uses the C API, like servers.
+    Both run on the CPU.
 
     Raises:
-        VerificationError: A check failed; the message says which.
+        VerificationError: If a check fails; the message says which.
     """
     saved_model = saved_model_pb2.SavedModel.FromString((directory / "saved_model.pb").read_bytes())
     for meta_graph in saved_model.meta_graphs:

@@ -29,7 +29,7 @@ class CaptioningModel(WritingModel):
 
     Call arguments:
         images: [images, positions, features], or uint8 [images, height, width, 3].
-        captions: int32 [images, captions, time], what the decoder reads: the start, and the caption without its last
+        captions: int32 [images, captions, time], the decoder's input: the start, and the caption without its last
             token; zeros for padding.
         training: Whether to apply dropout.
 
@@ -66,15 +66,15 @@ class CaptioningModel(WritingModel):
         self.make_writer(vocabulary_size, seed)
 
     def build(self, images_shape: tuple, captions_shape: tuple) -> None:
-        # The image may be the decoder's first input, before the decoder is called. The other layers make their weights
-        # when they are called.
+        # Here, since the image may be the decoder's first input, before the decoder is called. The other layers make
+        # their weights when called.
         self.build_writer(self.options.units)
 
     def call(
         self, images: tf.Tensor, captions: tf.Tensor, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor]:
         shape = tf.shape(captions)
-        # The captions of an image follow each other as rows, which share its row of the memory.
+        # The captions of an image are successive rows, which share its row of the memory.
         ids = tf.reshape(captions, [shape[0] * shape[1], shape[2]])
         encoded = self.encode(images, training)
         states = tf.nest.map_structure(lambda state: tf.repeat(state, shape[1], axis=0), encoded.states)
@@ -85,7 +85,7 @@ class CaptioningModel(WritingModel):
         )
 
     def encode(self, images: tf.Tensor, training: bool = False) -> Encoded:
-        """Encodes images: the memory of their positions, and the first states of the decoder."""
+        """Encodes images into a memory of their positions and the decoder's initial states."""
         features = images if self.image_encoder is None else self.image_encoder(images)
         features = tf.cast(features, self.compute_dtype)
         if training and self.options.dropout:
@@ -99,8 +99,8 @@ class CaptioningModel(WritingModel):
 
         Args:
             images: [images, positions, features], or pixels.
-            beams: how to search.
-            longest: tokens of a caption at most.
+            beams: Options of the search.
+            longest: Maximum number of tokens of a caption.
         """
         encoded = self.encode(images)
         return self.search(encoded.memory, encoded.states, tf.fill(tf.shape(images)[:1], longest), beams)
@@ -110,11 +110,11 @@ class CaptioningModel(WritingModel):
 
         Args:
             images: [images, positions, features], or pixels.
-            number: captions of each image.
-            longest: tokens of a caption at most.
+            number: Number of captions of each image.
+            longest: Maximum number of tokens of a caption.
 
         Returns:
-            int32 [images, number, 1 + time], as captions are trained on.
+            int32 [images, number, 1 + time], in the form of training captions.
         """
         encoded = self.encode(images)
         states = tf.nest.map_structure(lambda state: tf.repeat(state, number, axis=0), encoded.states)
@@ -123,7 +123,7 @@ class CaptioningModel(WritingModel):
         return tf.reshape(ids, [count, number, tf.shape(ids)[1]])
 
     def _states(self, mean: tf.Tensor) -> States:
-        """The decoder's first states, from the mean of the positions, [images, units]."""
+        """Returns the decoder's initial states, from the mean of the positions, [images, units]."""
         zeros = self.decoder.recurrent.get_initial_state(tf.shape(mean)[0])
         if self.options.image_as == "state":
             return tf.nest.pack_sequence_as(zeros, [start(mean) for start in self.starts])

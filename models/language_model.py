@@ -1,4 +1,4 @@
-"""The next-element model: characters in, at every step the distribution of the next character out."""
+"""The next-element model: reads characters, and gives the distribution of the next one at every step."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -18,10 +18,10 @@ _WINDOW = 1024
 
 
 class Reading(NamedTuple):
-    """The result of reading some ids.
+    """The result of reading a batch of texts.
 
     Attributes:
-        log_probability: float32 [batch], the sum of log p(id | preceding ids) over all ids but the first.
+        log_probability: float32 [batch], sum of log p(id | preceding ids) over all ids but the first.
         logits: float32 [batch, ids], logits of the next id.
         states: States after the last id.
     """
@@ -93,7 +93,7 @@ class LanguageModel(Configured, keras.Model):
     def vectors(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns the vector of each id: int32 [...] -> [..., features]."""
         if self.embedding is None:
-            # When Keras loads a model, it builds it with floats.
+            # Keras builds a loaded model with floats.
             return tf.one_hot(tf.cast(ids, tf.int32), self.vocabulary_size, dtype=self.compute_dtype)
         return self.embedding(ids)
 

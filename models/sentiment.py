@@ -19,7 +19,7 @@ class SentimentClassifier(Configured, keras.Model):
     """Embedding, stacked recurrent layers, pooling over time, and a softmax layer.
 
     Args:
-        vocabulary_size: Number of ids, padding and the unknown token among them.
+        vocabulary_size: Number of ids, including padding and the unknown token.
         classes: Number of classes.
         options: Options of the model. `dropout` acts on the features that each layer reads, the same at all steps of a
             text, and on the pooled vector; `word_dropout` replaces tokens with the unknown token.

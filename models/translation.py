@@ -1,4 +1,4 @@
-"""The many-to-many model: an encoder reads a sentence, a decoder with attention writes another one."""
+"""The many-to-many model: an encoder reads a sentence, a decoder with attention writes another."""
 
 from typing import Any
 
@@ -21,13 +21,13 @@ class TranslationModel(WritingModel):
     Args:
         source_vocabulary_size, target_vocabulary_size: Numbers of ids.
         options: Options of the model. Encoder and decoder have `layers` layers each; a bidirectional encoder has half
-            of `units` in each direction, so that the states fit.
-        share_embeddings: Whether source and target, which must have one vocabulary, share one table.
+            of `units` in each direction, so that its states fit the decoder.
+        share_embeddings: Whether source and target share one embedding table; they must have one vocabulary.
         seed: Seed of dropout.
 
     Call arguments:
         source: int32 [batch, positions], zeros for padding, at least one position.
-        target: int32 [batch, time], what the decoder reads: the start, and the translation without its last token.
+        target: int32 [batch, time], the decoder's input: the start, and the translation without its last token.
         training: Whether to apply dropout.
 
     Returns:
@@ -77,7 +77,7 @@ class TranslationModel(WritingModel):
             ]
 
     def build(self, source_shape: tuple | None = None, target_shape: tuple | None = None) -> None:
-        """Makes all weights, those of the logits too; no size depends on the shapes."""
+        """Makes all weights, including the logits'; no size depends on the shapes."""
         units, size = self.options.units, self.options.embedding_size
         self.build_writer(units)
         if not self.source_embedding.built:
@@ -90,7 +90,7 @@ class TranslationModel(WritingModel):
         return self.decode(target, self.encode(source, training), training)[0]
 
     def encode(self, source: tf.Tensor, training: bool = False) -> Encoded:
-        """Reads sentences, int32 [batch, positions]."""
+        """Encodes sentences, int32 [batch, positions], into a memory and the decoder's initial states."""
         mask = tf.not_equal(source, PADDING)
         inputs = embedded(self.source_embedding, self.hidden_words(source, training))
         values, states = self.encoder(inputs, mask=mask, training=training)
@@ -101,9 +101,9 @@ class TranslationModel(WritingModel):
 
         Args:
             source: int32 [batch, positions], zeros for padding.
-            beams: how to search.
-            longest: tokens of a translation at most; it never has more than twice as many as the source and ten, unless
-                that is less than the least number.
+            beams: Options of the search.
+            longest: Maximum number of tokens of a translation. Another limit is 2 * (tokens of the source) + 10, but at
+                least `beams.min_length`.
         """
         encoded = self.encode(source)
         lengths = tf.reduce_sum(tf.cast(encoded.memory.mask, tf.int32), axis=1)
@@ -111,9 +111,9 @@ class TranslationModel(WritingModel):
         return self.search(encoded.memory, encoded.states, longest, beams)
 
     def _bridged(self, states: States) -> States:
-        """The decoder's first states, from the encoder's last."""
+        """Returns the decoder's initial states, from the encoder's last."""
         if self.options.bidirectional:
-            # Of each layer the forward states come first, then the backward ones.
+            # Each layer has its forward states first, then the backward ones.
             halves = [(layer[: len(layer) // 2], layer[len(layer) // 2 :]) for layer in states]
             states = tuple(
                 tuple(tf.concat(pair, axis=1) for pair in zip(forward, backward, strict=True))

@@ -9,23 +9,23 @@ from typing import Any
 
 from ..common.errors import UserError
 
-# Single items, though Python iterates over most of them.
+# Types of single items, though most of them are iterable.
 _SINGLE = (str, bytes, bytearray, memoryview, os.PathLike, Mapping)
 
 
 def listed(values: Iterable, argument: str, kinds: type | tuple[type, ...], expected: str) -> list:
-    """The items of a list, a generator, an open file, a column of a table, or any other iterable.
+    """Returns the items of any iterable: a list, a generator, an open file, a column of a table.
 
     Args:
         values: The items.
-        argument: The name of the argument.
-        kinds: The types that an item may have.
-        expected: The plural of what an item is.
+        argument: Name of the argument.
+        kinds: Allowed types of the items.
+        expected: Plural noun for the items, for the error message.
 
     Raises:
-        UserError: if `values` is a single item, or an item has another type.
+        UserError: If `values` is a single item, or an item has a wrong type.
     """
-    # A table of pandas has two dimensions, and iterates over the names of its columns.
+    # A pandas table has two dimensions, and iterates over its column names.
     is_table = getattr(values, "ndim", 1) != 1
     if isinstance(values, _SINGLE) or is_table or not isinstance(values, Iterable):
         raise UserError(f"{argument} is {_shown(values)}; give a list of {expected}.")
@@ -37,15 +37,15 @@ def listed(values: Iterable, argument: str, kinds: type | tuple[type, ...], expe
 
 
 def texts(values: Iterable[str], argument: str) -> list[str]:
-    """The strings of any iterable; see `listed`."""
+    """Returns the strings of any iterable; see `listed`."""
     return listed(values, argument, str, "strings")
 
 
 def text(value: str, argument: str) -> str:
-    """A string.
+    """Returns a string unchanged.
 
     Raises:
-        UserError: if it is something else.
+        UserError: If the value is not a string.
     """
     if not isinstance(value, str):
         raise UserError(f"{argument} is {_shown(value)}; give a string.")
@@ -53,16 +53,16 @@ def text(value: str, argument: str) -> str:
 
 
 def integer(value: int, argument: str, wanted: str, least: int, most: int | None = None) -> int:
-    """A whole number in a range, bounds included; NumPy's integers are converted.
+    """Returns an integer of a range as an int; NumPy's integers are accepted.
 
     Args:
         value: The number.
-        argument: The name of the argument.
-        wanted: What to give instead.
-        least, most: The range.
+        argument: Name of the argument.
+        wanted: Description of the allowed values, for the error message.
+        least, most: Bounds of the range, inclusive.
 
     Raises:
-        UserError: if it is something else or out of range.
+        UserError: If the value is not an integer, or is out of range.
     """
     try:
         number = None if isinstance(value, bool) else operator.index(value)
@@ -74,16 +74,16 @@ def integer(value: int, argument: str, wanted: str, least: int, most: int | None
 
 
 def number(value: float, argument: str, wanted: str, allowed: Callable[[float], bool]) -> float:
-    """A number.
+    """Returns a number as a float.
 
     Args:
         value: The number.
-        argument: The name of the argument.
-        wanted: What to give instead.
-        allowed: Tells whether a number is in range.
+        argument: Name of the argument.
+        wanted: Description of the allowed values, for the error message.
+        allowed: Returns whether a number is in range.
 
     Raises:
-        UserError: if it is something else or out of range.
+        UserError: If the value is not a number, or is out of range.
     """
     if isinstance(value, bool) or not isinstance(value, Real) or not allowed(float(value)):
         raise UserError(f"{argument} is {_shown(value)}; give {wanted}.")
@@ -91,7 +91,7 @@ def number(value: float, argument: str, wanted: str, allowed: Callable[[float], 
 
 
 def _shown(value: Any) -> str:
-    """A short form of a value; a long one has its type alone."""
+    """Returns a short form of a value for a message: only the type of a collection."""
     if value is None or isinstance(value, bool | Real | str | bytes):
         return reprlib.repr(value) if not isinstance(value, Real) else str(value)
     return f"of type {type(value).__name__}"

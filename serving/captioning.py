@@ -59,8 +59,8 @@ class Captioner(Writer):
         """Returns the best captions of each image.
 
         Args:
-            images: Paths of JPEG or PNG images, or their bytes. An image that cannot be used gets an empty caption, and
-                its result says why.
+            images: Paths of JPEG or PNG images, or their bytes. An unusable image gets an empty caption and
+                an `error`.
             n_best: Captions of each image, at most the beam width of the export.
             batch_size: Images in a call of the graph.
         """
@@ -91,7 +91,7 @@ class Captioner(Writer):
     def _read_rows(
         self, signature: str, images: Iterable[ImageSource], batch_size: int
     ) -> Iterator[tuple[ImageSource, str, dict[str, Any]]]:
-        """Yields each image, why it cannot be used, and its outputs; reads the files batch by batch."""
+        """Yields each image, its error or "", and its outputs; reads the files batch by batch."""
         if hasattr(images, "read"):
             raise UserError("images is an open file; give a list of paths or of bytes.")
         images = arguments.listed(images, "images", (str, os.PathLike, bytes), "paths or of bytes")
@@ -104,7 +104,7 @@ class Captioner(Writer):
 
 
 def _read(image: ImageSource) -> tuple[bytes, str]:
-    """Returns the bytes of an image, or why it cannot be read."""
+    """Returns the bytes of an image, and the error or ""."""
     if isinstance(image, bytes):
         return image, ""
     try:

@@ -1,4 +1,4 @@
-"""Draws attention."""
+"""Plots of attention."""
 
 import io
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def draw_alignment(
     """
     source, target = [*map(_label, source_tokens)], [*map(_label, target_tokens)]
     if not source:
-        # A picture cannot be without columns.
+        # A plot needs at least one column.
         source, weights = [""], np.zeros([len(target), 1])
     figure = _figure(path, (2 + _CELL * len(source), 1.5 + _CELL * len(target)))
     axes = figure.add_subplot()
@@ -90,17 +90,17 @@ def draw_attention(image: bytes, tokens: Sequence[str], weights: np.ndarray, pat
 
 
 def _label(token: str) -> str:
-    """Returns a token without its mark of a space; a space by itself is made visible."""
+    """Returns a token without its space mark; a single space becomes a visible character."""
     return token.replace("\u2581", "") or "\u2423"
 
 
 def _figure(path: Path, size: tuple[float, float]) -> Any:
-    """Returns a figure of a size in inches, if the file has a format that can be written."""
+    """Returns a figure of a size in inches; raises UserError unless the format of the file is supported."""
     if path.suffix not in PICTURES:
         raise UserError(
             f"A picture cannot be written to {path}; give a file that ends in {', '.join(PICTURES)}."
         )
-    # Its import takes time, and only pictures need it.
+    # Late, since the import takes time and only plots need it.
     from matplotlib.figure import Figure
 
     return Figure(size, layout="constrained")

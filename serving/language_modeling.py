@@ -11,7 +11,7 @@ from ..common.errors import UserError
 from . import arguments
 from .model import Model, encoded
 
-# Characters that one call of `generate` writes at most: no request may keep a server busy for minutes.
+# Maximum number of characters from one call of `generate`: no request may keep a server busy for minutes.
 LONGEST_GENERATION = 10_000
 
 
@@ -82,7 +82,7 @@ class TextGenerator(Model):
         Args:
             prompts: Strings of any length; an empty one begins a text. Characters unseen in training are read as
                 unknown.
-            max_length: Characters to write at most, from 1 to 10,000; `stream` has no limit.
+            max_length: Maximum number of characters to write, from 1 to 10,000; `stream` has no limit.
             temperature: Divisor of the logits; 0 (less than 0.0001) takes the most probable character.
             top_k: Number of most probable characters to draw from; 0 draws from all.
             top_p: Draws only from the most probable characters that together have this probability; in (0, 1].
@@ -144,7 +144,7 @@ class TextGenerator(Model):
     def next_characters(self, text: str = "") -> dict[str, float]:
         """Returns the probability of each character to come next, most probable first.
 
-        The key "" is the end of the text. In a model of bytes, a byte that is no character by itself is an escape.
+        The key "" is the end of the text. In a model of bytes, an escape stands for a byte that is not a character.
         """
         inputs = {"prompt": encoded([arguments.text(text, "text")])} | _sampling(0.0, 0, 1.0, [0])
         state = self.call("start", inputs)
@@ -157,17 +157,17 @@ class TextGenerator(Model):
 
 
 def _continued(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Returns the inputs of the next `step`, which outputs of `start` or `step` are: the character and the states."""
+    """Returns the inputs of the next `step` among the outputs of `start` or `step`: the character and the states."""
     return {
         name: value for name, value in outputs.items() if name == "character" or name.startswith("state_")
     }
 
 
 def _sampling(temperature: float, top_k: int, top_p: float, seeds: list[int]) -> dict[str, list]:
-    """Returns the inputs that say how to sample, a row for each seed.
+    """Returns the sampling inputs, with a row for each seed.
 
     Raises:
-        UserError: if one of them is out of range.
+        UserError: If an argument is out of range.
     """
     values = {
         "temperature": arguments.number(
@@ -201,7 +201,7 @@ def _seeds(seed: int | Iterable[int], rows: int) -> list[int]:
     """Returns a seed for each row.
 
     Raises:
-        UserError: if there are more or fewer, or one is out of range.
+        UserError: If the number of seeds is wrong, or a seed is out of range.
     """
     if not isinstance(seed, Iterable) or isinstance(seed, str | bytes) or getattr(seed, "ndim", 1) == 0:
         return [_checked_seed(seed)] * rows

@@ -11,7 +11,7 @@ from .sentiment import SentimentAnalyzer
 from .translation import Translator
 from .versions import describe, newest_version
 
-# Application -> its class.
+# The class of each application.
 _MODELS: dict[str, type[Model]] = {
     model.application: model for model in (SentimentAnalyzer, TextGenerator, Translator, Captioner)
 }
@@ -27,7 +27,7 @@ def load(path: str | os.PathLike[str]) -> Model:
         The model, with the methods of its application, such as `classify`.
 
     Raises:
-        UserError: if there is no exported model.
+        UserError: If the path holds no exported model.
     """
     directory = newest_version(path)
     application = describe(directory)["application"]

@@ -37,7 +37,7 @@ class Model(abc.ABC):
     """
 
     application: ClassVar[str]
-    # Whether there is a method `stream`, which takes a prompt and the options of `predict`.
+    # Whether the class has a method `stream`, which takes a prompt and the options of `predict`.
     streams: ClassVar[bool] = False
 
     def __init__(self, backend: Backend) -> None:
@@ -70,13 +70,13 @@ class Model(abc.ABC):
         Args:
             signature: Its name.
             inputs: All its inputs by name, with equal numbers of rows.
-            batch_size: Rows in a call.
+            batch_size: Number of rows in a call.
 
         Yields:
             The outputs of each row by name.
 
         Raises:
-            UserError: if `batch_size` is not a positive number.
+            UserError: If `batch_size` is not a positive integer.
         """
         checked_batch_size(batch_size)
         count = len(next(iter(inputs.values())))
@@ -91,7 +91,7 @@ def checked_batch_size(batch_size: int) -> int:
     """Returns the batch size.
 
     Raises:
-        UserError: if it is not a positive number.
+        UserError: If `batch_size` is not a positive integer.
     """
     return arguments.integer(batch_size, "batch_size", "the number of rows in a call, at least 1", 1)
 

@@ -17,12 +17,12 @@ class SavedModel:
     """
 
     def __init__(self, directory: Path) -> None:
-        # It takes seconds; the command line answers `--help` without it.
+        # Late, since it takes seconds, and the command line answers `--help` without it.
         import_tensorflow()
         import tensorflow as tf
 
         self.directory = directory
-        # Held, since the signatures alone do not keep the variables alive.
+        # Kept, since the signatures alone do not keep the variables alive.
         self._loaded = tf.saved_model.load(os.fspath(directory))
         self._constant = tf.constant
 

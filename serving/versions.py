@@ -1,4 +1,4 @@
-"""The versions of a model: subdirectories whose names are numbers, each with a description of what is in it."""
+"""The versions of a model: numbered subdirectories, each with a description."""
 
 import json
 import os
@@ -17,7 +17,7 @@ def newest_version(path: str | os.PathLike[str]) -> Path:
     """Returns the directory of the newest version of a model; a version directory is returned unchanged.
 
     Raises:
-        UserError: if there is none.
+        UserError: If the path holds no exported model.
     """
     path = Path(path)
     if (path / "saved_model.pb").exists():
@@ -31,10 +31,10 @@ def newest_version(path: str | os.PathLike[str]) -> Path:
 
 
 def describe(version: Path) -> dict[str, Any]:
-    """Returns what `unroll export` wrote about a version: its `application`, and `examples`, requests with answers.
+    """Returns the description of a version: its `application`, and `examples`, requests with answers.
 
     Raises:
-        UserError: if it was not written by `unroll export`.
+        UserError: If `unroll export` did not write the version.
     """
     try:
         description = json.loads((version / "assets.extra" / "unroll.json").read_text(encoding="utf-8"))

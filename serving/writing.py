@@ -1,4 +1,4 @@
-"""What translation and captioning models share in Python."""
+"""The base class of translation and captioning models in Python."""
 
 import abc
 import os
@@ -12,7 +12,7 @@ import numpy as np
 from . import arguments
 from .model import Model
 
-# Hypotheses that score less fill up the beam: a short text may have fewer than the beam is wide.
+# A lower score marks a hypothesis that only fills the beam, where the search found fewer than its width.
 _IMPOSSIBLE = -1e8
 
 
@@ -26,7 +26,7 @@ class Writer(Model):
 
         Args:
             lines: The input.
-            plot: A .png, .svg or .pdf file for a picture of the attention to the first line.
+            plot: A .png, .svg or .pdf file for a plot of the attention to the first line.
             options: Those of `answer`.
         """
         lines = iter(lines)
@@ -37,7 +37,7 @@ class Writer(Model):
 
     @abc.abstractmethod
     def draw(self, given: str, path: Path) -> None:
-        """Draws where the model attends when it reads one input.
+        """Draws the attention of the model to one input.
 
         Args:
             given: As for `answer`.
@@ -49,7 +49,7 @@ def checked_n_best(n_best: int) -> int:
     """Returns n_best.
 
     Raises:
-        UserError: if it is not a positive number.
+        UserError: If `n_best` is not a positive integer.
     """
     return arguments.integer(n_best, "n_best", "the number of hypotheses, at least 1", 1)
 
@@ -59,10 +59,10 @@ def best_of(row: Mapping[str, np.ndarray], n_best: int) -> list[tuple[str, float
 
     Args:
         row: `texts`, bytes [beams], best first, and their `scores`, float32 [beams].
-        n_best: Their number.
+        n_best: Maximum number of hypotheses.
 
     Raises:
-        UserError: if the beam is narrower.
+        UserError: If the beam is narrower than `n_best`.
     """
     texts, scores = row["texts"], row["scores"]
     arguments.integer(

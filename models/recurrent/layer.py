@@ -1,4 +1,4 @@
-"""What all recurrent layers share: everything but the cell."""
+"""The base class of all recurrent layers: everything but the cell."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ from .tracing import current
 class RecurrentLayer(keras.layers.Layer):
     """A recurrent layer with Keras' constructor conventions and weight layout.
 
-    Called on whole sequences, the layer runs the loop with the hand-written backward pass (`loop.run`). Loops that go
+    Called on whole sequences, the layer runs the loop with the hand-written backward pass (`loop.run`). Loops that run
     step by step (a decoder with attention, beam search, streaming) call `project` and `step`, and leave the gradient to
     autodiff.
 
@@ -34,19 +34,19 @@ class RecurrentLayer(keras.layers.Layer):
             truncation.
         memory_bias: Keras initialiser of the bias of the gate that keeps the state, the forget gate of an LSTM and the
             update gate of a GRU; None: as the other biases, but for `unit_forget_bias`.
-        return_sequences: Whether to return the output of every step, or of the last alone.
+        return_sequences: Whether to return the output of every step, or only of the last.
         return_state: Whether to return the last state, too.
-        go_backwards: Whether to read the sequence from its end; outputs come in reading order.
-        stateful: Whether a batch starts with the states after the previous batch, until `reset_state`; batches then
-            have one size.
+        go_backwards: Whether to read the sequence from its end; outputs are in reading order.
+        stateful: Whether a batch starts with the states after the previous batch, until `reset_state`; all batches then
+            have the same size.
         zero_output_for_mask: Whether a masked step gives zeros instead of the previous output.
         seed: Seed of dropout.
         unroll, implementation: Hints to stock layers; accepted, without effect.
 
     Call arguments:
         sequences: [batch, time, features]; integers and booleans are cast to the layer's dtype.
-        initial_state: A tensor [batch, units] for each state, or None for zeros (with `stateful`, for the states after
-            the batch before).
+        initial_state: A tensor [batch, units] for each state, or None for zeros (with `stateful`, for the states
+            after the previous batch).
         mask: bool [batch, time], True for real steps, in any pattern. A masked step carries the state on; before the
             first real step the output is zero.
         training: Whether to apply dropout.
@@ -150,7 +150,7 @@ class RecurrentLayer(keras.layers.Layer):
         return bias if len(shape) == 1 else tf.stack([bias, draw(shape[1:], dtype=dtype)])
 
     def initial_memory_bias(self) -> keras.initializers.Initializer | None:
-        """Returns the initialiser of the memory gate's bias, where it has its own."""
+        """Returns the separate initialiser of the memory gate's bias, if any."""
         return self.memory_bias
 
     def build(self, sequences_shape: tuple, initial_state_shape: Any = None) -> None:
@@ -201,7 +201,7 @@ class RecurrentLayer(keras.layers.Layer):
             state.assign(tf.zeros_like(state.value))
 
     def reset_states(self) -> None:
-        """Does what `reset_state` does; stock layers have both names."""
+        """The same as `reset_state`; stock layers have both names."""
         self.reset_state()
 
     def weight(self, variable: keras.Variable) -> tf.Tensor:
@@ -231,7 +231,7 @@ class RecurrentLayer(keras.layers.Layer):
     def step(
         self, projected_input: tf.Tensor, state: Sequence[tf.Tensor], dropout_mask: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
-        """Makes one step of the recurrence, differentiable by autodiff.
+        """Computes one step of the recurrence, differentiable by autodiff.
 
         Args:
             projected_input: `project(x_t)`, [batch, gates * units].
@@ -347,7 +347,7 @@ class RecurrentLayer(keras.layers.Layer):
         return loop.Masks(real, cut, dropped)
 
     def _masked_output(self, outputs: tf.Tensor, last: tf.Tensor, real: tf.Tensor | None) -> tf.Tensor:
-        """Zeros where a step is masked (`zero_output_for_mask`) or no real step came before; batch-major."""
+        """Returns the output, batch-major: zeros before the first real step, or at all masked steps."""
         if self.return_sequences:
             if real is not None:
                 shown = real if self.zero_output_for_mask else tf.cumsum(tf.cast(real, tf.int32), axis=0) > 0
@@ -355,7 +355,7 @@ class RecurrentLayer(keras.layers.Layer):
             return tf.transpose(outputs, [1, 0, 2])
         if real is None:
             return last
-        # Any of the last step, or of no step.
+        # With `zero_output_for_mask` the last step must be real; otherwise any step.
         shown = tf.reduce_any(real[-1:] if self.zero_output_for_mask else real, axis=0)
         return tf.where(shown, last, tf.zeros_like(last))
 

@@ -1,6 +1,6 @@
 """The one time loop of all recurrent layers, with its hand-written backward pass.
 
-It is faster than a loop with autodiff, and easy to control, because
+It is faster and easier to control than a loop with autodiff:
 
 * the layer projects the inputs of all steps by one matrix product, before the loop; the loop adds only
   `h_{t-1} @ W_h` and the cell's element-wise part;
@@ -8,7 +8,7 @@ It is faster than a loop with autodiff, and easy to control, because
   computed for all steps at once before the backward loop, which only carries dL/d(state) back;
 * the gradient of the recurrent kernel is one matrix product over all steps, after the loop;
 * inside the loops each gate has its own small matrix product (`cell.GateMatrices`);
-* truncated backpropagation through time is a zero in the carried gradient where two blocks meet;
+* truncated backpropagation through time is a zero in the carried gradient between two blocks;
 * the carried gradient *is* dL/d(state) of every step: `run_tapped` returns it, `run` drops it.
 
 Everything here is time-major: sequences have shape [time, batch, features].
@@ -89,7 +89,7 @@ def run(
     Returns:
         h after each step, [time, batch, units], and the state after the last step.
     """
-    # Eagerly, the loop would run in Python, step by step.
+    # Eager execution would run the loop in Python, step by step.
     function = _compiled(cell) if tf.executing_eagerly() else functools.partial(_run, cell)
     (outputs,), final = function(projected, state, weights, masks)
     return outputs, final
@@ -154,7 +154,7 @@ def _run(
     masks: Masks,
     taps: State = (),
 ) -> tuple[State, State]:
-    """Returns the sequences of all states with taps, else that of h alone; and the last state."""
+    """Returns the states after each step (only h without taps), and the last state."""
     shown = len(taps) or 1
     weights = weights if weights.bias is not None else weights[:1]
 
@@ -284,7 +284,7 @@ def _masked(factors: Factors, masks: Masks) -> Factors:
 
 def previous_states(state: State, states: State) -> State:
     """Returns the states before each step, [time, batch, units], from the initial one and those after each step."""
-    # Of no steps there is none before, not even the initial state.
+    # Without steps there are no states before them, not even the initial one.
     length = tf.minimum(tf.shape(states[0])[0], 1)
     return tuple(tf.concat([s[None][:length], ss[:-1]], axis=0) for s, ss in zip(state, states, strict=True))
 

@@ -1,8 +1,8 @@
-"""Recurrent layers whose exported graph runs on CPU and GPU alike.
+"""Traces recurrent layers for export to one graph for CPU and GPU.
 
-Keras decides at trace time whether a layer uses cuDNN, which binds the file to one kind of device. Here the graph
-contains both implementations, and the device that runs it chooses: a CPU takes the loop; a GPU takes cuDNN if it
-supports what the layer does, and the loop otherwise.
+Keras decides at trace time whether a layer uses cuDNN, which ties the file to one kind of device. Here the graph
+contains both implementations, and the device selects one: a CPU runs the loop; a GPU runs cuDNN if it supports the
+layer and its mask, and the loop otherwise.
 """
 
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ from .tracing import TracedLayer, Tracing, tracing
 
 @contextmanager
 def device_portable() -> Iterator[None]:
-    """Gives recurrent layers that are traced in this block, for inference, both implementations."""
+    """Traces recurrent layers with both implementations within a `with` block, for inference."""
     with tracing(_DevicePortable()):
         yield
 
 
 class _DevicePortable(Tracing):
-    """Traces both implementations if the layer is not in training and cuDNN has its cell."""
+    """Traces both implementations, for inference with a cell that cuDNN has."""
 
     def run(
         self, layer: TracedLayer, sequences: tf.Tensor, state: State, masks: loop.Masks, training: bool
@@ -40,13 +40,13 @@ class _DevicePortable(Tracing):
                 time, batch = tf.shape(sequences)[0], tf.shape(sequences)[1]
                 return _cudnn(layer, sequences, state, tf.fill([batch], time))
             lengths = tf.reduce_sum(tf.cast(real[..., 0], tf.int32), axis=0)
-            # cuDNN needs the real steps of a row at its start, and at least one of them.
+            # cuDNN needs the real steps at the start of each row, and at least one.
             suits = tf.reduce_all(tf.equal(_real_first(real, lengths, layer)[..., 0], _mask(lengths, real)))
             return tf.cond(suits & tf.reduce_all(lengths > 0), lambda: _cudnn_masked(lengths), on_cpu)
 
         def _cudnn_masked(lengths: tf.Tensor) -> tuple[tf.Tensor, State]:
             outputs, final = _cudnn(layer, _real_first(sequences, lengths, layer), state, lengths)
-            # Past the end of a row cuDNN gives zeros; this layer carries the state on.
+            # After the last real step cuDNN returns zeros; this layer carries the state on.
             outputs = tf.where(_mask(lengths, real)[..., None], outputs, final[0])
             return _as_given(outputs, lengths, layer), final
 
@@ -77,9 +77,9 @@ def cudnn_parameters(layer: TracedLayer) -> tf.Tensor:
 def _cudnn(
     layer: TracedLayer, sequences: tf.Tensor, state: State, lengths: tf.Tensor
 ) -> tuple[tf.Tensor, State]:
-    """Runs cuDNN over [time, batch, features] whose rows begin with their real steps."""
+    """Runs cuDNN over sequences [time, batch, features] whose real steps come first."""
     h = state[0][None]
-    # The op has an argument and a result for c, which other cells than the LSTM ignore.
+    # The op has an argument and a result for c, which only the LSTM uses.
     has_c = len(state) > 1
     c = state[1][None] if has_c else tf.zeros_like(h)
     result = tf.raw_ops.CudnnRNNV3(

@@ -17,7 +17,7 @@ from .simple_rnn import SimpleRNN
 # The layer of each `RecurrentOptions.cell`.
 CELLS = {"lstm": LSTM, "gru": GRU, "simple_rnn": SimpleRNN}
 
-# The state of each layer, each a tensor [batch, units] for each of its states.
+# For each layer a tensor [batch, units] for each of its states.
 States = tuple[tuple[tf.Tensor, ...], ...]
 # For each layer the factors of its input and of its h, [batch, features] and [batch, units].
 DropoutMasks = list[tuple[tf.Tensor | None, tf.Tensor | None]]
@@ -35,7 +35,7 @@ def _memory_bias(options: RecurrentOptions, seed: int) -> keras.initializers.Ini
         return keras.initializers.Constant(float(options.forget_bias))
     if options.sequence_length is None:
         raise UserError(
-            f"--forget_bias={LOG} needs a limit on the length of the sequences, and there is none; give a number."
+            f"--forget_bias={LOG} needs a limit on the length of the sequences, which this run lacks; give a number."
         )
     return LogUniform(options.sequence_length, seed)
 
@@ -48,12 +48,12 @@ class RecurrentStack(Configured, keras.layers.Layer):
         options: Options of the layers, with the units of each direction. `dropout` and `truncate_gradient` act in every
             layer; `residual` skips the lowest layer, whose input may have another size.
         bidirectional: Whether to read from both ends and concatenate the outputs.
-        input_dropout: Dropout of the lowest layer's input; None for that of the others.
+        input_dropout: Dropout of the lowest layer's input; None: `options.dropout`.
         seed: Seed of dropout.
 
     Call arguments:
         sequences: [batch, time, features].
-        states: Initial states, as an earlier call returned them; None for zeros.
+        states: Initial states, in the form of the returned ones; None: zeros.
         mask: bool [batch, time], True for real steps, in any pattern.
         training: Whether to apply dropout.
 
@@ -101,7 +101,7 @@ class RecurrentStack(Configured, keras.layers.Layer):
             self.layers.append(layer)
 
     def build(self, sequences_shape: tuple, states_shape: Any = None, mask_shape: Any = None) -> None:
-        # Builds the layers, since stepping alone would never build them.
+        # Here, since stepping alone would never build the layers.
         features = sequences_shape[-1]
         for layer in self.layers:
             layer.build((None, None, features))

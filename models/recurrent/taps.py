@@ -1,7 +1,7 @@
 """Taps: dL/d(state) of every step of every recurrent layer, to see how gradients flow.
 
     with tapping() as taps:
-        loss = ...                              # in a graph: traced in this block
+        loss = ...                              # traced in this block, in a graph
     d_states = gradients(loss, taps)
 
 A tap is a tensor of zeros for the states of a layer; its gradient is the gradient of these states. For whole sequences,
@@ -21,7 +21,7 @@ from .tracing import TracedLayer, Tracing, tracing
 
 
 class Tap(NamedTuple):
-    """The steps of a layer, in its reading order: a layer that goes backwards begins with the last.
+    """The steps of one call of a layer, in reading order.
 
     Attributes:
         layer: The layer.
@@ -42,7 +42,7 @@ class Tap(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Path of the layer in its model, with its direction if it is one of two."""
+        """Path of the layer in its model, and its direction in a bidirectional layer."""
         parts = (self.layer.path or self.layer.name).split("/")
         # Without the model's own name.
         parts = parts[1:] or parts
@@ -61,13 +61,13 @@ class Tap(NamedTuple):
 
 @contextmanager
 def tapping(truncated: bool = True) -> Iterator[list[Tap]]:
-    """Taps the recurrent layers that are traced in this block.
+    """Taps the recurrent layers traced within a `with` block.
 
     Args:
-        truncated: False lets the gradient through where `truncate_gradient` would stop it.
+        truncated: Whether `truncate_gradient` stops the gradient, as in training.
 
     Yields:
-        A list that has a tap for each call of a layer when the block ends.
+        A list, filled with a tap for each call of a layer.
     """
     how = _Tapping(truncated)
     with tracing(how):
@@ -79,12 +79,12 @@ def gradients(
     taps: Sequence[Tap],
     upstream: Sequence[tf.Tensor] | None = None,
 ) -> list[State]:
-    """Returns dL/d(state) of every step of each tap, in the graph that has the taps.
+    """Returns dL/d(state) of every step of each tap; call it in the taps' graph.
 
     Args:
         targets: Tensors whose sum is differentiated.
         taps: The taps.
-        upstream: Upstream gradients of the targets, of their shapes; None: ones.
+        upstream: Gradients with respect to the targets, of the same shapes; None: ones.
 
     Returns:
         For each tap, [time, batch, units] for each state.
@@ -110,7 +110,7 @@ class _Tapping(Tracing):
         zeros = _zeros(layer, time, batch)
         states, final = loop.run_tapped(cell, projected, state, weights, masks, zeros)
         previous = loop.previous_states(state, states)
-        # Recompute all steps at once: the custom gradient hides the loop's own tensors.
+        # Recomputed for all steps at once: the custom gradient hides the loop's own tensors.
         kernel = GateMatrices.split(weights.kernel, weights.bias, cell.gate_count, masks.dropout)
         _, kept = cell.forward(tuple(tf.split(projected, cell.gate_count, axis=2)), previous, kernel)
         real = tf.ones([time, batch], tf.bool) if masks.real is None else masks.real[..., 0]

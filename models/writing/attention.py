@@ -1,4 +1,4 @@
-"""Attention: which positions of its memory a decoder reads at each step."""
+"""Attention: at each step, a decoder reads a weighted mean of the positions of its memory."""
 
 from typing import Any, NamedTuple
 
@@ -23,8 +23,10 @@ class Memory(NamedTuple):
 
 
 def apply_dense(layer: keras.layers.Dense, sequences: tf.Tensor) -> tf.Tensor:
-    """Applies a dense layer to [batch, time, features] as a plain matrix product. Keras' own way for three dimensions
-    is slower, and its gradient in a loop cannot be compiled by XLA."""
+    """Applies a dense layer to [batch, time, features] as one matrix product.
+
+    Keras' own product of three dimensions is slower, and XLA cannot compile its gradient in a loop.
+    """
     flat = layer(tf.reshape(sequences, [-1, sequences.shape[-1]]))
     return tf.reshape(flat, [*tf.unstack(tf.shape(sequences)[:2]), layer.units])
 
@@ -32,19 +34,19 @@ def apply_dense(layer: keras.layers.Dense, sequences: tf.Tensor) -> tf.Tensor:
 class Attention(keras.layers.Layer):
     """Base class: the weights are the softmax of scores between queries and keys.
 
-    A kind of attention defines `scores`, and `keys` and `build` if it has weights; one with several heads, say, defines
-    `remember` and `call` instead. `ATTENTIONS` names it.
+    A subclass defines `scores`, and with weights also `keys` and `build`; one with several heads, for example, defines
+    `remember` and `call` instead. `ATTENTIONS` lists the subclasses.
 
     Args:
         units: Features of a query.
 
     Call arguments:
         queries: [batch, queries, units].
-        memory: What `remember` returned.
+        memory: Result of `remember`.
 
     Returns:
         The weighted means of the contributions, [batch, queries, size], and the weights, [batch, queries, positions];
-        both are zero where a memory is empty.
+        both are zero where the memory is empty.
     """
 
     def __init__(self, units: int, **kwargs: Any) -> None:
@@ -53,10 +55,10 @@ class Attention(keras.layers.Layer):
         self.units = units
 
     def build(self, queries_shape: Any, memory_shape: Memory) -> None:
-        """Makes the weights that `remember` has not made; none by default."""
+        """Makes the weights that `remember` has not made: none, by default."""
 
     def keys(self, values: tf.Tensor) -> tf.Tensor:
-        """Returns the keys of some values: [batch, positions, features] -> [batch, positions, any]."""
+        """Returns the keys of the values: [batch, positions, features] -> [batch, positions, any]."""
         return values
 
     def scores(self, queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
@@ -69,8 +71,8 @@ class Attention(keras.layers.Layer):
         Args:
             values: [batch, positions, features].
             mask: bool [batch, positions].
-            kernel: [features, size], a matrix that the results are to be multiplied with. As a result is a weighted
-                mean, the values are multiplied instead, once for all queries. None: the results are means of values.
+            kernel: [features, size], a matrix to multiply the results with. A result is a weighted mean, so the values
+                are multiplied instead, once for all queries. None: the results are means of the values.
         """
         contributions = values
         if kernel is not None:
@@ -88,7 +90,7 @@ class Attention(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("unroll")
 class DotAttention(Attention):
-    """score = q . k (Luong et al., 2015, https://arxiv.org/abs/1508.04025); queries and values are of one size."""
+    """score = q . k (Luong et al., 2015, https://arxiv.org/abs/1508.04025); queries and values have the same size."""
 
     def scores(self, queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
         return tf.matmul(queries, keys, transpose_b=True)
@@ -111,7 +113,7 @@ class GeneralAttention(DotAttention):
         self.key = keras.layers.Dense(units, use_bias=False, name="key")
 
     def build(self, queries_shape: Any, memory_shape: Memory) -> None:
-        # `remember` has built it already, unless weights are made for a file of them.
+        # `remember` has built it already, unless a model is built only to load its weights.
         if not self.key.built:
             self.key.build(memory_shape.keys)
 
@@ -137,7 +139,7 @@ class AdditiveAttention(GeneralAttention):
         return tf.reduce_sum(hidden * tf.cast(tf.convert_to_tensor(self.energy), hidden.dtype), axis=-1)
 
 
-# By the names that `DecoderOptions.attention` may have, beside "none".
+# The class of each `DecoderOptions.attention` but "none".
 ATTENTIONS: dict[str, type[Attention]] = {
     "dot": DotAttention,
     "scaled": ScaledAttention,

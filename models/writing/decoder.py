@@ -1,4 +1,4 @@
-"""The recurrent decoder with attention, from the tokens so far to the outputs that predict the next ones."""
+"""The recurrent decoder with attention: reads tokens, and returns the outputs that predict the next ones."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,11 +25,11 @@ class Decoder(Configured, keras.layers.Layer):
 
         o_t = tanh(W [context_t, h_t] + b)
 
-    is the output; without attention it is tanh(W h_t + b). As a context is a weighted mean, its share of the product is
+    is the output; without attention it is tanh(W h_t + b). A context is a weighted mean, so its part of the product is
     a weighted mean of products, which are computed once for all steps (`Memory.contributions`). With a gate the context
-    is multiplied by a number that says how much of it the decoder uses, sigmoid(v . h_t + c) (Xu et al., 2015,
+    is multiplied by sigmoid(v . h_t + c), the share of it that the decoder uses (Xu et al., 2015,
     https://arxiv.org/abs/1502.03044). With input feeding the recurrent layers read [x_t, o_{t-1}], so that attention
-    knows its earlier alignments; training then goes step by step with autodiff. Without it the recurrent layers run
+    knows its earlier alignments; training then runs step by step with autodiff. Without it the recurrent layers run
     through the whole sequence first, by their own loop, and attention follows in one product.
 
     Args:
@@ -70,7 +70,7 @@ class Decoder(Configured, keras.layers.Layer):
         self.output_layer = keras.layers.Dense(output_size, activation="tanh", name="output")
 
     def remember(self, values: tf.Tensor, mask: tf.Tensor) -> Memory:
-        """Prepares the memory of some values, [batch, positions, features], and their mask, bool [batch, positions].
+        """Prepares a memory from values, [batch, positions, features], and their mask, bool [batch, positions].
 
         Each position contributes to the outputs before the tanh: its value times the context's rows of the kernel.
         """
@@ -84,14 +84,14 @@ class Decoder(Configured, keras.layers.Layer):
     def build(
         self, inputs_shape: tuple, memory_shape: Memory, states_shape: Any = None, mask_shape: Any = None
     ) -> None:
-        # Here, not at the first call, which may be inside a loop.
+        # Not at the first call, which may be inside a loop.
         fed = self.output_size if self.options.input_feeding else 0
         self.recurrent.build((None, None, inputs_shape[-1] + fed))
         if self.attention is not None:
             self.attention.build((None, None, self.options.units), memory_shape)
         if self.gate is not None:
             self.gate.build((None, None, self.options.units))
-        # `remember` has built it already, unless weights are made for a file of them.
+        # `remember` has built it already, unless a model is built only to load its weights.
         self._build_output(0 if self.attention is None else memory_shape.keys[-1])
 
     def call(
@@ -116,7 +116,7 @@ class Decoder(Configured, keras.layers.Layer):
         return (outputs, weights) if return_weights else outputs
 
     def initial_states(self, states: States) -> DecoderStates:
-        """Returns the states for the first step: those of the recurrent layers, and with input feeding an output."""
+        """Returns the states before the first step: the recurrent layers', and with input feeding a zero output."""
         if not self.options.input_feeding:
             return states, ()
         return states, (tf.zeros([tf.shape(states[0][0])[0], self.output_size], self.compute_dtype),)
@@ -124,15 +124,15 @@ class Decoder(Configured, keras.layers.Layer):
     def stepper(
         self, memory: Memory, dropped: Any = None
     ) -> Callable[[tf.Tensor, DecoderStates], tuple[tf.Tensor, DecoderStates, tf.Tensor]]:
-        """One step, for a loop that it is called before; differentiable by autodiff.
+        """Prepares a loop, and returns the function for one step, differentiable by autodiff.
 
         Args:
-            memory: of some rows.
-            dropped: masks of `RecurrentStack.dropout_masks`.
+            memory: Result of `remember`; each of its rows may serve several successive rows.
+            dropped: Masks from `RecurrentStack.dropout_masks`; None: no dropout.
 
         Returns:
             A function of the inputs x_t, [rows, features], and the states, which returns o_t, the new states, and
-            the attention weights, [rows, positions]. Each row of the memory may serve several successive rows.
+            the attention weights, [rows, positions].
         """
         recurrent_step = self.recurrent.stepper(projected=False, dropped=dropped)
         output_of = self._output_function(memory)

@@ -1,4 +1,4 @@
-"""Losses of the tokens that a model writes."""
+"""Losses of target tokens."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -39,7 +39,7 @@ def token_losses(
         smoothing: Share of the target probability that is spread evenly over all ids.
     """
     real = targets != PADDING
-    # Logits for real tokens alone: they are the largest part of the work.
+    # Logits of real tokens only: they are the largest part of the work.
     logits = logits_of(tf.boolean_mask(outputs, real))
     return TokenLosses(smoothed_cross_entropy(logits, tf.boolean_mask(targets, real), smoothing), real)
 
@@ -49,8 +49,8 @@ def smoothed_cross_entropy(logits: tf.Tensor, targets: tf.Tensor, smoothing: flo
 
         loss = -(1 - smoothing) log p(target) - smoothing * (mean of log p over all ids)
 
-    The gradient is written by hand: autodiff would accumulate the gradient of the gathered targets in a tensor as large
-    as the logits, which took an eighth of the time of a training step.
+    The gradient is written by hand: autodiff accumulates the gradient of the gathered targets in a tensor as large as
+    the logits, which took an eighth of the time of a training step.
 
     Args:
         logits: float32 [rows, ids].

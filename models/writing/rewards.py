@@ -1,4 +1,4 @@
-"""Self-critical training: rewards for texts that the model draws itself, and the loss that raises them."""
+"""Self-critical training: rewards of texts drawn from the model, and the loss that raises them."""
 
 from collections.abc import Iterator
 
@@ -11,15 +11,15 @@ _LONGEST_NGRAM = 4
 
 
 def sentence_bleu(hypotheses: tf.Tensor, references: tf.Tensor) -> tf.Tensor:
-    """Returns the mean of BLEU-1 to BLEU-4 of each text alone (Papineni et al., 2002, https://aclanthology.org/P02-1040).
+    """Returns the mean of BLEU-1 to BLEU-4 of each text (Papineni et al., 2002, https://aclanthology.org/P02-1040).
 
-    From bigrams on, 1 is added to the counts, so that a text without a common n-gram still has a score (Lin and Och,
+    From bigrams on, 1 is added to the counts, so that a text without a matching n-gram still has a score (Lin and Och,
     2004, https://aclanthology.org/C04-1072). The brevity penalty uses the reference of the closest length.
 
     Args:
         hypotheses: int32 [groups, texts, time], zeros for padding.
-        references: int32 [groups, references, time], shared by all texts of a group, zeros for padding. References of
-            padding alone do not count; at least one has an id.
+        references: int32 [groups, references, time], shared by all texts of a group, zeros for padding. Empty
+            references are ignored; at least one is not empty.
 
     Returns:
         float32 [groups, texts], 0 to 1.
@@ -45,13 +45,13 @@ def sentence_bleu(hypotheses: tf.Tensor, references: tf.Tensor) -> tf.Tensor:
 def rewarded(rewards: tf.Tensor, losses: tf.Tensor) -> tf.Tensor:
     """Returns 1 - reward of each drawn text, with the gradient of REINFORCE.
 
-    The gradient raises the probability of texts that are better than the others of their group (Rennie et al., 2017,
-    https://arxiv.org/abs/1612.00563), with the mean reward of the others as the baseline (Kool et al., 2019,
+    The gradient raises the probability of texts with a better reward than the others of their group (Rennie et al.,
+    2017, https://arxiv.org/abs/1612.00563), with the mean reward of the others as the baseline (Kool et al., 2019,
     https://openreview.net/forum?id=r1lgTGL5DE).
 
     Args:
         rewards: float32 [groups, texts], at least two texts in a group.
-        losses: float32 [groups, texts], the negative log probability of each text, which is differentiated.
+        losses: float32 [groups, texts], the differentiable negative log probability of each text.
 
     Returns:
         float32 [groups, texts].
@@ -63,8 +63,8 @@ def rewarded(rewards: tf.Tensor, losses: tf.Tensor) -> tf.Tensor:
 
 
 def _matches(hypotheses: tf.Tensor, references: tf.Tensor) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-    """Yields, for n from 1 to 4, how many n-grams of each hypothesis match (clipped), and how many it has; float32
-    [groups, texts]."""
+    """Yields the numbers of matching (clipped) and of all n-grams of each hypothesis, float32 [groups, texts], for n
+    from 1 to 4."""
     real = hypotheses != PADDING
     # Equal ids in text and reference, [groups, texts, references, time, time], and within the text.
     in_reference = tf.equal(hypotheses[:, :, None, :, None], references[:, None, :, None])

@@ -23,7 +23,7 @@ _FORBIDDEN = (PADDING, UNKNOWN, START)
 
 
 class Encoded(NamedTuple):
-    """An encoded batch of sentences or images, as the decoder needs it.
+    """An encoded batch of sentences or images, for the decoder.
 
     Attributes:
         memory: The positions to attend to.
@@ -35,12 +35,12 @@ class Encoded(NamedTuple):
 
 
 class WritingModel(Configured, keras.Model):
-    """A model that writes. Its subclass calls `make_writer` when it is made, and reads what the text is about."""
+    """A model that writes text. A subclass encodes the input, and calls `make_writer` in its constructor."""
 
     options: WriterOptions
 
     def make_writer(self, vocabulary_size: int, seed: int) -> None:
-        """Makes the parts that write, after `options` was set.
+        """Makes the parts that write; call it after setting `options`.
 
         Args:
             vocabulary_size: Number of ids.
@@ -60,7 +60,7 @@ class WritingModel(Configured, keras.Model):
         self.logits_layer = Logits(vocabulary_size, tied=options.tie_embeddings, name="logits")
 
     def build_writer(self, features: int) -> None:
-        """Builds the parts that write, for a memory whose positions have `features` features."""
+        """Builds the parts that write, for a memory with `features` features per position."""
         values = (None, None, features)
         self.target_embedding.build()
         self.decoder.build(
@@ -74,18 +74,18 @@ class WritingModel(Configured, keras.Model):
         return self.logits_layer(outputs, table=self._table)
 
     def decode(self, ids: tf.Tensor, encoded: Encoded, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
-        """Reads whole texts.
+        """Runs the decoder over whole texts.
 
         Args:
             ids: int32 [rows, time], the start and the text without its last token, then padding.
-            encoded: The input that the texts are about, with states for each row.
+            encoded: The encoded input, with states for each row.
             training: Whether to apply dropout.
 
         Returns:
             The decoder's outputs, [rows, time, output size], and its attention weights, [rows, time, positions].
         """
         # Padding comes last and is not predicted, so it needs no mask. But blocks of a truncated gradient are counted
-        # back from the last step that has a target, which the end has not.
+        # back from the last step with a target, and the step that reads the end has none.
         mask = (ids != PADDING) & (ids != END) if self.options.truncate_gradient else None
         inputs = embedded(self.target_embedding, self.hidden_words(ids, training))
         return self.decoder(
@@ -122,10 +122,10 @@ class WritingModel(Configured, keras.Model):
         """Searches the best texts, without a gradient.
 
         Args:
-            memory: to look into.
-            states: of the decoder's recurrent layers at the start.
-            max_length: int32 [batch], tokens at most.
-            beams: how to search.
+            memory: Memory to attend to.
+            states: Initial states of the decoder's recurrent layers.
+            max_length: int32 [batch], maximum numbers of tokens.
+            beams: Options of the search.
         """
         return beam_search(
             self.stepper(memory),
@@ -142,13 +142,13 @@ class WritingModel(Configured, keras.Model):
         """Draws texts from the model's distribution, without a gradient.
 
         Args:
-            memory: Memory, with a row for each text, or for several successive texts.
-            states: of the decoder's recurrent layers at the start, for each text.
-            max_length: int32 [texts], tokens at most.
+            memory: Memory to attend to, with a row for each text or for several successive texts.
+            states: Initial states of the decoder's recurrent layers, for each text.
+            max_length: int32 [texts], maximum numbers of tokens.
 
         Returns:
-            int32 [texts, 1 + time], as texts are trained on: the start, the tokens, the end where it was written, and
-            zeros.
+            int32 [texts, 1 + time], in the form of training texts: the start, the tokens, the end where it was drawn,
+            and zeros.
         """
         stepper = self.stepper(memory)
 
@@ -164,12 +164,12 @@ class WritingModel(Configured, keras.Model):
         )
         everything = Sampling(tf.ones([texts]), tf.zeros([texts], tf.int32), tf.ones([texts]), seeds)
         ids, _ = sample(step, logits, states, everything, max_length, END, _FORBIDDEN)
-        # Beyond its end a text is padded with further ones.
+        # `sample` repeats the end after a text's end.
         over = tf.cumsum(tf.cast(tf.equal(ids, END), tf.int32), axis=1, exclusive=True) > 0
         return tf.stop_gradient(tf.concat([start[:, None], tf.where(over, PADDING, ids)], axis=1))
 
     def hidden_words(self, ids: tf.Tensor, training: bool) -> tf.Tensor:
-        """Returns the ids, in training with some of them hidden."""
+        """Replaces a share of the ids by the unknown one in training (`word_dropout`)."""
         if not training or not self.options.word_dropout:
             return ids
         return drop_words(ids, self.options.word_dropout, self.seed_generator)

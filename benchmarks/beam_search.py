@@ -31,14 +31,12 @@ from unroll.tasks.translation.signatures import bundle
 
 _BEAMS = flags.DEFINE_integer("beam_width", 5, "hypotheses of a sentence")
 _STEPS = flags.DEFINE_integer("steps", 20, "tokens of a translation")
-_PLACES = flags.DEFINE_integer("places", 12, "tokens of a sentence")
+_TOKENS = flags.DEFINE_integer("tokens", 12, "tokens of a sentence")
 _UNITS = flags.DEFINE_integer("units", 512, "units of encoder and decoder")
 _EMBEDDING = flags.DEFINE_integer("embedding_size", 256, "size of a token's vector")
 _VOCABULARY = flags.DEFINE_integer("vocabulary", 6000, "tokens in each language")
-_PRECISION = flags.DEFINE_enum(
-    "precision", "float32", ["float32", "mixed_bfloat16"], "what both compute in, as in training"
-)
-_ROUNDS = flags.DEFINE_integer("rounds", 3, "each contender has a process of its own in each round")
+_PRECISION = flags.DEFINE_enum("precision", "float32", ["float32", "mixed_bfloat16"], "dtype of both models")
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "rounds, each with a fresh process for each contender")
 _CALLS = flags.DEFINE_integer("calls", 9, "calls that are timed in a process")
 _ONLY = flags.DEFINE_string("only", None, "for the processes: the contender")
 
@@ -92,9 +90,9 @@ def torch_translator(units: int, size: int, vocabulary: int):
                 output = torch.tanh(self.output(torch.cat([context, hidden], dim=2)))
                 gains = torch.log_softmax(self.logits(output).float(), dim=2)
                 best, choices = gains.topk(width, dim=2)
-                totals, places = (totals[..., None] + best).view(batch, -1).topk(width, dim=1)
-                parents = places // width
-                last = choices.view(batch, -1).gather(1, places)
+                totals, positions = (totals[..., None] + best).view(batch, -1).topk(width, dim=1)
+                parents = positions // width
+                last = choices.view(batch, -1).gather(1, positions)
                 written = torch.cat(
                     [written.gather(1, parents[..., None].expand_as(written)), last[..., None]], dim=2
                 )
@@ -116,7 +114,7 @@ def main(_):
                 )
         return
     rng = np.random.default_rng(0)
-    batches = {n: rng.integers(4, _VOCABULARY.value, (n, _PLACES.value)) for n in (1, 32)}
+    batches = {n: rng.integers(4, _VOCABULARY.value, (n, _TOKENS.value)) for n in (1, 32)}
     with tempfile.TemporaryDirectory() as directory:
         if _ONLY.value == "unroll":
             keras.config.set_dtype_policy(_PRECISION.value)

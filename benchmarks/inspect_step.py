@@ -1,4 +1,4 @@
-"""What looking at gradients costs a training step: inspection off, and `--inspect_every=100`, in one run.
+"""Times training steps with inspection off and with `--inspect_every=100`, in one run.
 
     python benchmarks/inspect_step.py [--units=256 --truncation=64 --batch=32]
 

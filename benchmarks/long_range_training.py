@@ -48,9 +48,9 @@ class Network(NamedTuple):
     """A network of the study.
 
     Attributes:
-        name: for the tables.
+        name: Name in the tables.
         layer: (distance of the task, **options) -> the recurrent layer.
-        learning_rate: of Adam; the better of 1e-3 and 3e-3 on recall at 100 steps.
+        learning_rate: Learning rate of Adam, the better of 1e-3 and 3e-3 on recall at 100 steps.
     """
 
     name: str
@@ -67,24 +67,24 @@ NETWORKS = (
     Network("IRNN", lambda distance, **options: SimpleRNN.irnn(UNITS, **options)),
     Network("LSTM, forget bias 0", lambda distance, **options: _lstm(0.0, **options)),
     Network("LSTM, forget bias 1", lambda distance, **options: _lstm(1.0, **options)),
-    # Each unit then keeps 1/e of c for about as long as the task asks (Tallec and Ollivier, 2018).
+    # Each unit then keeps 1/e of c for about as long as the task needs (Tallec and Ollivier, 2018).
     Network("LSTM, forget bias log T", lambda distance, **options: _lstm(math.log(distance), **options)),
 )
 
 
 @dataclasses.dataclass
 class Outcome:
-    """What a training came to.
+    """The outcome of a training.
 
     Attributes:
-        right: share of right answers in the last test.
-        steps: training steps until the task was solved, or all.
-        solved: whether it was.
-        diverged: whether a loss or a gradient was no finite number.
-        norms: of the gradient at each step, before clipping.
-        share_clipped: of the steps.
-        ms: median milliseconds of a step.
-        reach_before, reach_after: by distance, before and after the training, truncation ignored.
+        right: Share of right answers in the last test.
+        steps: Training steps until the task was solved, or all.
+        solved: Whether the task was solved.
+        diverged: Whether a loss or a gradient was not finite.
+        norms: Norm of the gradient at each step, before clipping.
+        share_clipped: Share of the steps that were clipped.
+        ms: Median milliseconds of a step.
+        reach_before, reach_after: Reach by distance, before and after training, without truncation.
     """
 
     right: float
@@ -109,17 +109,17 @@ def train(
     optimizer: str = "adam",
     seed: int = 0,
 ) -> Outcome:
-    """Trains until the task is solved or the steps are over.
+    """Trains until the task is solved, or for all steps.
 
     Args:
-        task: to learn.
-        layer_of: makes the layer.
-        steps: at most.
-        learning_rate: of the optimiser.
-        clip: global norm of the gradient, or None.
-        truncation: the loss reaches so many steps back; what comes before is only read forwards. None: all.
+        task: Task to learn.
+        layer_of: Function that makes the layer.
+        steps: Maximum number of steps.
+        learning_rate: Learning rate of the optimiser.
+        clip: Largest global norm of the gradient; None: no clipping.
+        truncation: Number of steps that the gradient of the loss reaches back; None: all.
         optimizer: adam or sgd.
-        seed: of weights and data.
+        seed: Seed of weights and data.
     """
     keras.utils.set_random_seed(seed)
     rng, test_rng = np.random.default_rng(seed), np.random.default_rng(10_000 + seed)
@@ -162,7 +162,7 @@ def train(
 def training_step(
     task: LongRange, layer_of: Callable[..., RecurrentLayer], truncation: int | None
 ) -> Callable[[], float]:
-    """A training step on one batch, to be timed; returns the norm of the gradient."""
+    """Returns a training step on one batch, for timing, which returns the norm of the gradient."""
     model = build_model(task, layer_of)
     batch = {name: tf.constant(v) for name, v in task.draw(np.random.default_rng(0), ROWS).items()}
     spec = {name: tf.TensorSpec(v.shape, v.dtype) for name, v in batch.items()}
@@ -171,8 +171,8 @@ def training_step(
 
 
 def jacobians(task: LongRange, layer_of: Callable[..., RecurrentLayer]) -> tuple[list[int], list[float]]:
-    """Before any training, along one sequence without its first step: distances, and the largest singular value of the
-    product of so many step Jacobians."""
+    """Returns distances, and the largest singular values of the products of these numbers of step Jacobians, before
+    training, along one sequence without its first step."""
     keras.utils.set_random_seed(0)
     model, batch = build_model(task, layer_of), task.draw(np.random.default_rng(0), 1)
     spec = {name: tf.TensorSpec(v.shape, v.dtype) for name, v in batch.items()}
@@ -186,7 +186,7 @@ def jacobians(task: LongRange, layer_of: Callable[..., RecurrentLayer]) -> tuple
 def reach(
     task: LongRange, layer_of: Callable[..., RecurrentLayer], rows: int = 128, seed: int = 0
 ) -> np.ndarray:
-    """The share of the last step's gradient that arrives so many steps back, before any training."""
+    """Returns the share of the last step's gradient that arrives at each distance, before training."""
     keras.utils.set_random_seed(seed)
     batch = task.draw(np.random.default_rng(seed), rows)
     spec = {name: tf.TensorSpec(v.shape, v.dtype) for name, v in batch.items()}
@@ -196,7 +196,7 @@ def reach(
 def _reach(meter: FlowMeter, batch: dict[str, np.ndarray]) -> np.ndarray:
     (sums,), _ = meter({name: tf.constant(v) for name, v in batch.items()})
     found = np.array(curves(sums, sums)["reach"])
-    # Of an IRNN that is dead there is none.
+    # An IRNN whose units are all dead has no gradient.
     return found if len(found) else np.zeros(1)
 
 

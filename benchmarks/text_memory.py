@@ -2,7 +2,7 @@
 
     python benchmarks/text_memory.py [--megabytes=1,100]
 
-Writes texts of random words, trains a small model for a few steps on each in a process of its own, and prints the
+Writes texts of random words, trains a small model for a few steps on each in a separate process, and prints the
 highest resident set size of each process.
 """
 

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 
 # Copies lines from a pipe to stderr, without the notes that TensorFlow prints on a machine without a GPU. It runs in a
-# process of its own, so that TensorFlow's last words before it aborts come through, too.
+# separate process, so that TensorFlow's last message before an abort passes, too.
 _FILTER = """
 import re, signal, sys
 
@@ -42,7 +42,7 @@ def import_tensorflow() -> None:
     with _filtered_stderr():
         import tensorflow as tf
 
-        # Looks for a GPU, and says so where there is none.
+        # Looks for a GPU, and prints a note if it finds none.
         tf.config.list_physical_devices()
 
 

@@ -1,6 +1,6 @@
 """The hyperparameters of all models, one dataclass for each block: each is defined here, and nowhere else.
 
-They are here, and not beside the layers, because `--help` must answer at once: this module imports no TensorFlow, while
+They are not beside the layers because `--help` must answer at once: this module imports no TensorFlow, while
 `models.recurrent` does. A field is also a flag of each task whose configuration inherits its group. The seed and the
 sizes that the data decides (vocabulary, classes, features) are arguments of the models.
 """

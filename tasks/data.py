@@ -54,10 +54,10 @@ class Counts:
         self.rows = max(self.rows, rows)
 
     def check_left_out(self, name: str, max_length: int) -> None:
-        """Prints the number of rows that are left out.
+        """Prints the number of rows left out of the training data.
 
         Args:
-            name: What they are, and why they are left out, if not for their length.
+            name: Noun for the rows, and reasons to leave them out other than their length.
             max_length: Maximum number of tokens of a row.
 
         Raises:
@@ -131,19 +131,19 @@ class PreparedData(abc.ABC):
         An iterator over them can be checkpointed.
 
         Args:
-            epoch: Number of the epoch, from 0.
-            fixed_shapes: Whether the number of different shapes is kept small, for a compiler.
+            epoch: Number of the epoch, counted from 0.
+            fixed_shapes: Whether to keep the number of different shapes small, for a compiler.
         """
 
     def sequences(self) -> tf.data.Dataset:
-        """Returns batches on which to measure how far gradients could reach, for an objective without a carry.
+        """Returns batches to measure how far gradients could reach, for an objective without a carry.
 
-        They are the training's own, unless these are cut where the gradient is.
+        By default, the training batches; other ones where training cuts sequences at the truncation.
         """
         return self.batches(0, fixed_shapes=False)
 
     def examples(self, split: str) -> Iterator[Any]:
-        """Returns the examples of a part; the validation part as it was when the data was prepared."""
+        """Returns the examples of a part; the validation part as saved when the data was prepared."""
         kept = self.run.data / self.kept_name
         return self._kept(kept) if split == "validation" and kept.exists() else self._read(split)
 
@@ -177,17 +177,17 @@ class PreparedData(abc.ABC):
         return kept_examples(path, self.kept_class)
 
     def _shuffled(self, epoch: int, sequences: Iterable[str], scalars: Iterable[str]) -> tf.data.Dataset:
-        """The training examples in the order of an epoch; the names as for `read_shards`."""
+        """Returns the training examples in the order of an epoch. Names as for `read_shards`."""
         seed = self.config.seed * _SEEDS + epoch
         return read_shards(self.run.data, sequences, scalars, self.config.shuffle_buffer, seed)
 
     def _read_json(self, name: str) -> Any:
-        """What `_learn` wrote."""
+        """Reads a JSON file of the vocabulary, written by `_learn`."""
         return json.loads((self.run.vocabulary / name).read_text(encoding="utf-8"))
 
 
 def check_vocabulary(codec: Codec, name: str, min_count: int) -> None:
-    """Raises UserError if a codec knows no token; `name` is what the message calls one."""
+    """Raises UserError if the vocabulary is empty; `name` is the noun for a token in the message."""
     if not codec.vocabulary:
         raise UserError(
             f"No {name} occurs {min_count} times in the training data; give more data or a smaller --min_count."
@@ -203,10 +203,10 @@ def learn_codec(
         codec_class: Class of the codec.
         examples: The texts of each example.
         config: Options with tokenizer, vocabulary_size, min_count and max_length.
-        name: What a message calls a token.
+        name: Noun for a token, for messages.
 
     Raises:
-        UserError: If the codec knows no token.
+        UserError: If the vocabulary is empty.
     """
     codec = codec_class.learn(
         ([text for example in chunk for text in example] for chunk in chunks(examples, _CHUNK)),

@@ -1,4 +1,4 @@
-"""Full disks and exhausted memory, as sentences that say what to do."""
+"""Messages for full disks and exhausted memory."""
 
 import errno
 import os
@@ -10,18 +10,18 @@ from ..common import options
 from ..common.errors import UserError
 from ..common.options import OptionGroup, When
 
-# With the words that TensorFlow and HDF5 write into errors of their own.
+# With the system's words, which the errors of TensorFlow and HDF5 quote.
 _DISK_FULL = {code: os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT)}
 
 
 @contextmanager
-def explained(place: str, memory: Iterable[str] = (), advice: str = "give less") -> Generator[None]:
+def explained(destination: str, memory: Iterable[str] = (), advice: str = "give less") -> Generator[None]:
     """Turns the errors of a full disk and of exhausted memory into UserError.
 
     Args:
-        place: What the block writes to, where the error does not tell.
-        memory: Flags that decide how much memory the block needs, such as `--batch=32`.
-        advice: What to do with them.
+        destination: Path that the block writes to, for errors without a file name.
+        memory: Flags that determine the block's memory, such as `--batch=32`.
+        advice: Advice about these flags.
     """
     try:
         yield
@@ -30,7 +30,7 @@ def explained(place: str, memory: Iterable[str] = (), advice: str = "give less")
     except Exception as error:
         reason = _full_disk(error)
         if reason:
-            where = getattr(error, "filename", None) or place
+            where = getattr(error, "filename", None) or destination
             raise UserError(
                 f"The disk is full ({reason} at {where}); free some space and run the same command again."
             ) from error
@@ -42,11 +42,11 @@ def explained(place: str, memory: Iterable[str] = (), advice: str = "give less")
 
 
 def memory_flags(config: OptionGroup, command: str | None = None) -> list[str]:
-    """Returns the options that decide how much memory a configuration needs, as flags.
+    """Returns the options that determine the memory of a command, as flags.
 
     Args:
-        config: The configuration in force.
-        command: Returns only the options that this command takes beside `train`.
+        config: Options in force.
+        command: Command other than `train`, to return only its options; None: all.
     """
     found: list[str] = []
     for field, _ in options.of(
@@ -68,7 +68,7 @@ def _full_disk(error: Exception) -> str | None:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    # TensorFlow is imported by whoever raises its errors, and takes seconds to import for nothing.
+    # If the error is TensorFlow's, TensorFlow is loaded already; an import takes seconds.
     tensorflow = sys.modules.get("tensorflow")
     return isinstance(error, MemoryError) or (
         tensorflow is not None and isinstance(error, tensorflow.errors.ResourceExhaustedError)

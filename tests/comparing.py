@@ -1,4 +1,4 @@
-"""What tests of layers and models share: random weights, and nests of tensors side by side."""
+"""Helpers for tests of layers and models: random weights, and comparison of nested tensors."""
 
 import keras
 import numpy as np
@@ -18,7 +18,7 @@ def assert_same(ours, theirs, tolerance=1e-5):
 
 
 def gradients_of(function, sources, weights=()):
-    """What a function returns, and the gradient of a loss that weighs each of its numbers differently.
+    """Returns the results of a function, and the gradient of a loss that weighs each of their elements differently.
 
     Args:
         function: without arguments, returns a nest of tensors.
@@ -26,7 +26,7 @@ def gradients_of(function, sources, weights=()):
         weights: Keras variables, the same.
 
     Returns:
-        The results, and the gradients by the sources and the weights, zeros where there is none.
+        The results, and the gradients by the sources and the weights, zeros where they do not depend on each other.
     """
     by = [*tf.nest.flatten(sources), *(weight.value for weight in weights)]
     with tf.GradientTape() as tape:

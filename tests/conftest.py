@@ -1,4 +1,4 @@
-"""Settings of the whole suite, and what several test files share."""
+"""Settings of the whole suite, and fixtures that several test files share."""
 
 import os
 

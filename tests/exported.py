@@ -23,7 +23,7 @@ sys.meta_path.insert(0, Refuse())
 
 
 def answered_without_training_code(program: str, model: Path, given: Any = None) -> Any:
-    """What a program prints as JSON in a fresh process that cannot import `tasks` and `models`.
+    """Returns the JSON that a program prints in a fresh process that cannot import `tasks` and `models`.
 
     Args:
         program: gets the model's directory as its argument, and `given` as JSON from standard input.

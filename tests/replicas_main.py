@@ -1,6 +1,6 @@
 """Trains on one device and on two logical ones, and prints the results as JSON; test_trainer.py judges them.
 
-A program of its own, since the devices must be set before TensorFlow starts.
+A separate program, since the devices must be set before TensorFlow starts.
 """
 
 import dataclasses
@@ -61,7 +61,7 @@ def two_replicas() -> tf.distribute.Strategy:
 
 
 def steps(strategy: tf.distribute.Strategy, options: dict, limits: dict) -> dict:
-    """A few steps of a small model: what each told, and the weights and their averages after the last."""
+    """A few steps of a small model: the result of each, and the weights and their averages after the last."""
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = SentimentClassifier(20, 2, SentimentOptions(**SMALL, units=4, embedding_size=4))
@@ -96,7 +96,7 @@ def steps(strategy: tf.distribute.Strategy, options: dict, limits: dict) -> dict
 
 
 def lanes(strategy: tf.distribute.Strategy, directory: Path, count: int) -> dict:
-    """Some steps on a text in lanes, half of them after a restart: what each told, and the weights and the carried
+    """Some steps on a text in lanes, half of them after a restart: the result of each, and the weights and the carried
     states after the last."""
     options = tiny_text_options(write_texts(directory / "texts", [70, 9, 100]))
     config = LanguageModelingConfig(**options | {"batch": count, "layers": 2, "optimizer": "sgd"})
@@ -120,7 +120,7 @@ def lanes(strategy: tf.distribute.Strategy, directory: Path, count: int) -> dict
 
 
 def pairs(strategy: tf.distribute.Strategy, directory: Path) -> dict:
-    """Some steps on sentence pairs, one or two in a batch: what each told, and the weights after the last."""
+    """Some steps on sentence pairs, one or two in a batch: the result of each, and the weights after the last."""
     options = tiny_translation_options(directory / "pairs") | {"batch_tokens": 18, "optimizer": "sgd"}
     config = TranslationConfig(**options, label_smoothing=0.1, global_clipnorm=0.5)
     data = TranslationData(config, RunDirectory(directory / "translation"))

@@ -1,4 +1,4 @@
-"""What callers of a loaded model give: iterables of all kinds, and arguments that make no sense."""
+"""Arguments for a loaded model: iterables of all kinds, and invalid arguments."""
 
 import io
 from collections import deque

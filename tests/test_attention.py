@@ -12,12 +12,12 @@ from unroll.models.options import DecoderOptions
 from unroll.models.writing.attention import ATTENTIONS, Memory
 from unroll.tasks.training.trainer import _dtype_policy as policy
 
-BATCH, QUERIES, PLACES, UNITS = 4, 3, 6, 5
+BATCH, QUERIES, POSITIONS, UNITS = 4, 3, 6, 5
 MASKS = {
-    "full": np.ones((BATCH, PLACES), bool),
-    "right_padded": np.arange(PLACES) < np.array([6, 3, 1, 0])[:, None],
-    "left_padded": np.arange(PLACES) >= np.array([0, 3, 5, 6])[:, None],
-    "holes": np.random.default_rng(7).random((BATCH, PLACES)) < 0.5,
+    "full": np.ones((BATCH, POSITIONS), bool),
+    "right_padded": np.arange(POSITIONS) < np.array([6, 3, 1, 0])[:, None],
+    "left_padded": np.arange(POSITIONS) >= np.array([0, 3, 5, 6])[:, None],
+    "holes": np.random.default_rng(7).random((BATCH, POSITIONS)) < 0.5,
 }
 # The score of a query with a key that was not projected yet.
 SCORES = {
@@ -46,9 +46,9 @@ def queries(rng):
 
 
 def values_for(kind, rng):
-    """[batch, places, features]; of another size than the queries where that is allowed."""
+    """[batch, positions, features]; features differ in number from the queries' where possible."""
     features = UNITS if kind in ("dot", "scaled") else 4
-    return rng.normal(size=(BATCH, PLACES, features)).astype(np.float32)
+    return rng.normal(size=(BATCH, POSITIONS, features)).astype(np.float32)
 
 
 def built(kind, values, rng):
@@ -61,23 +61,24 @@ def built(kind, values, rng):
 
 
 def formula(layer, queries, values, mask):
-    """The contexts and the weights, place by place."""
+    """The contexts and the weights, position by position."""
     contexts = np.zeros((*queries.shape[:2], values.shape[2]))
     weights = np.zeros((*queries.shape[:2], values.shape[1]))
     for row, query in np.ndindex(queries.shape[:2]):
-        places = np.flatnonzero(mask[row])
+        positions = np.flatnonzero(mask[row])
         scores = [
-            SCORES[KIND_OF[type(layer)]](layer, queries[row, query], values[row, place]) for place in places
+            SCORES[KIND_OF[type(layer)]](layer, queries[row, query], values[row, position])
+            for position in positions
         ]
         if scores:
             exponentials = np.exp(np.array(scores) - max(scores))
-            weights[row, query, places] = exponentials / exponentials.sum()
+            weights[row, query, positions] = exponentials / exponentials.sum()
             contexts[row, query] = weights[row, query] @ values[row]
     return contexts, weights
 
 
 @pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
-def test_equals_its_formula_whatever_stands_at_masked_places(kind, mask, queries, rng):
+def test_equals_its_formula_whatever_stands_at_masked_positions(kind, mask, queries, rng):
     values = values_for(kind, rng)
     layer = built(kind, values, rng)
     expected = formula(layer, queries.numpy(), values, mask)
@@ -87,7 +88,7 @@ def test_equals_its_formula_whatever_stands_at_masked_places(kind, mask, queries
         assert_same(layer(queries, layer.remember(filled, tf.constant(mask))), expected)
 
 
-def test_weights_are_shares_and_zero_at_masked_places(kind, queries, rng):
+def test_weights_are_shares_and_zero_at_masked_positions(kind, queries, rng):
     mask = MASKS["right_padded"]
     values = values_for(kind, rng)
     layer = built(kind, values, rng)
@@ -119,7 +120,7 @@ def test_padding_of_the_memory_and_companions_change_nothing(kind, queries, rng)
     values = values_for(kind, rng)
     layer = built(kind, values, rng)
     longer = np.concatenate([values, rng.normal(size=values.shape)], axis=1).astype(np.float32)
-    mask = tf.sequence_mask(lengths, 2 * PLACES)
+    mask = tf.sequence_mask(lengths, 2 * POSITIONS)
     contexts, weights = layer(queries, layer.remember(tf.constant(longer), mask))
     for row, length in enumerate(lengths):
         alone = layer.remember(tf.constant(values[row : row + 1, :length]), tf.ones([1, length], tf.bool))

@@ -58,7 +58,7 @@ def log_softmax(logits):
 
 @lru_cache
 def graph(width, beams, forbidden, by_position, eager=False):
-    """`beam_search` with a table in the place of a model, which is read by the node or the position.
+    """`beam_search` with a table instead of a model, which is read by the node or the position.
 
     The alignment is the number of ids read, and the last of them.
     """
@@ -131,7 +131,7 @@ def repeats(ids, n):
 
 
 def choices(logs, ids, max_length, beams, forbidden):
-    """What may follow, with the log probability of each."""
+    """The possible next ids, with the log probability of each."""
     for number, log in enumerate(logs):
         if number == END:
             allowed = len(ids) >= beams.min_length
@@ -216,7 +216,7 @@ def test_ended_hypotheses_stay_as_they_are():
 
 
 def test_an_ended_hypothesis_gives_way_to_better_ones():
-    # The end comes third at first, and what goes on costs nothing.
+    # The end ranks third at first, and all continuations cost nothing.
     table = script([{2: 4.0, 3: 4.0, END: 2.0}, {4: 30.0}, {END: 30.0}], width=5)
     assert [s.ids for s in written(search(table, 5, Beams(2), by_position=True), 0)] == [(2, 4), (3, 4)]
     assert {s.ids for s in written(search(table, 5, Beams(3), by_position=True), 0)} == {(2, 4), (3, 4), ()}
@@ -246,7 +246,7 @@ def test_each_row_has_its_own_maximum_length(rng):
         logs = log_softmax(table[row])
         assert first.log_probability == pytest.approx(length * logs[0, 2] + logs[0, END], rel=1e-5)
         assert found.lengths[row].max() == length
-    # Of a text that may have no id there is only one.
+    # With no id allowed, only one text exists.
     assert len(written(found, 1)) == 1
     assert found.scores[1, 1] <= -1e9
 
@@ -342,7 +342,7 @@ def test_a_wide_beam_finds_all_sequences(options, rng):
         sequences = written(found, row)
         assert_same_scores(sequences, expected)
         assert {s.ids for s in sequences} == {s.ids for s in expected}
-        # Those that there are not come last.
+        # Missing hypotheses come last.
         assert (found.scores[row, len(expected) :] <= -1e9).all()
         assert (np.diff(found.scores[row]) <= 0).all()
 

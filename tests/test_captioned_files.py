@@ -1,4 +1,4 @@
-"""The user's images, captions and lists."""
+"""Readers of the user's images, captions and lists."""
 
 import zipfile
 

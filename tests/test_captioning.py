@@ -198,7 +198,7 @@ def test_a_run_that_was_killed_ends_with_the_same_bits(tmp_path, data, last):
         np.testing.assert_array_equal(value, weights[name])
     ends = [checkpoint_tensors(checkpoints(tmp_path / name)[-1]) for name in ("whole", "killed")]
     assert ends[0].keys() == ends[1].keys()
-    # A place in the data is a number: no checkpoint holds features.
+    # A position in the data is a number: no checkpoint holds features.
     assert sum(f.stat().st_size for f in checkpoints(tmp_path / "whole")[-1].iterdir()) < 300_000
 
 
@@ -226,7 +226,7 @@ def test_an_image_from_right_to_left():
     found = mirrored(CachedImage("a.png", "1", lambda: image_of("red", "left")))
     assert found.name != "a.png"
     np.testing.assert_array_equal(*(tf.io.decode_png(i) for i in (found.read(), image_of("red", "right"))))
-    # What is no image is told where it is encoded.
+    # A file that is not an image is reported when it is encoded.
     assert mirrored(CachedImage("a.png", "1", lambda: b"nothing")).read() == b"nothing"
 
 
@@ -273,7 +273,7 @@ def test_epochs_hold_no_more_files_open(tmp_path, data):
     prepared.prepare()
     maps = Path("/proc/self/maps")
     if not maps.exists():
-        pytest.skip("There is no /proc to count the mapped files in.")
+        pytest.skip("The system has no /proc, where mapped files are counted.")
     for epoch in range(3):
         assert len(list(prepared.batches(epoch, fixed_shapes=False))) > 0
         assert maps.read_text().count(str(tmp_path)) == 1
@@ -308,7 +308,7 @@ def test_a_damaged_training_image_is_named(tmp_path, capsys):
     path.write_bytes(path.read_bytes()[:60])
     assert train(tmp_path / "run", options | tiny_model_flags()) == 2
     assert "The image blue-left.png cannot be used. The image is damaged" in capsys.readouterr().err
-    # Mended, the same command goes on.
+    # After a repair, the same command resumes.
     path.write_bytes(image_of("blue", "left"))
     assert train(tmp_path / "run", options | tiny_model_flags() | {"epochs": 1}) == 0
 

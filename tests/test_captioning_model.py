@@ -1,4 +1,4 @@
-"""The captioning model: what the decoder sees of an image, and that nothing else decides its result."""
+"""The captioning model: the decoder's view of an image, and independence of everything else."""
 
 import math
 
@@ -47,7 +47,7 @@ def model_of(seed=0, **options):
     outputs, _ = model(tf.zeros([1, PLACES, FEATURES]), tf.ones([1, 1, 1], tf.int32))
     model.logits(outputs[0, 0])
     for weight in model.trainable_variables:
-        # Large enough for every part to tell in the result.
+        # Large enough for every part to change the result.
         weight.assign(weight + 0.3 * keras.random.normal(weight.shape))
     return model
 

@@ -75,7 +75,7 @@ def test_bytes_that_are_not_utf8_are_the_same_in_the_graph_and_in_numpy(text):
 
 
 def test_random_bytes_are_the_same_in_the_graph_and_in_numpy(rng):
-    # Of the bytes with which UTF-8 begins and goes on, so that most sequences nearly hold.
+    # Lead and continuation bytes of UTF-8, so that most sequences are nearly valid.
     bytes_ = np.frombuffer(b"a\x7f\x80\x8f\xa0\xbf\xc0\xc2\xc3\xe0\xe6\xed\xef\xf0\xf4\xf5\xff", np.uint8)
     texts = [rng.choice(bytes_, size=rng.integers(1, 9)).tobytes() for _ in range(500)]
     symbols = [code_points(text) for text in texts]

@@ -480,7 +480,7 @@ def test_divergence_exits_with_one(table, capsys):
     assert capsys.readouterr().err.startswith("unroll: Training diverged at step")
 
 
-# What the commands print and write.
+# Output of the commands.
 
 
 @pytest.fixture(scope="module")

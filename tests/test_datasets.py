@@ -1,4 +1,4 @@
-"""Where examples come from, how they are parted, shuffled and batched."""
+"""Sources of examples, and their splitting, shuffling and batching."""
 
 import gzip
 import itertools
@@ -262,7 +262,7 @@ def test_public_sets_give_text_and_names_of_labels(name, text_column, labels):
 
 
 def from_rows(rows):
-    """What `mock_data` puts in the place of a builder's reading: a data set of these rows."""
+    """A data set of these rows, with which `mock_data` replaces the reading of a builder."""
     return lambda self, **_: tf.data.Dataset.from_tensor_slices(rows)
 
 

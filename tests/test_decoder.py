@@ -13,7 +13,7 @@ from unroll.models.writing.attention import ATTENTIONS
 from unroll.models.writing.decoder import Decoder
 from unroll.tasks.training.trainer import _dtype_policy as policy
 
-BATCH, TIME, FEATURES, UNITS, SIZE, PLACES = 3, 5, 4, 6, 7, 4
+BATCH, TIME, FEATURES, UNITS, SIZE, POSITIONS = 3, 5, 4, 6, 7, 4
 LENGTHS = [5, 2, 4]
 KINDS = {
     "plain": {"attention": "none"},
@@ -42,11 +42,11 @@ def x(rng):
 
 @pytest.fixture
 def values(rng):
-    return tf.constant(rng.normal(size=(BATCH, PLACES, UNITS)), tf.float32)
+    return tf.constant(rng.normal(size=(BATCH, POSITIONS, UNITS)), tf.float32)
 
 
 # Of the memory: padded, and with a row that has nothing in it.
-SEEN = tf.sequence_mask([4, 0, 2], PLACES)
+SEEN = tf.sequence_mask([4, 0, 2], POSITIONS)
 
 
 def built(kind, rng, cell="lstm", **options):
@@ -84,9 +84,9 @@ def plain_loop(decoder, x, values, states, dropped=None, block=None, lengths=Non
     """The outputs by the formulas, left to autodiff.
 
     Args:
-        dropped: for each layer what its input and its h are multiplied with.
-        block: each row's steps are cut into blocks of so many, counted back from its last.
-        lengths: of the rows.
+        dropped: For each layer the factors of its input and of its h.
+        block: Length of the blocks of each row's steps, counted back from its last.
+        lengths: Lengths of the rows.
     """
     layers, attention = decoder.recurrent.layers, decoder.attention
     lengths = np.array(lengths or [TIME] * BATCH)
@@ -188,22 +188,22 @@ def test_several_rows_may_look_into_one_memory(kind, x, values, rng):
 
 def test_a_memory_without_rows_is_no_mistake(kind, rng):
     decoder = built(kind, rng)
-    memory = decoder.remember(tf.zeros([0, PLACES, UNITS]), tf.zeros([0, PLACES], tf.bool))
+    memory = decoder.remember(tf.zeros([0, POSITIONS, UNITS]), tf.zeros([0, POSITIONS], tf.bool))
     states = decoder.recurrent.get_initial_state(0)
     assert decoder(tf.zeros([0, TIME, FEATURES]), memory=memory, states=states).shape == (0, TIME, SIZE)
     output, _, weights = decoder.stepper(memory)(tf.zeros([0, FEATURES]), decoder.initial_states(states))
-    assert (output.shape, weights.shape) == ((0, SIZE), (0, PLACES))
+    assert (output.shape, weights.shape) == ((0, SIZE), (0, POSITIONS))
 
 
 def test_padding_of_the_memory_and_companions_change_nothing(kind, x, values, rng):
     decoder = built(kind, rng)
     states = random_states(decoder, rng)
     together = call(decoder, x, values, states)
-    for row, places in enumerate((4, 1, 2)):
+    for row, positions in enumerate((4, 1, 2)):
         own = tf.nest.map_structure(lambda s, row=row: s[row : row + 1], states)
-        mask = SEEN[row : row + 1, :places]
+        mask = SEEN[row : row + 1, :positions]
         alone = decoder(
-            x[row : row + 1], memory=decoder.remember(values[row : row + 1, :places], mask), states=own
+            x[row : row + 1], memory=decoder.remember(values[row : row + 1, :positions], mask), states=own
         )
         assert_same(together[row : row + 1], alone)
 
@@ -246,7 +246,7 @@ def draw_once(decoder, monkeypatch):
         drawn = {rate: layer.dropout_mask(rate, BATCH, size) for rate, size in sizes.items()}
         monkeypatch.setattr(layer, "dropout_mask", lambda rate, batch, size, drawn=drawn: drawn[rate])
         masks.append((drawn[layer.dropout], drawn[layer.recurrent_dropout]))
-    # What is dropped of the outputs comes after all steps.
+    # Dropout of the outputs comes after all steps.
     decoder.options = dataclasses.replace(decoder.options, dropout=0.0)
     return masks
 

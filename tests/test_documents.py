@@ -1,4 +1,4 @@
-"""Long texts: read in pieces, from files, and cut into parts."""
+"""Long texts: reading in pieces, from files, and cutting into parts."""
 
 import gzip
 import io
@@ -74,8 +74,8 @@ def test_pieces_join_to_the_text_wherever_they_are_cut(piece, content, unit):
 def test_a_part_is_counted_in_units(piece, unit):
     expected = numbers(TEXT, unit)
     length = len(expected)
-    places = [0, 1, 2, 7, length - 1, length, length + 3]
-    for start, stop in itertools.product(places, [*places, None]):
+    positions = [0, 1, 2, 7, length - 1, length, length + 3]
+    for start, stop in itertools.product(positions, [*positions, None]):
         if stop is not None and stop < start:
             continue
         part = document(TEXT, unit, start=start, stop=stop)
@@ -288,7 +288,7 @@ def test_given_parts_are_read_whole():
     given = {"validation": ["vali", "dation"], "test": ["", "test"]}
     expected = {"train": ["abcdefghij"], "validation": ["vali", "dation"], "test": ["test"]}
     assert parts(["abcdefghij"], **given) == expected
-    # What is given is not cut as well.
+    # A given part is not cut from the training part as well.
     assert parts(["abcdefghij"], {"validation": 0.5, "test": 0.5}, **given) == expected
     assert parts(["abcdefghij"], {"validation": 0.5, "test": 0.2}, validation=["v"]) == {
         "train": ["abcdefgh"],

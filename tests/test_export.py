@@ -88,7 +88,7 @@ def bundle_of(function, shape=(None,), request=(1.0, 2.0)):
     return Bundle("sentiment", model, [], {"serving_default": signature})
 
 
-# What is in the file.
+# Contents of the file.
 
 
 def test_version_directory_is_a_saved_model_and_nothing_partial_is_left(exported_model, version):
@@ -149,7 +149,7 @@ def test_file_holds_every_weight_once(version):
     assert len(embeddings) == 1
 
 
-# What it answers.
+# Answers.
 
 
 def test_equals_the_model_in_memory(model, in_memory):
@@ -405,7 +405,7 @@ def test_compose_file_serves_the_model_on_cpu_and_gpu(exported_model):
     for flag in ("--model_config_file", "--batching_parameters_file"):
         (path,) = [line.split("=")[1] for line in text.splitlines() if f"- {flag}=" in line]
         assert (exported_model / path.removeprefix("/models/sentiment/")).is_file()
-    # Single braces: what is left of a template is two.
+    # Single braces: double ones would be left over from a template.
     assert "{{" not in text
 
 

@@ -1,4 +1,4 @@
-"""Features of images in files: made once, gone on with after a kill, found again by what they come from."""
+"""The cache of image features: filled once, resumed after a kill, found again by its sources."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What is measured of gradients, against plain computations; and the verdict on it."""
+"""Measurements of gradients against plain computations, and the verdict on them."""
 
 import dataclasses
 import re
@@ -99,7 +99,7 @@ def test_reach_is_the_loss_where_only_the_last_step_has_one(rng):
 def test_reach_leaves_out_what_other_steps_add(rng):
     layer, batch = layer_of(SimpleRNN, rng), batch_of(rng)
     (sums,), _ = meter_of(EveryStep(), layer)(batch)
-    # There is no mask: the last step is the last one with a gradient.
+    # Without a mask, the last step is the last one with a gradient.
     np.testing.assert_array_equal(sums["rows"], [(d < LENGTHS).sum() for d in range(TIME)])
     row, length = 0, LENGTHS[0]
     (alone,), _ = meter_of(EveryStep(), layer)({name: v[row : row + 1] for name, v in batch.items()})
@@ -143,7 +143,7 @@ def test_backward_direction_counts_from_the_step_that_it_reads_last(rng):
     class FirstStep(LastStep):
         def loss(self, model, batch, training, carry=()):
             mask = tf.sequence_mask(batch["lengths"], tf.shape(batch["x"])[1])
-            # What a backward direction has read last is the first step.
+            # A backward direction reads the first step last.
             outputs, _ = model(batch["x"], mask=mask)
             loss = tf.reduce_sum(outputs[:, 0, UNITS:] * self.weights)
             return Loss(loss, tf.constant(1.0), tf.constant(0.0)), carry

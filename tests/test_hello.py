@@ -6,7 +6,7 @@ import unroll.serving
 from unroll.export import saved_model
 from unroll.tasks import cli
 
-# What follows "", "h", "he", ...; "" is the end of the text.
+# The characters after "", "h", "he", ...; "" is the end of the text.
 EXPECTED = [("", "h"), ("h", "e"), ("he", "l"), ("hel", "l"), ("hell", "o"), ("hello", "")]
 
 

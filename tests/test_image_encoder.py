@@ -30,7 +30,7 @@ def pixels(rng):
     return rng.integers(0, 256, (2, 32, 24, 3), np.uint8)
 
 
-def test_the_places_of_a_map_are_its_rows(pixels):
+def test_the_positions_of_a_map_are_its_rows(pixels):
     frozen = FrozenEncoder(network())
     assert (frozen.image_size, frozen.grid, frozen.features) == ((32, 24), (4, 3), 5)
     wanted = network()(pixels.astype(np.float32)).numpy()
@@ -111,7 +111,7 @@ def test_the_small_encoder_knows_where_things_are(rng):
     grid = encoder(square).numpy().reshape(2, 8, 8, 16)
     assert encoder.grid(64, 64) == (8, 8)
     assert encoder.grid(60, 33) == (8, 5)
-    # Away from the edges the same square looks different at another place.
+    # Away from the edges the same square looks different at another position.
     assert np.abs(grid[0, 2, 2] - grid[1, 5, 5]).max() > 1e-3
 
 

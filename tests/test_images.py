@@ -1,4 +1,4 @@
-"""Encoded images into pixels: every kind of JPEG and PNG, and other bytes."""
+"""Decoding of images: every kind of JPEG and PNG, and other bytes."""
 
 import io
 
@@ -39,7 +39,7 @@ def encoded(image, kind, **options):
 
 
 def expected(image):
-    """What Pillow makes of it."""
+    """The pixels according to Pillow."""
     return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR)).astype(int)
 
 

@@ -47,7 +47,7 @@ def report(directory):
 
 @pytest.fixture(scope="module")
 def inspected(trained_run, tmp_path_factory):
-    """A copy of a sentiment run, inspected, and what that printed."""
+    """A copy of a sentiment run, inspected, and the output of the inspection."""
     workdir = Path(shutil.copytree(trained_run, tmp_path_factory.mktemp("inspected") / "run"))
     before, out = files_of(workdir), io.StringIO()
     with contextlib.redirect_stdout(out):

@@ -1,4 +1,4 @@
-"""Keras' own tests of its recurrent layers, from the installed package, with our layers in place of its own."""
+"""Keras' own tests of its recurrent layers, from the installed package, with our layers instead of Keras'."""
 
 import keras
 import pytest
@@ -14,7 +14,7 @@ from keras.src.layers.rnn import (
 from unroll.models.recurrent import GRU, LSTM, SimpleRNN
 
 OURS = {"GRU": GRU, "LSTM": LSTM, "SimpleRNN": SimpleRNN}
-_FUSED = "asks whether Keras may replace two layers of its own by one call of cuDNN"
+_FUSED = "asks whether Keras may replace two of its layers by one call of cuDNN"
 LEFT_OUT = {
     "TestBidirectional.test_fused_lstm_eligibility": _FUSED,
     "TestBidirectional.test_fused_gru_eligibility": _FUSED,

@@ -1,4 +1,4 @@
-"""Windows of a text, laid in lanes for truncated backpropagation through time."""
+"""Windows of a text in lanes, for truncated backpropagation through time."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from unroll.tasks.datasets.lanes import Lanes, Window, count_windows, cut_window
 
 
 def document(length, first=1):
-    """Ids that are told apart by their place, none of them a boundary."""
+    """Different ids for all positions, none of them a boundary."""
     return np.arange(first, first + length, dtype=np.int32)
 
 
@@ -146,7 +146,7 @@ def test_lanes_are_reset_at_their_start_and_at_that_of_a_document_alone(tmp_path
             # A document begins with a boundary.
             assert reset == (length > 0 and (number == 0 or ids[0] == BOUNDARY))
             if length and not reset:
-                # It goes on where the window before it ended.
+                # It starts at the end of the window before it.
                 assert ids[0] == before[-1] != BOUNDARY
             before = ids
 
@@ -229,5 +229,5 @@ def test_joined_windows_go_on_until_their_document_ends(tmp_path):
         single = list(lanes.read())
         expected = np.concatenate([b["ids"][lane, : b["length"][lane]] for b in single])[:length]
         np.testing.assert_array_equal(batch["ids"][lane, :length], expected)
-    # Fewer windows are joined where there are few steps to look at, two at least.
+    # Fewer windows are joined for a small number of steps, but at least two.
     assert [b["ids"].shape[1] for b in lanes.read_joined(1)] == [9, 9]

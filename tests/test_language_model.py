@@ -148,7 +148,7 @@ def test_tied_embeddings_are_one_variable_read_and_written(ids, rng):
     hidden, _ = model.recurrent(model.vectors(ids))
     kernel, bias = np.array(model.embedding.embeddings), np.array(model.logits_layer.bias)
     assert_same(model(ids)[0], tf.constant(hidden.numpy() @ kernel.T + bias))
-    # Both ways give it a gradient: id 0 is not read, and still pushed away from what is predicted.
+    # Both ways give it a gradient: id 0 is not read, but still pushed away from the predictions.
     with tf.GradientTape() as tape:
         loss = mean_loss(model, tf.ones([1, 3], tf.int32))
     gradient = tf.convert_to_tensor(tape.gradient(loss, model.embedding.embeddings.value)).numpy()
@@ -230,7 +230,7 @@ LENGTHS = [7, 1, 4, 2]
 
 
 def read_by_the_call(model, ids, lengths, states=None):
-    """What `read` is to return, row by row."""
+    """The expected results of `read`, row by row."""
     rows = []
     for row, length in enumerate(lengths):
         own = None if states is None else row_of(states, row)

@@ -1,4 +1,4 @@
-"""An exported language model: scores, texts that it writes, single steps, and its command line."""
+"""An exported language model: scores, generated texts, single steps, and its command line."""
 
 import json
 import os
@@ -69,7 +69,7 @@ def in_memory(run):
 
 @pytest.fixture(scope="module")
 def of_bytes(tmp_path_factory):
-    """An exported model of bytes, which was not trained: what it writes is hardly ever UTF-8."""
+    """An exported model of bytes without training, whose text is hardly ever UTF-8."""
     tf.random.set_seed(0)
     encoder = CharacterCodec.from_counts({}, tokenizer="bytes")
     model = LanguageModel(len(encoder), LanguageModelOptions(cell="simple_rnn", units=5))
@@ -90,7 +90,7 @@ def log_probabilities(in_memory, text: str) -> np.ndarray:
 
 
 def step(model, characters: list[str], states: dict | None = None) -> dict[str, np.ndarray]:
-    """A call of the signature `step`, from zeros unless there are states."""
+    """A call of the signature `step`, from zeros unless states are given."""
     rows = len(characters)
     states = {name: (states or {}).get(name, np.zeros([rows, UNITS])) for name in STATES}
     options = {"position": [1] * rows, "temperature": [1] * rows, "top_k": [0] * rows}
@@ -98,7 +98,7 @@ def step(model, characters: list[str], states: dict | None = None) -> dict[str, 
     return model.call("step", {"character": [c.encode() for c in characters]} | options | states)
 
 
-# What is in the file.
+# Contents of the file.
 
 
 def test_signatures(exported):
@@ -151,7 +151,7 @@ def test_score_is_that_of_the_model_in_memory(model, in_memory):
 
 
 def test_text_of_any_length_scores_as_its_parts_do_after_what_stands_before(model, in_memory):
-    # Longer than what the graph reads at a time.
+    # Longer than the window that the graph reads at a time.
     text = text_of(5000, seed=4)
     expected = log_probabilities(in_memory, text)
     lengths = [0, 100, 1023, 1024, 1025, 2048, 5000]

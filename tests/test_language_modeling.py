@@ -1,4 +1,4 @@
-"""Language modelling: lanes with carried states, whole documents, evaluation, and what cannot be trained on."""
+"""Language modelling: lanes with carried states, whole documents, evaluation, and unusable data."""
 
 import gzip
 import json
@@ -364,7 +364,7 @@ def test_table_of_n_grams_stands_beside_the_network(evaluated, capsys):
                 for key in ("loss", "bits_per_character", "perplexity", "size")
             ]
         by_order[order] = dict(tables).get(f"Kneser-Ney, order {order}")
-    # The text is written word by word: five characters before the next one tell nearly all, one does not.
+    # The text is written word by word: five characters nearly determine the next one, one does not.
     assert by_order[6]["loss"] < 0.6 < by_order[2]["loss"] < 1.5
     assert by_order[2]["size"] < by_order[6]["size"]
 

@@ -59,11 +59,11 @@ def test_gradient_is_that_of_small_differences(logits, targets, smoothing):
         chosen = logs[np.arange(ROWS), targets.numpy()]
         return (weights * (-(1 - smoothing) * chosen - smoothing * logs.mean(axis=1))).sum()
 
-    for place in ((0, 0), (3, int(targets[3])), (6, 4)):
+    for position in ((0, 0), (3, int(targets[3])), (6, 4)):
         step = np.zeros((ROWS, IDS))
-        step[place] = 1e-5
+        step[position] = 1e-5
         exact = (total(np.float64(logits) + step) - total(np.float64(logits) - step)) / 2e-5
-        assert float(gradient[place]) == pytest.approx(exact, abs=1e-5)
+        assert float(gradient[position]) == pytest.approx(exact, abs=1e-5)
 
 
 def test_large_logits_stay_finite():

@@ -20,8 +20,8 @@ class Plain:
         self.counts = {order: Counter()}
         for document in documents:
             padded = self.padded(document)
-            for place in range(self.front, len(padded)):
-                self.counts[order][tuple(padded[place - order + 1 : place + 1])] += 1
+            for position in range(self.front, len(padded)):
+                self.counts[order][tuple(padded[position - order + 1 : position + 1])] += 1
         for n in range(order - 1, 0, -1):
             in_front = defaultdict(set)
             for gram in self.counts[n + 1]:
@@ -54,8 +54,8 @@ class Plain:
     def probabilities(self, document):
         padded = self.padded(document)
         return [
-            self.probability(padded[place - self.front : place], padded[place])
-            for place in range(self.front, len(padded))
+            self.probability(padded[position - self.front : position], padded[position])
+            for position in range(self.front, len(padded))
         ]
 
 
@@ -135,7 +135,7 @@ def test_probabilities_of_all_ids_sum_to_1_after_any_context(order, rng):
 def test_a_context_never_seen_is_as_good_as_a_shorter_one(order, rng):
     documents = random_documents(rng, 3)
     table = learn(documents, order)
-    # 6 occurs nowhere, so that nothing is known of what follows it.
+    # 6 occurs nowhere, so nothing is known about its successors.
     assert (
         next_distribution(table, [6]) == next_distribution(table, [5, 6]) == next_distribution(table, [1, 6])
     )
@@ -173,7 +173,7 @@ def test_what_was_seen_often_is_likely():
 
 
 def test_a_longer_context_tells_more():
-    # What follows 1 depends on what is in front of it.
+    # The successor of 1 depends on its predecessor.
     documents = [[2, 1, 3, 4, 1, 5] * 30]
     fits = [-np.log(probabilities(learn(documents, order), documents[0])).mean() for order in (1, 2, 3)]
     assert fits[0] > fits[1] + 0.5

@@ -1,4 +1,4 @@
-"""The wheel: all that is needed is inside, and it works without the source tree."""
+"""The wheel: it is complete, and works without the source tree."""
 
 import json
 import shutil
@@ -70,7 +70,7 @@ def test_the_wheel_works_without_the_source_tree(unpacked, tmp_path):
     program = """
 import importlib, json, sys
 
-# The editable install would answer for what the wheel lacks.
+# The editable install would hide files that the wheel lacks.
 sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in f"{finder} {finder.__class__}".lower()]
 sys.path_hooks[:] = [hook for hook in sys.path_hooks if "editable" not in repr(hook).lower()]
 sys.path_importer_cache.clear()

@@ -53,7 +53,7 @@ def cudnn(monkeypatch):
 
 
 def stand_in(layer, sequences, state, lengths):
-    """What cuDNN computes over [time, batch, features], from weights in its own layout."""
+    """The results of cuDNN for [time, batch, features], from weights in its own layout."""
     time, batch, features = sequences.shape
     gates, units = layer.cell.gate_count, layer.units
     sizes = [gates * units * features, gates * units * units, gates * units, gates * units]

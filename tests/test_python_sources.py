@@ -1,4 +1,4 @@
-"""Tests of the embedded data set of Python sources: its choice of files, and its preparation without a network."""
+"""The embedded data set of Python sources: its choice of files, and its preparation without a network."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""What TensorFlow prints when it starts."""
+"""The start-up output of TensorFlow."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ UNROLL = Path(sys.executable).with_name("unroll")
 
 
 def printed(*command):
-    """What a command that succeeds prints to stderr, whatever the level of TensorFlow's log."""
+    """The stderr of a successful command, whatever the level of TensorFlow's log."""
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     result = subprocess.run([*command], capture_output=True, text=True, env=environment, check=True)
     return result.stderr

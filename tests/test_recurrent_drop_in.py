@@ -163,7 +163,7 @@ def test_a_functional_model_equals_that_with_stock_layers(cell, rng):
     ours, stock = (functional(kind, cell) for kind in PAIRS[cell])
     ours.set_weights(stock.get_weights())
     inputs = inputs_of(ours, rng)
-    # Without padding: stock layers lose an implicit mask where there is an initial state.
+    # Without padding: stock layers lose an implicit mask if an initial state is given.
     inputs[0] = np.maximum(inputs[0], 1)
     assert_close(ours(inputs), stock(inputs))
 

@@ -316,13 +316,13 @@ def test_equals_numpy_oracle_and_its_numeric_gradient(cell, rng, truncated_mask)
     np.testing.assert_allclose(ours, loss(*weights), rtol=1e-10)
     gradients = tape.gradient(ours, [w.value for w in layer.trainable_variables])
     for index, gradient in enumerate(gradients):
-        for place in [tuple(rng.integers(weights[index].shape)) for _ in range(6)]:
+        for position in [tuple(rng.integers(weights[index].shape)) for _ in range(6)]:
             values = []
             for delta in (1e-5, -1e-5):
                 moved = [w.copy() for w in weights]
-                moved[index][place] += delta
+                moved[index][position] += delta
                 values.append(loss(*moved))
-            np.testing.assert_allclose(gradient.numpy()[place], (values[0] - values[1]) / 2e-5, atol=1e-7)
+            np.testing.assert_allclose(gradient.numpy()[position], (values[0] - values[1]) / 2e-5, atol=1e-7)
 
 
 def test_padding_and_companions_change_nothing(cell, rng):

@@ -1,4 +1,4 @@
-"""Options of the recurrent layers: how they start."""
+"""Options of the recurrent layers: their initial weights."""
 
 import keras
 import numpy as np

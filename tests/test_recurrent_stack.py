@@ -191,7 +191,7 @@ def test_two_directions(cell, x, rng):
     forward, backward = states[-1][0], states[-1][count]
     np.testing.assert_allclose(outputs[:, -1, :UNITS], forward, rtol=1e-6)
     np.testing.assert_allclose(outputs[:, 0, UNITS:], backward, rtol=1e-6)
-    # The states are of the first and the last step: each direction goes on from its own.
+    # The states are of the first and the last step: each direction continues from its own.
     own = tuple(tf.nest.map_structure(lambda s: s + 1, state) for state in states)
     assert np.abs(stack(x, states=own)[0] - outputs).max() > 1e-3
 

@@ -117,7 +117,7 @@ def assert_same_bits(one, other):
 
 
 def assert_same_run(workdir, undisturbed):
-    """Everything that a run leaves is the same, but for what depends on the process."""
+    """All files of two runs are equal, except for values that depend on the process."""
     assert [path.name for path in checkpoints(workdir)] == [path.name for path in checkpoints(undisturbed)]
     assert_same_bits(
         checkpoint_tensors(checkpoints(workdir)[-1]), checkpoint_tensors(checkpoints(undisturbed)[-1])

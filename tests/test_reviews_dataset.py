@@ -1,4 +1,4 @@
-"""Tests of the embedded review data set: of its grammar, and of its preparation without a network."""
+"""The embedded review data set: its grammar, and its preparation without a network."""
 
 import itertools
 import re

@@ -50,7 +50,7 @@ def test_sentence_bleu_equals_counting_by_hand(rng):
 
 def test_a_reference_scores_one_and_padding_is_no_reference():
     text, none = [5, 6, 7, 8, 9], [0] * 5
-    # Clipped: a word counts as often as it is in the reference.
+    # Clipped: a word counts as often as it occurs in the reference.
     score, repeated = sentence_bleu(tf.constant([[text, [5] * 5]]), tf.constant([[none, text]])).numpy()[0]
     assert score == pytest.approx(1)
     assert repeated < 0.4

@@ -1,4 +1,4 @@
-"""Which file imports which: arrows between rooms point one way, and no files import each other in a circle."""
+"""Imports between files: arrows between rooms point one way, and no files import each other in a circle."""
 
 import ast
 from graphlib import CycleError, TopologicalSorter

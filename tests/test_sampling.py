@@ -28,7 +28,7 @@ def settings(rows, temperature=1.0, top_k=0, top_p=1.0, seed=None):
 
 @lru_cache
 def graph(width, forbidden, with_stop):
-    """`sample` with a table of logits, [batch, time, width], in the place of a model."""
+    """`sample` with a table of logits, [batch, time, width], instead of a model."""
     stop = [tf.RaggedTensorSpec([None, None], tf.int32)] if with_stop else []
 
     @tf.function(

@@ -1,4 +1,4 @@
-"""The data set of coloured shapes: what its captions say is what its images show."""
+"""The data set of coloured shapes: its captions agree with its images."""
 
 import re
 from collections import Counter

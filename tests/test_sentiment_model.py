@@ -93,11 +93,11 @@ def random_texts(rng, lengths):
     return [rng.integers(1, WORDS, size=length).astype("int32") for length in lengths]
 
 
-def padded(texts, time, places):
-    """A batch with each text's ids, in order, at the places that `places(length)` chooses."""
+def padded(texts, time, positions):
+    """A batch with each text's ids, in order, at the positions that `positions(length)` chooses."""
     batch = np.zeros((len(texts), time), "int32")
     for row, text in zip(batch, texts, strict=True):
-        row[places(len(text))] = text
+        row[positions(len(text))] = text
     return batch
 
 
@@ -111,12 +111,12 @@ def test_padding_and_the_rest_of_the_batch_change_nothing(cell, pooling, bidirec
     texts = random_texts(rng, (5, 1, 8))
     alone = np.concatenate([model(text[None]) for text in texts])
     assert np.abs(alone[0] - alone[1]).max() > 1e-3
-    for order, places in (
+    for order, positions in (
         ([0, 1, 2], np.arange),
         ([2, 1, 0], lambda length: np.arange(12 - length, 12)),
         ([1, 0], lambda length: np.sort(rng.permutation(12)[:length])),
     ):
-        batch = padded([texts[number] for number in order], 12, places)
+        batch = padded([texts[number] for number in order], 12, positions)
         np.testing.assert_allclose(model(batch), alone[order], atol=1e-5)
 
 

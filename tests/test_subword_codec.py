@@ -53,7 +53,7 @@ def back(codec, texts):
 
 
 def longest_first(word, pieces):
-    """The longest piece that fits, again and again; None for a character that is none."""
+    """The longest piece that fits, repeatedly; None for an unknown character."""
     found, position = [], 0
     while position < len(word):
         fitting = [piece for piece in pieces if word.startswith(piece, position)]
@@ -292,7 +292,7 @@ def assert_byte_pairs(words, pieces):
 
     Args:
         words: how often each occurs.
-        pieces: what was learnt.
+        pieces: The learnt vocabulary.
     """
     characters = sorted({character for word in words for character in word})
     assert sorted(pieces[: len(characters)]) == characters

@@ -69,7 +69,7 @@ def plain_gradients(layer, x, mask=None, dropped=None, truncated=True):
             before = [tf.where(cut[t], tf.stop_gradient(s), s) for s in state]
             _, after = layer.step(layer.project(tf.constant(x[:, t])), before, dropped)
             chosen = real[:, t, None]
-            # What a masked step carries on is carried beyond a cut, too: only real steps cut.
+            # A masked step carries the gradient on beyond a cut: only real steps cut.
             state = [tf.where(chosen, a, s) + zero for a, s, zero in zip(after, state, zeros[t], strict=True)]
             seen = seen | chosen
             outputs.append(tf.where(seen, state[0], 0.0))

@@ -1,4 +1,4 @@
-"""The parts of applications: models and objectives in memory, and what the data of all of them share."""
+"""The parts of applications: models and objectives in memory, and the base class of their data."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Text files of the user: plain and compressed ones, and the errors that name them."""
+"""The user's text files: plain and compressed, and errors that name them."""
 
 import gzip
 

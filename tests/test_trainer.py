@@ -80,7 +80,7 @@ def finished(options, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def replicas(tmp_path_factory):
-    """What `replicas_main.py` finds on one device and on two."""
+    """The results of `replicas_main.py` on one device and on two."""
     directory = tmp_path_factory.mktemp("replicas")
     subprocess.run([sys.executable, replicas_main.__file__, str(directory)], check=True)
     return json.loads((directory / "results.json").read_text(encoding="utf-8"))
@@ -429,7 +429,7 @@ def test_best_weights_are_the_averaged_ones_of_the_best_epoch(options, tmp_path)
     for ours, theirs in zip(best.trainable_variables, script.measured[1], strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert json.loads(run.best_metrics.read_text(encoding="utf-8"))["epoch"] == 2
-    # What was measured was not what the training went on with.
+    # Training continued with its own weights, not the measured ones.
     for weight, measured in zip(trained.trainable_variables, script.measured[-1], strict=True):
         assert np.any(weight.numpy() != measured)
 
@@ -472,7 +472,7 @@ def test_mixed_bfloat16_trains(options, tmp_path):
 
 
 def test_compiled_step_trains_as_the_plain_one_does(options, tmp_path):
-    # One bucket of lengths, so that there are two shapes to compile.
+    # One bucket of lengths, so that two shapes are compiled.
     losses = {}
     for jit_compile in ("true", "false"):
         config, run = begin(tmp_path / jit_compile, options, jit_compile=jit_compile, max_length=8, epochs=2)

@@ -1,4 +1,4 @@
-"""Translation from the command line: trained, resumed, evaluated, and what cannot be trained on."""
+"""Translation from the command line: training, resuming, evaluation, and unusable data."""
 
 import dataclasses
 import gzip
@@ -430,7 +430,7 @@ def test_evaluation_measures_and_writes_every_translation(evaluated, capsys):
     for pair, row in zip(pairs, rows, strict=True):
         found, _ = TargetTokens(0.0).loss(model, example(prepared, *pair), training=False)
         total, tokens = total + float(found.total), tokens + int(found.weight)
-        # The score is that of what is written, by the length penalty.
+        # The score is that of the written translation, with the length penalty.
         written, _ = TargetTokens(0.0).loss(model, example(prepared, pair.source, row[2]), training=False)
         assert float(row[3]) == pytest.approx(
             -float(written.total) / ((5 + int(written.weight)) / 6), abs=1e-3

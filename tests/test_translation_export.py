@@ -71,7 +71,7 @@ def pieces_of(encoder: SubwordCodec, text: str) -> list[str]:
     return [encoder.tokens[number].decode() for number in ids]
 
 
-# What is in the file.
+# Contents of the file.
 
 
 def test_signatures(exported_translation):
@@ -236,7 +236,7 @@ def test_bytes_that_are_no_text_separate_words(model):
 
 
 def test_fewer_translations_than_beams_are_told_as_they_are(untrained):
-    # One token at most: the five that there are, or nothing.
+    # At most one token: one of the five, or none.
     outputs = untrained.call("n_best", {"text": strings(["a"])})
     assert outputs["texts"].shape == (1, 6)
     (result,) = untrained.translate(["a"], n_best=6)
@@ -268,8 +268,8 @@ def test_score_is_the_sum_of_the_log_probabilities_of_the_tokens(model, in_memor
     scores = model.score(TEXTS, targets)
     for source, target, score in zip(TEXTS, targets, scores, strict=True):
         ids = [2, *data.target_codec.encode(tf.constant([target])).to_list()[0], 3]
-        places = data.source_codec.encode(tf.constant([source])).to_list()[0] or [0]
-        outputs = memory(tf.constant([places]), tf.constant([ids[:-1]]))
+        positions = data.source_codec.encode(tf.constant([source])).to_list()[0] or [0]
+        outputs = memory(tf.constant([positions]), tf.constant([ids[:-1]]))
         logs = tf.nn.log_softmax(memory.logits(outputs[0])).numpy()
         assert score == pytest.approx(sum(logs[np.arange(len(ids) - 1), ids[1:]]), rel=1e-4, abs=1e-4)
     # Companions change nothing, and the right translation is the most probable.

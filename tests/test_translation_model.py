@@ -131,12 +131,12 @@ def test_the_gradient_is_truncated_in_encoder_and_decoder(rng):
         texts = batch(rng)
         assert_same(losses(whole, *texts), losses(cut, *texts))
         for part in ("encoder", "decoder"):
-            (place,) = [
+            (position,) = [
                 number
                 for number, weight in enumerate(whole.trainable_variables)
                 if part in weight.path and "backward" not in weight.path and weight.name == "recurrent_kernel"
             ][:1]
-            one, other = (gradients(model, *texts)[place] for model in (whole, cut))
+            one, other = (gradients(model, *texts)[position] for model in (whole, cut))
             assert np.abs(one - other).max() > 1e-3
 
 
@@ -144,7 +144,7 @@ def test_the_gradient_is_truncated_in_encoder_and_decoder(rng):
 def test_an_empty_source_is_read_as_nothing(kind, rng):
     model = built(kind, rng)
     _, target = batch(rng)
-    one, other = (losses(model, tf.zeros([3, places], tf.int32), target) for places in (1, 4))
+    one, other = (losses(model, tf.zeros([3, positions], tf.int32), target) for positions in (1, 4))
     assert np.isfinite(one).all()
     assert_same(one, other)
 
@@ -203,9 +203,9 @@ def test_tied_embeddings_are_one_variable_read_and_written(rng):
     outputs = model(*batch(rng))[:, 0]
     expected = outputs.numpy() @ np.array(table).T + np.array(model.logits_layer.bias)
     assert_same(model.logits(outputs), tf.constant(expected))
-    # Both ways give it a gradient: an id that is not read is still pushed away from what is predicted.
-    (place,) = [number for number, weight in enumerate(model.trainable_variables) if weight is table]
-    gradient = gradients(model, tf.constant([[5]]), tf.constant([[START, 6, END]]))[place].numpy()
+    # Both ways give it a gradient: an id that is not read is still pushed away from the predictions.
+    (position,) = [number for number, weight in enumerate(model.trainable_variables) if weight is table]
+    gradient = gradients(model, tf.constant([[5]]), tf.constant([[START, 6, END]]))[position].numpy()
     assert (np.abs(gradient).max(axis=1) > 1e-6).all()
 
 
@@ -355,7 +355,7 @@ def test_padding_and_companions_change_no_translation(kind, rng):
         np.testing.assert_array_equal(together.ids[row, :, :time], alone.ids[0])
         assert (together.ids[row, :, time:].numpy() == END).all()
         assert_same(together.scores[row], alone.scores[0])
-        # What is seen after the end means nothing.
+        # The attention after the end is meaningless.
         written = tf.range(time) <= alone.lengths[0][:, None]
         seen = tf.where(written[..., None], together.alignments[row, :, :time, : len(text)], 0.0)
         assert_same(seen, tf.where(written[..., None], alone.alignments[0], 0.0))
@@ -381,7 +381,7 @@ def test_lengths_follow_the_source_and_the_limits(rng):
     assert model.translate(source, Beams(1), 7).lengths[:, 0].numpy().tolist() == [7, 7, 7]
     # It ends as soon as it may.
     model.logits_layer.bias.assign(np.where(np.arange(TARGETS) == END, 50, 0))
-    # The least number counts for more than what follows from the source.
+    # The minimum takes precedence over the limit from the source.
     for least in (0, 3, 15):
         found = model.translate(source, Beams(2, min_length=least), 30)
         assert found.lengths[:, 0].numpy().tolist() == [least] * 3
@@ -413,7 +413,7 @@ def test_a_graph_of_any_shape_is_traced_once(rng):
     assert len(traced) == 1
 
 
-# What it is made of.
+# Parts of the model.
 
 
 def test_every_combination_of_options_builds_and_decodes(rng):

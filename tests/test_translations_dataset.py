@@ -1,4 +1,4 @@
-"""Tests of the embedded translation data set: of its grammar, and of its preparation without a network."""
+"""The embedded translation data set: its grammar, and its preparation without a network."""
 
 import collections
 import itertools
@@ -236,7 +236,7 @@ def wh(role, person, verb, subject="he", **details):
 
 YESTERDAY, TOMORROW, EVENING = "yesterday/gestern", "tomorrow/morgen", "in the evening/am Abend"
 
-# What the building blocks must make, with the pairs written by hand.
+# Sentences from the building blocks, with the expected pairs written by hand.
 EXACT = [
     # Articles, adjectives, cases.
     (

@@ -1,4 +1,4 @@
-"""Trainings that take a second: their data, their options, and what they left behind."""
+"""Trainings that take a second: their data, options and files."""
 
 import gzip
 import json
@@ -15,7 +15,7 @@ from unroll.tasks.applications import read_config, task_of
 from unroll.tasks.data import PreparedData
 from unroll.tasks.training.run_directory import RunDirectory
 
-# What depends on the process, not on the run: speed, and how often a graph was made.
+# Values that depend on the process, not on the run: speed, and number of compilations.
 OF_THE_PROCESS = {"tokens_per_second", "data_wait_share", "compilations"}
 
 
@@ -133,7 +133,7 @@ def tiny_translation_options(directory: Path) -> dict:
 
 
 def metrics_lines(run: Path) -> list[dict]:
-    """The lines of metrics.jsonl without what depends on the process."""
+    """The lines of metrics.jsonl without values that depend on the process."""
     lines = map(json.loads, (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
     return [{name: value for name, value in line.items() if name not in OF_THE_PROCESS} for line in lines]
 

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable("unroll")
 class Logits(keras.layers.Layer):
-    """Scores of all ids, h W + b; W is a kernel of its own, or a transposed table of embeddings (Press and Wolf, 2017,
-    https://arxiv.org/abs/1608.05859).
+    """Scores of all ids, h W + b, where W is a separate kernel or a transposed table of embeddings (Press and Wolf,
+    2017, https://arxiv.org/abs/1608.05859).
 
     The product has the compute dtype: it is the largest part of the work of a model, and a product of bfloat16 adds up
     in float32 anyway. The logits are float32, and so is all that follows: softmax, loss, search.

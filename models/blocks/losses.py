@@ -4,7 +4,7 @@ import tensorflow as tf
 
 
 def shifted(ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Splits sequences into what a model reads and what it predicts: [..., time + 1] -> two of [..., time]."""
+    """Splits sequences into inputs and targets: [..., time + 1] -> two of [..., time]."""
     return ids[..., :-1], ids[..., 1:]
 
 

@@ -118,7 +118,7 @@ class GRU(RecurrentLayer):
         h_t = z_t * h_{t-1} + (1 - z_t) * c_t
 
     This is the form of cuDNN, `reset_after`. Without it the reset gate comes before the product, as in the paper, and
-    there is no second bias b':
+    b' is missing:
 
         c_t = phi(x_c + (r_t * h_{t-1}) W_hc)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def positional(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Decorates a keyword-only constructor to accept its keywords by position, too.
+    """Decorates a keyword-only constructor so that it also accepts its keywords by position.
 
     Args:
         names: Keywords in the order of their positions.

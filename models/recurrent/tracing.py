@@ -105,13 +105,13 @@ _current: ContextVar[Tracing] = ContextVar("tracing", default=Tracing())  # noqa
 
 
 def current() -> Tracing:
-    """Returns how layers are traced now."""
+    """Returns the way in which layers are traced now."""
     return _current.get()
 
 
 @contextmanager
 def tracing(how: Tracing) -> Iterator[None]:
-    """Traces the layers in this block as `how` says."""
+    """Traces the layers within a `with` block by `how`."""
     token = _current.set(how)
     try:
         yield

@@ -1,4 +1,4 @@
-"""What text goes through before it is split."""
+"""Cleaning of text before it is split."""
 
 import tensorflow as tf
 
@@ -9,7 +9,7 @@ _TAG = r"</?[A-Za-z][^<>]{0,200}>"
 def clean(texts: tf.Tensor) -> tf.Tensor:
     """Returns valid UTF-8 without control characters.
 
-    Bytes that are not UTF-8 and control characters, NUL and line breaks among them, become spaces.
+    Bytes that are not UTF-8 and control characters, including NUL and line breaks, become spaces.
 
     Args:
         texts: string [...].

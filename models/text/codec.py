@@ -1,4 +1,4 @@
-"""What all codecs share: counting and ranking tokens, the table from tokens to ids, and the way to and fro."""
+"""The base class of codecs: counts and ranks tokens, and converts text to ids and back."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence

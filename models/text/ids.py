@@ -1,10 +1,10 @@
-"""Ids with a meaning of their own, and rows of ids made equal in length."""
+"""The special ids, and padding of rows of ids."""
 
 import tensorflow as tf
 
 PADDING = 0
 UNKNOWN = 1
-# Of the codecs whose texts have them.
+# Only in codecs for texts with a start and an end.
 START = 2
 END = 3
 
@@ -15,7 +15,7 @@ def pad(ids: tf.RaggedTensor) -> tf.Tensor:
 
 
 def at_least_one_step(ids: tf.Tensor) -> tf.Tensor:
-    """Pads [batch, 0], a batch of empty texts, with zeros to [batch, 1]; returns any other as is."""
+    """Pads [batch, 0], a batch of empty texts, with zeros to [batch, 1]; returns other batches unchanged."""
     return tf.pad(ids, [[0, 0], [0, tf.maximum(0, 1 - tf.shape(ids)[1])]])
 
 

@@ -78,12 +78,12 @@ def rouge_l(captions: Sequence[Words], references: Sequence[Sequence[Words]]) ->
 
 
 class _Vector(NamedTuple):
-    """A text as CIDEr-D compares it.
+    """A text in the representation of CIDEr-D.
 
     Attributes:
-        weights: of its n-grams, in one dictionary for each n.
+        weights: Weights of its n-grams, a dictionary for each n.
         norms: Euclidean norm of each dictionary.
-        bigrams: number of bigrams, which CIDEr-D takes as the length.
+        bigrams: Number of bigrams, the length in CIDEr-D.
     """
 
     weights: list[dict[Ngram, float]]

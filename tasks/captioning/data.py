@@ -120,12 +120,12 @@ class CaptioningData(PreparedData):
 
     @cached_property
     def codec(self) -> SubwordCodec:
-        """The tokens of captions."""
+        """The codec of captions."""
         return SubwordCodec.from_config(self._read_json("captions.json"))
 
     @cached_property
     def image_features(self) -> ImageFeatures:
-        """Images as the model is given them."""
+        """The encoder of images for the model."""
         # Until the data is prepared, the user may choose another encoder.
         return ImageFeatures(self.config, self.run.vocabulary if self.run.data.exists() else None)
 
@@ -135,16 +135,16 @@ class CaptioningData(PreparedData):
         return self._features(split, self._keys[split] if is_kept else None)
 
     def images(self, split: str) -> Iterator[bytes]:
-        """Yields the images of a part as they stand in the data."""
+        """Yields the encoded images of a part, unchanged."""
         return (example.image.read() for example in self.splits.read(split))
 
     def text(self, caption: str) -> bytes:
-        """Returns a caption as it is trained on, in UTF-8."""
+        """Returns the training form of a caption, in UTF-8."""
         text = normalized(caption) if self.config.normalize_captions else caption
         return text.encode("utf-8", "surrogateescape")
 
     def seen(self, captions: set[tuple[int, ...]]) -> set[tuple[int, ...]]:
-        """Returns those of some captions, given as ids, that are in the training data."""
+        """Returns the captions, tuples of ids, that occur in the training data."""
         found = set()
         for example in read_shards(self.run.data, ["ids", "lengths"], [], 1, 0).as_numpy_iterator():
             ends = np.cumsum(example["lengths"])

@@ -49,7 +49,7 @@ def evaluate(model: keras.Model, data: CaptioningData, split: str) -> Evaluation
 
 
 def report(model: keras.Model, data: CaptioningData, split: str) -> Evaluation:
-    """`evaluate` with the beam search of the options; it writes a page with the captions of some images, too."""
+    """`evaluate` with the beam search of the options; also writes a page with the captions of some images."""
     beams = beams_of(data.config, len(data.codec))
     result = _caption_all(model, data, split, beams)
     shown = zip(result.captioned, data.images(split), strict=False)
@@ -117,7 +117,7 @@ def _quality(result: Result) -> dict[str, float]:
 
 
 def _summary(result: Result, beams: Beams, seen: Callable[[set], set]) -> Evaluation:
-    """Returns what `unroll evaluate` prints and writes.
+    """Returns the metrics and the report of `unroll evaluate`.
 
     Args:
         result: Captions of a part.

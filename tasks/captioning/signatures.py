@@ -19,8 +19,8 @@ def bundle(
 ) -> Bundle:
     """Returns the model with three signatures.
 
-    The input of each is image, string [batch], the bytes of JPEG or PNG images. Each tells error, string [batch], why
-    an image cannot be used, empty where it can; the other outputs of such an image are empty or zero.
+    The input of each is image, string [batch], the bytes of JPEG or PNG images. Each has the output
+    error, string [batch], empty for usable images; the other outputs of an unusable image are empty or zero.
 
     `serving_default`: text, string [batch], the caption; score, float32 [batch], the log probability of the caption and
     its end, normalised by the length penalty.

@@ -16,7 +16,7 @@ EMBEDDED = {
     "unroll_translation": "unroll.tasks.datasets.embedded.translations",
     "unroll_scenes": "unroll.tasks.datasets.embedded.scenes",
 }
-# What some data sets call their validation split.
+# Names of the validation split in different data sets.
 _VALIDATION = ("validation", "val")
 
 
@@ -32,7 +32,7 @@ def builder(name: str) -> Any:
     """
     import tensorflow_datasets as tfds
 
-    alternatives = f"use --dataset=files with your own data, or one that is made here: {', '.join(EMBEDDED)}"
+    alternatives = f"use --dataset=files with your own data, or an embedded data set: {', '.join(EMBEDDED)}"
     if ":" in name:
         # A prefix names another catalogue, which tensorflow-datasets would ask over the network.
         raise UserError(f"There is no data set {name!r} in tensorflow-datasets; {alternatives}.")
@@ -40,7 +40,7 @@ def builder(name: str) -> Any:
         importlib.import_module(EMBEDDED[name])
     try:
         found = tfds.builder(name)
-    # The last two mean a missing version and a name with a foreign prefix.
+    # The last two mean a missing version and a name with an unknown prefix.
     except (tfds.core.DatasetNotFoundError, ValueError, AssertionError, ImportError) as error:
         raise UserError(f"There is no data set {name!r} in tensorflow-datasets; {alternatives}.") from error
     if not found.data_path.exists():

@@ -36,7 +36,7 @@ class Splits:
         parts: For each existing part, a function that opens it. "train" must exist.
         fractions: For "validation" and "test", the share of the training part to cut if the part is missing.
         seed: Seed of the hash.
-        identity: Returns what identifies an example; its representation is hashed.
+        identity: Function from an example to its identity, whose `repr` is hashed.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Splits:
         """Yields the examples of a part, in the order of the data.
 
         Raises:
-            UserError: The data set has no such part and no fraction to cut it by, or the part is empty.
+            UserError: If the part is missing and no fraction is given for it, or if the part is empty.
         """
         if split in self.parts and (split != "train" or not self.fractions):
             yield from self.parts[split]()

@@ -1,4 +1,4 @@
-"""The user's text files, plain or .gz. An error names the file, and what to give instead."""
+"""The user's text files, plain or .gz, with errors that name the file and the expected format."""
 
 import gzip
 import io
@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, TextIO
 from ...common.errors import UserError
 
 _EXPECTED = "a text file, plain or .gz"
-# All that a missing or damaged file raises.
+# The errors of a missing or damaged file.
 _ERRORS = (OSError, EOFError, zlib.error)
 
 
@@ -19,10 +19,10 @@ def open_bytes(path: str, expected: str = _EXPECTED) -> BinaryIO:
 
     Args:
         path: The file; a name that ends in .gz means a compressed one.
-        expected: What the user should give, for the error message.
+        expected: Description of the expected file, for the error message.
 
     Raises:
-        UserError: The file cannot be opened; or, while reading, it is damaged.
+        UserError: If the file cannot be opened, or proves damaged while reading.
     """
     try:
         # Closed with the object that holds it.

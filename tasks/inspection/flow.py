@@ -5,8 +5,8 @@ the row's last step with a gradient from the loss (padding follows it).
 
 * `loss`: the norm of dL/dh_t and, for an LSTM, dL/dc_t, where L is the loss of the row. If every step has a prediction,
   every step adds to it.
-* `reach`: the last step's gradient alone, sent back to the state k steps before, as a share of itself. It says what the
-  network could still learn from k steps back.
+* `reach`: the last step's gradient alone, sent back to the state k steps before, as a share of itself: an upper bound
+  on learning from k steps back.
 """
 
 from collections.abc import Iterable
@@ -44,9 +44,9 @@ class FlowMeter:
         objective: Objective that gives the loss.
         model: Model whose recurrent layers are measured.
         element_spec: Shapes and dtypes of a batch.
-        carry: A carry like those given with the batches.
+        carry: Example of a carry, for its shapes and dtypes.
         truncated: Whether to truncate gradients as in training.
-        closely: Whether to measure gates, too, and keep a sequence.
+        closely: Whether to also measure gates and keep a sequence.
     """
 
     def __init__(

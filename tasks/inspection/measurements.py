@@ -42,7 +42,7 @@ def measure(task: Task, data: PreparedData, model: keras.Model, batches: int) ->
     whole = add_up(meter(batch)[0] for batch in sequences.take(batches))
     if not whole:
         raise UserError(
-            "There are no gradients to measure: the run's model has no recurrent layer, or the run no training data."
+            "There are no gradients to measure: the model has no recurrent layer, or the run has no training data."
         )
     as_trained = whole if truncation.steps is None else _as_trained(objective, data, model, batches)
     layers = [
@@ -133,7 +133,10 @@ def _gates(sums: Sums, memory_gate: str | None) -> dict[str, Any]:
         return {"output": {name: float(value / numbers) for name, value in _named(sums["output"]).items()}}
     units = len(sums["log_kept"])
     found = {
-        name: {what: float(value / (steps * units)) for what, value in _named(sums["gates"][name]).items()}
+        name: {
+            statistic: float(value / (steps * units))
+            for statistic, value in _named(sums["gates"][name]).items()
+        }
         for name in sums["gates"]
     }
     # For each unit, the number of steps after which 1/e of the state is left; about 1 / (1 - f) for f near 1.

@@ -1,4 +1,4 @@
-"""Turns measurements into sentences: a verdict on a network's gradients, and what to try.
+"""Turns measurements into sentences: a verdict on a network's gradients, and advice.
 
 A layer is judged at the distance that its task needs: the mean length of the sequences, or the truncation if that is
 shorter.
@@ -49,7 +49,7 @@ class Verdict(NamedTuple):
         kind: The worst judgement on its layers.
         layers: The judgement on each layer.
         notes: Sentences about clipping and truncation.
-        advice: What to try, the most promising first.
+        advice: Suggestions, the most promising first.
     """
 
     kind: Kind
@@ -171,7 +171,7 @@ def _truncation_notes(measured: dict[str, Any]) -> list[str]:
 def _advice(
     kinds: set[Kind], measured: dict[str, Any], judgements: list[Judgement], config: Any
 ) -> list[str]:
-    """Returns what to try, by the application's own flags."""
+    """Returns suggestions, in terms of the application's flags."""
     layers, truncation, option = measured["layers"], measured["truncation"], measured["truncation_option"]
     gateless = any(layer["memory_gate"] is None for layer in layers)
     clipped = any(getattr(config, name) for name in ("clipvalue", "clipnorm", "global_clipnorm"))
@@ -209,8 +209,8 @@ def _advice(
             advice.append("--attention=general: the decoder then sees every step of the source.")
         if truncation:
             advice.append(
-                f"A shorter --{option}: nothing is learnt from what the gradient does not reach, "
-                "and it costs as much as the rest."
+                f"A shorter --{option}: steps that the gradient does not reach teach nothing, "
+                "but cost as much as the others."
             )
     if truncation and any(
         truncation < len(layer["reach"]) and _size(layer["reach"][truncation]) > ALIVE for layer in layers

@@ -46,7 +46,7 @@ class Measured(NamedTuple):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Loss in nats and bits per character, and perplexity; NaN if there is no character."""
+        """Loss in nats and bits per character, and perplexity; NaN without characters."""
         loss = self.loss / self.characters if self.characters else math.nan
         return {
             "loss": loss,

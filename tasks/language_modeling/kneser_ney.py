@@ -43,7 +43,7 @@ class KneserNey:
         """Learns a table from documents, which it holds in memory.
 
         Args:
-            documents: Documents, each as pieces of ids without boundaries; their ends are predicted, too.
+            documents: Documents, each as pieces of ids without boundaries; their ends are also predicted.
             order, vocabulary_size: As for the class.
         """
         table = cls(order, vocabulary_size)

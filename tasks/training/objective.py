@@ -1,4 +1,4 @@
-"""The loss of a batch, which a model is trained to make small."""
+"""The loss of a batch, which training minimises."""
 
 import abc
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ class Loss(NamedTuple):
     """The loss of a batch as sums, so that the parts of a batch add up.
 
     Attributes:
-        total: float32 scalar, sum of the losses of all predictions (labels, say, or tokens).
+        total: float32 scalar, sum of the losses of all predictions (labels, tokens ...).
         weight: float32 scalar, number of predictions; total / weight is minimised.
         tokens: float32 scalar, number of real tokens read, for the speed.
     """
@@ -25,10 +25,10 @@ class Loss(NamedTuple):
 
 
 class Objective(abc.ABC):
-    """What a phase of a training minimises."""
+    """The objective of a phase of training."""
 
     def initial_carry(self, model: keras.Model) -> Any:
-        """Returns what the first batch carries, a nest of tensors [rows, ...]; by default nothing.
+        """Returns the carry for the first batch, a nest of tensors [rows, ...]; empty by default.
 
         The carry goes from batch to batch in the order of the rows. It is saved with each checkpoint, and no gradient
         flows through it.
@@ -43,6 +43,6 @@ class Objective(abc.ABC):
         Args:
             model: The application's model.
             batch: A batch of the application's data, or some of its rows.
-            training: Whether dropout is applied.
-            carry: What the previous batch returned for the same rows.
+            training: Whether to apply dropout.
+            carry: Carry returned for the same rows of the previous batch.
         """

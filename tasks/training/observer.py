@@ -1,4 +1,4 @@
-"""What may watch a training."""
+"""The interface of observers of a training."""
 
 from typing import Protocol
 
@@ -13,14 +13,13 @@ class Observer(Protocol):
     """Watches a training without changing it.
 
     Attributes:
-        lines: The file of JSON lines that it adds to. A training that is resumed cuts the file back to its size at the
-            checkpoint.
+        lines: JSON Lines file of the observer. A resumed training cuts the file back to its size at the checkpoint.
     """
 
     lines: JsonLines
 
     def begin(self, state: TrainingState, writer: tf.summary.SummaryWriter) -> None:
-        """Is called once, before the first step of a process; `writer` is TensorBoard's."""
+        """Called once, before the first step of a process; `writer` is TensorBoard's."""
 
     def before_step(self, step: int, batch: Batch) -> None:
-        """Is called before each step with the number of steps made, and the batch that the step will train on."""
+        """Called before each step with the number of completed steps and the batch of the step."""

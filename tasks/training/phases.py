@@ -12,14 +12,14 @@ from .schedules import learning_rate
 class Phase(NamedTuple):
     """Some consecutive epochs of a training.
 
-    The objectives of all phases carry the same from batch to batch.
+    The objectives of all phases carry the same state from batch to batch.
 
     Attributes:
         epochs: Number of epochs.
-        objective: What they minimise.
-        learning_rate: Function of the number of steps made before, the share of the phase that is done, in [0, 1], and
-            the factor by which the plateau schedule has reduced the rate; returns the learning rate of the next step.
-        resets_moments: Whether the optimiser forgets the gradients of the phase before.
+        objective: Objective to minimise.
+        learning_rate: (completed steps, completed share of the phase in [0, 1], factor of the plateau schedule) ->
+            learning rate of the next step.
+        resets_moments: Whether the optimiser forgets the gradients of the previous phase.
         compilable: Whether XLA can compile the objective.
     """
 
@@ -31,12 +31,12 @@ class Phase(NamedTuple):
 
 
 def phase(config: TrainingConfig, objective: Objective, epochs: int | None = None) -> Phase:
-    """Returns a phase with the learning rate of the options; by default it takes all epochs."""
+    """Returns a phase with the learning rate of the options; None: for all epochs."""
     return Phase(config.epochs if epochs is None else epochs, objective, partial(learning_rate, config))
 
 
 def find_phase(phases: Sequence[Phase], epoch: int) -> tuple[Phase, int]:
-    """Returns the phase of an epoch, and its first epoch, both from 0; after the last epoch, the last phase."""
+    """Returns the phase of an epoch (the last phase after the last epoch) and its first epoch, counted from 0."""
     begin = 0
     for found in phases[:-1]:
         if epoch < begin + found.epochs:

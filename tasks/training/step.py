@@ -33,13 +33,13 @@ class TrainingStep:
 
     Args:
         objective: Loss to minimise.
-        model, optimizer: Made in the strategy's scope.
+        model, optimizer: Model and optimiser, made in the strategy's scope.
         element_spec: Shapes and dtypes of a batch.
         clipping: Limits of the gradients.
-        strategy: Any `tf.distribute` strategy; by default the current one.
+        strategy: Any `tf.distribute` strategy; None: the current one.
         average: Moving average of the weights, or None.
-        carry: What goes from batch to batch, a nest of variables.
-        jit_compile: Whether XLA compiles forward and backward pass, once for each shape of batch.
+        carry: Carried state, a nest of variables.
+        jit_compile: Whether to compile forward and backward pass with XLA, once for each shape of batch.
     """
 
     def __init__(

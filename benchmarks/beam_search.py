@@ -42,7 +42,7 @@ _ONLY = flags.DEFINE_string("only", None, "for the processes: the contender")
 
 
 def word(number: int) -> str:
-    """A word of letters for a number: digits would be tokens by themselves."""
+    """Returns a word of letters for a number: each digit would be a separate token."""
     return "".join(chr(ord("a") + int(digit)) for digit in str(number))
 
 
@@ -58,7 +58,7 @@ def exported_translator(directory: str):
 
 
 def torch_translator(units: int, size: int, vocabulary: int):
-    """The same model, whose beam search goes through all hypotheses of all sentences at once."""
+    """Returns the same model, with a beam search over all hypotheses of all sentences at once."""
     import torch
 
     class TorchTranslator(torch.nn.Module):

@@ -233,8 +233,8 @@ def _step(
 
 
 def truncated(model: keras.Model, truncation: int) -> Callable:
-    """The model with the gradient of its last steps alone: the others are read forwards, and their state is handed on,
-    which is how a long text is trained on in windows."""
+    """Returns a call of the model with a gradient through its last steps only: the earlier ones pass on their state, as
+    in the training on a long text in windows."""
     _, layer, dense = model.layers
 
     def call(inputs, training):

@@ -172,7 +172,7 @@ def sample(
 
 
 class _Recent(NamedTuple):
-    """The stop sequence of each row and its last ids, both int32 [batch, longest]; shorter stop sequences begin with
+    """The stop sequence and the last ids of each row, both int32 [batch, longest]; shorter stop sequences begin with
     -1."""
 
     stop: tf.Tensor

@@ -69,7 +69,7 @@ def _read_image(image: tf.Tensor, black: tf.Tensor) -> tuple[tf.Tensor, tf.Tenso
         return resized([shape[0], shape[1]], lambda: tf.io.decode_jpeg(image, channels=3))
 
     def from_png() -> tuple[tf.Tensor, tf.Tensor]:
-        # With four channels TensorFlow makes one-bit grey images transparent, so ask for them only if there is alpha.
+        # With four channels TensorFlow makes one-bit grey images transparent, so ask for them only with alpha.
         alpha = tf.reduce_any(header[25] == tf.constant(_WITH_ALPHA, tf.uint8))
         decode = lambda channels: tf.io.decode_png(image, channels=channels)  # noqa: E731
         return resized(
@@ -92,7 +92,7 @@ def _big_endian(four: tf.Tensor) -> tf.Tensor:
 
 
 def _on_white(pixels: tf.Tensor) -> tf.Tensor:
-    """uint8 [rows, columns, RGBA] -> [rows, columns, RGB]."""
+    """Puts an image on a white background: uint8 [rows, columns, RGBA] -> [rows, columns, RGB]."""
     # 16 bits take half the memory of floats.
     colour, alpha = tf.cast(pixels[..., :3], tf.uint16), tf.cast(pixels[..., 3:], tf.uint16)
     return tf.cast((colour * alpha + 255 * (255 - alpha) + 127) // 255, tf.uint8)

@@ -35,7 +35,7 @@ class FrozenEncoder(tf.Module):
         features: Number of features of a position.
 
     Raises:
-        ValueError: The network has another input or output.
+        ValueError: If the network has another input or output.
     """
 
     def __init__(self, network: keras.Model, image_size: int | None = None) -> None:
@@ -72,7 +72,7 @@ def load_network(path: str | os.PathLike[str]) -> keras.Model:
     """Loads the network in a `.keras` file.
 
     Raises:
-        ValueError: The file cannot be read.
+        ValueError: If the file cannot be read.
     """
     if not Path(path).is_file():
         raise ValueError("there is no such file")
@@ -95,7 +95,7 @@ def application(name: str, image_size: int | None, weights: str | None) -> keras
         weights: File with its weights, without those of the classifier; None downloads those of ImageNet.
 
     Raises:
-        ValueError: The network does not exist, or its weights cannot be loaded.
+        ValueError: If the network does not exist, or its weights cannot be loaded.
     """
     if name not in applications():
         raise ValueError(f"keras.applications has {', '.join(applications())}")

@@ -49,7 +49,7 @@ def get(identifier: str | Callable | None) -> Activation:
             of these names; or None for linear, as in Keras.
 
     Raises:
-        ValueError: The backward pass has no derivative for the activation.
+        ValueError: If the backward pass has no derivative for the activation.
     """
     name = "linear" if identifier is None else identifier
     if callable(identifier):

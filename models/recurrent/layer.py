@@ -201,7 +201,7 @@ class RecurrentLayer(keras.layers.Layer):
             state.assign(tf.zeros_like(state.value))
 
     def reset_states(self) -> None:
-        """The same as `reset_state`; stock layers have both names."""
+        """Calls `reset_state`; stock layers have both names."""
         self.reset_state()
 
     def weight(self, variable: keras.Variable) -> tf.Tensor:

@@ -295,7 +295,7 @@ def _dropped(h: tf.Tensor, masks: Masks) -> tf.Tensor:
 
 
 def _merge(sequence: tf.Tensor) -> tf.Tensor:
-    """[time, batch, features] -> [time * batch, features]."""
+    """Merges time and batch: [time, batch, features] -> [time * batch, features]."""
     # Not `sequence.shape`: in eager calls, one trace serves layers of all sizes.
     return tf.reshape(sequence, [-1, tf.shape(sequence)[2]])
 
@@ -315,7 +315,7 @@ def _arrays(number: int, length: tf.Tensor, element: tf.Tensor) -> tuple[tf.Tens
 
 
 def _stack(array: tf.TensorArray, element: tf.Tensor) -> tf.Tensor:
-    """[length, batch, units] from an array of tensors like `element`."""
+    """Stacks an array of tensors like `element`: -> [length, batch, units]."""
     if tf.executing_eagerly():
         return array.stack()
     # In a graph, `array.stack()` needs a static shape where the length is zero.

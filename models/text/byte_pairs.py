@@ -44,7 +44,7 @@ def _characters(words: Mapping[str, int]) -> Counter[str]:
 
 
 def _lines(words: Mapping[str, int]) -> Iterator[str]:
-    """Text in which each word occurs as often as counted, in lines of bounded length."""
+    """Yields text that contains each word as often as counted, in lines of bounded length."""
     for word, count in sorted(words.items()):
         for first in range(0, count, _REPETITIONS):
             yield " ".join([word] * min(_REPETITIONS, count - first))

@@ -1,4 +1,4 @@
-"""Text as a language model reads and writes it: every character or byte, nothing cleaned away."""
+"""Text for language models: every character or byte, unchanged."""
 
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -10,18 +10,17 @@ import tensorflow as tf
 from .codec import Codec, Tokenizer, most_frequent
 from .ids import PADDING, UNKNOWN
 
-# Stands between two texts: the id before the first character of a text, and the one after its last. Padding may share
-# the id: neither is a character.
+# The id before the first character of a text and after its last. Padding may share the id: neither is a character.
 BOUNDARY = PADDING
 
 
 def _by_code_point(counts: Mapping[str, int], size: int | None, min_count: int) -> list[str]:
-    """The most frequent characters, in the order of their code points."""
+    """Returns the most frequent characters, in the order of their code points."""
     return sorted(most_frequent(counts, size, min_count))
 
 
 def _all_bytes(counts: Mapping[str, int], size: int | None, min_count: int) -> list[str]:
-    """All bytes, however rare: as Latin-1, which has a character for each."""
+    """Returns all 256 bytes as characters of Latin-1."""
     return [chr(byte) for byte in range(256)]
 
 
@@ -32,7 +31,7 @@ class CharacterCodec(Codec):
 
     Args:
         tokenizer: "characters" (Unicode code points; bytes that are not UTF-8 are read as U+FFFD) or "bytes".
-        vocabulary: Known characters in ascending order. A byte is the character with its number.
+        vocabulary: Known characters in ascending order. A byte is represented by the character with its number.
         max_length: As for `Codec`.
     """
 
@@ -48,7 +47,7 @@ class CharacterCodec(Codec):
         self.symbols = np.array([ord(character) for character in self.vocabulary], np.int32)
 
     def encode_symbols(self, symbols: np.ndarray) -> np.ndarray:
-        """`encode` outside of a graph, for text of any length in pieces.
+        """Does the work of `encode` outside of a graph, for pieces of a text of any length.
 
         Args:
             symbols: Code points or byte values, integers of any shape.

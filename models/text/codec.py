@@ -45,7 +45,7 @@ class Codec(tf.Module):
 
     Ids: the special tokens come first, 0 for padding and 1 for any unknown token; the vocabulary follows.
 
-    A new tokenizer is a line in `tokenizers` of a codec, and a file if it is long.
+    A new tokenizer needs a line in `tokenizers` of a codec, and a file if it is long.
 
     Args:
         tokenizer: Name of the tokenizer, a key of `tokenizers`.
@@ -61,11 +61,11 @@ class Codec(tf.Module):
         self.tokenizer = tokenizer
         self.vocabulary = tuple(vocabulary)
         self.max_length = max_length
-        # Outside of any graph. As an attribute, or it would be missing from the SavedModel.
+        # Outside of any graph. An attribute, since the SavedModel would lack a table that is not tracked.
         with tf.init_scope():
             self._table = tf.lookup.StaticHashTable(
                 tf.lookup.KeyValueTensorInitializer(
-                    # A table needs an entry, even if the vocabulary is empty; the empty string is never a token.
+                    # A table needs at least one entry, also for an empty vocabulary; the empty string is never a token.
                     tf.constant([b"", *self._vocabulary_bytes]),
                     tf.constant([UNKNOWN, *range(len(self.special), len(self))], tf.int32),
                 ),
@@ -115,7 +115,7 @@ class Codec(tf.Module):
         min_count: int = 1,
         max_length: int | None = None,
     ) -> Self:
-        """`learn` from tokens that are counted already.
+        """Does the work of `learn` for tokens that are counted already.
 
         Args:
             counts: Occurrences of each token that the tokenizer splits text into.
@@ -126,7 +126,7 @@ class Codec(tf.Module):
         return cls(tokenizer, vocabulary, max_length)
 
     def __len__(self) -> int:
-        """Number of ids."""
+        """Returns the number of ids."""
         return len(self.special) + len(self.vocabulary)
 
     @property
@@ -169,14 +169,14 @@ class Codec(tf.Module):
 
     @classmethod
     def _counted(cls, texts: tf.Tensor, tokenizer: str, max_length: int | None) -> tf.RaggedTensor:
-        """The tokens that `learn` counts."""
+        """Returns the tokens that `learn` counts."""
         return cls.tokenizers[tokenizer].split(texts)
 
     def _ids(self, tokens: tf.RaggedTensor, max_length: int | None) -> tf.RaggedTensor:
         return tf.ragged.map_flat_values(self._table.lookup, tokens[:, :max_length])
 
     def _join(self, tokens: tf.Tensor) -> tf.Tensor:
-        """Tokens into text: string [..., time] -> string [...]."""
+        """Joins tokens to text: string [..., time] -> string [...]."""
         return tf.strings.reduce_join(tokens, axis=-1)
 
     @property

@@ -1,4 +1,4 @@
-"""Text as a decoder writes it: subwords, words or characters that can be joined to text again.
+"""Text for decoders: subwords, words or characters that can be joined to text again.
 
 A space is part of the token that follows it, as a mark:
 
@@ -38,7 +38,7 @@ def marked_characters(texts: tf.Tensor) -> tf.RaggedTensor:
 
 
 class SubwordCodec(Codec):
-    """Subwords, words or characters, from which the text comes back but for its white space.
+    """Subwords, words or characters, which decode to the original text except for its white space.
 
     Ids: 0 is padding, 1 an unknown token, 2 the start and 3 the end of a text; the vocabulary follows. `encode` adds
     neither start nor end: `with_start_and_end` does.
@@ -72,7 +72,7 @@ class SubwordCodec(Codec):
         return tf.strings.strip(tf.strings.regex_replace(super()._join(tokens), SPACE, " "))
 
     def _longest_pieces(self, words: tf.Tensor, max_pieces: int | None) -> tf.RaggedTensor:
-        """Splits words into the longest pieces that fit, one after the other.
+        """Splits words from left to right into the longest pieces that fit.
 
         Args:
             words: string [words].
@@ -106,7 +106,7 @@ class SubwordCodec(Codec):
             return number + 1, position + tf.maximum(size, 0), pieces
 
         _, _, pieces = tf.while_loop(
-            # At least once, or there is nothing to stack.
+            # At least once, since an empty array cannot be stacked.
             lambda number, position, pieces: (
                 (number < 1) | (number < limit) & tf.reduce_any(position < lengths)
             ),

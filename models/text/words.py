@@ -1,4 +1,4 @@
-"""Text as a classifier reads it: without case, markup and layout."""
+"""Text for classifiers: without case, markup and layout."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -38,7 +38,7 @@ def split_characters(texts: tf.Tensor) -> tf.RaggedTensor:
 
 
 class WordCodec(Codec):
-    """Words or characters of cleaned text. Ids do not give the text back, but its words.
+    """Words or characters of cleaned text. Ids decode to the words, not to the original text.
 
     Args:
         tokenizer: "words" or "characters".

@@ -1,4 +1,4 @@
-"""BLEU, CIDEr-D and ROUGE-L, as the COCO captioning challenge computes them (Chen et al., 2015,
+"""BLEU, CIDEr-D and ROUGE-L of the COCO captioning challenge (Chen et al., 2015,
 https://arxiv.org/abs/1504.00325).
 
 Each function takes one caption per image and the references of each image, at least one; a text is a list of words.
@@ -124,7 +124,7 @@ def _similarity(caption: _Vector, reference: _Vector) -> float:
 
 
 def _ngram_counts(words: Words) -> Counter[Ngram]:
-    """Returns how often each n-gram of one to four words occurs."""
+    """Returns the number of occurrences of each n-gram of one to four words."""
     return Counter(
         tuple(words[start : start + n]) for n in range(1, _LARGEST + 1) for start in range(len(words) - n + 1)
     )

@@ -42,7 +42,7 @@ class CaptionedImage(NamedTuple):
 
 
 class References(NamedTuple):
-    """The captions that people gave to an image.
+    """The reference captions of an image.
 
     Attributes:
         image: Name of the image.
@@ -54,7 +54,7 @@ class References(NamedTuple):
 
 
 class CaptioningSizes(NamedTuple):
-    """Sizes of a captioning model that its data decides.
+    """The sizes of a captioning model that its data determines.
 
     Attributes:
         tokens: Number of ids of the captions.
@@ -179,10 +179,10 @@ class CaptioningData(PreparedData):
         return counts
 
     def _encoded(self, counts: Counts) -> Iterator[Encoded]:
-        """The captions of each view of an image."""
+        """Yields the captions of each view of an image as ids."""
         longest, views = self.config.max_length, 1 + self.config.mirror_images
         texts = ([self.text(caption) for caption in e.captions] for e in self.splits.read("train"))
-        # One token more than allowed, so that a caption that is too long shows.
+        # One token more than allowed, to detect captions that are too long.
         for number, rows in enumerate(encode(self.codec, texts, longest + 1)):
             kept = [row for row in rows if len(row) <= longest]
             counts.left_out += len(rows) - len(kept)
@@ -198,11 +198,11 @@ class CaptioningData(PreparedData):
         return (References(example.image.name, example.captions) for example in self.splits.read(split))
 
     def _views(self, image: Image) -> list[Image]:
-        """The images that an image is trained on as."""
+        """Returns the views of a training image: itself, and its mirror image with `--mirror_images`."""
         return [image, mirrored(image)] if self.config.mirror_images else [image]
 
     def _images(self, split: str, trained_on: bool = False) -> Iterator[Image]:
-        """The images of a part whose features are cached."""
+        """Yields the images of a part; with `trained_on`, all their views."""
         for example in self.splits.read(split):
             yield from self._views(example.image) if trained_on else [example.image]
 
@@ -231,12 +231,12 @@ class CaptioningData(PreparedData):
         return FeatureCache(self._cache_directory, key, images.shape, images.dtype.as_numpy_dtype)
 
     def _features(self, split: str, kept_key: str | None, fresh: bool = False) -> FeatureCache:
-        """The features of a part, encoded where they are missing.
+        """Returns the features of a part; encodes missing ones.
 
         Args:
             split: Name of the part.
-            kept_key: Their key in the run directory, if it has one.
-            fresh: Whether that key was made just now.
+            kept_key: Their key in the run directory; None if the run keeps none.
+            fresh: Whether the key was just computed.
         """
         # The features with a key in the run directory are those of training, mirrored images included, and validation.
         trained_on = split == "train" and kept_key is not None
@@ -278,7 +278,7 @@ def normalized(caption: str) -> str:
 
 
 def read_splits(config: CaptioningConfig) -> Splits:
-    """Returns the parts of the data set that the configuration names."""
+    """Returns the parts of the data set that the options name."""
     fractions = {"test": config.test_fraction, "validation": config.validation_fraction}
     # Both are given with --dataset=files, and with no other.
     if config.images and config.captions:
@@ -314,7 +314,7 @@ class _Files:
             self._lists["train"] = [name for name in self._captions if name not in others]
 
     def parts(self) -> dict:
-        """Returns, for each part, a function that opens it."""
+        """Returns a function for each part that opens it."""
         return {part: partial(self._read, part) for part in self._lists}
 
     def _read(self, part: str) -> Iterator[CaptionedImage]:
@@ -338,7 +338,7 @@ def read_captions(path: str) -> dict[str, list[str]]:
     """Reads the captions of each image from a file of lines `name#number<TAB>caption`.
 
     Raises:
-        UserError: The file is missing or empty, or has a line of another form.
+        UserError: If the file is missing or empty, or has a line of another form.
     """
     captions: dict[str, list[str]] = {}
     for number, line in enumerate(read_lines(path), start=1):
@@ -361,7 +361,7 @@ def read_names(path: str) -> list[str]:
     """Reads the names from a list of images, one per line, without duplicates.
 
     Raises:
-        UserError: The file is missing or empty.
+        UserError: If the file is missing or empty.
     """
     names = list(dict.fromkeys(name for line in read_lines(path) if (name := line.strip())))
     if not names:

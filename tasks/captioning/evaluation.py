@@ -44,12 +44,12 @@ class Result(NamedTuple):
 
 
 def evaluate(model: keras.Model, data: CaptioningData, split: str) -> Evaluation:
-    """Measures a model on a part of its data with greedy captions, which it writes to a file."""
+    """Measures a model on a part of its data with greedy captions, and writes them to a file."""
     return Evaluation(_quality(_caption_all(model, data, split, Beams(1))), {}, "")
 
 
 def report(model: keras.Model, data: CaptioningData, split: str) -> Evaluation:
-    """`evaluate` with the beam search of the options; also writes a page with the captions of some images."""
+    """Does the work of `evaluate` with the beam search of the options; writes a page with some images."""
     beams = beams_of(data.config, len(data.codec))
     result = _caption_all(model, data, split, beams)
     shown = zip(result.captioned, data.images(split), strict=False)
@@ -93,7 +93,7 @@ def _ids(codec: SubwordCodec, captions: Sequence[Sequence[bytes]]) -> tf.Tensor:
 
 @tf.function(reduce_retracing=True)
 def _losses(model: keras.Model, images: tf.Tensor, captions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the loss of all real tokens, and their number. Traced once for a model, as is `_caption`."""
+    """Returns the loss of all real tokens, and their number. Traced once per model, like `_caption`."""
     inputs, targets = shifted(captions)
     outputs, _ = model(images, inputs)
     losses, _ = model.token_losses(outputs, targets)
@@ -128,7 +128,7 @@ def _summary(result: Result, beams: Beams, seen: Callable[[set], set]) -> Evalua
     metrics = _quality(result)
     captions = [one.caption for one in captioned]
     known = seen({one.ids for one in captioned})
-    # Each caption for the next image: the quality of a model that knows the language, but not the image.
+    # Each caption is compared with the next image: the quality of a model that knows the language, but not the image.
     shifted = agreement(captions, [one.references for one in captioned[1:] + captioned[:1]])
     details = {
         "diversity": diversity(captions),

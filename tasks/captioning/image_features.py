@@ -19,7 +19,7 @@ from .config import CaptioningConfig
 
 _SMALL = "small"
 _SMALL_SIZE = 64
-# To be changed whenever `read_images` makes other pixels of an image: it keeps cached features apart.
+# Change it whenever `read_images` decodes an image to other pixels: cached features depend on it.
 _READING = "read_images 1"
 # The run's own copy of a frozen network.
 _NETWORK = "image_encoder.keras"
@@ -45,7 +45,7 @@ class ImageFeatures:
         """The frozen encoder, or None.
 
         Raises:
-            UserError: The encoder cannot be used.
+            UserError: If the encoder cannot be used.
         """
         config = self._config
         if config.image_encoder == _SMALL:

@@ -1,4 +1,4 @@
-"""How well captions agree with references, and how much they differ from each other."""
+"""Agreement of captions with references, and their variety."""
 
 import itertools
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The signatures of an exported captioning model: the whole way from a JPEG to a text."""
+"""The signatures of an exported captioning model, from the bytes of an image to text."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -66,7 +66,7 @@ def _only_where(good: tf.Tensor, outputs: dict[str, tf.Tensor]) -> dict[str, tf.
 
 
 def _examples(image_size: tuple[int, int]) -> Sequence[Sequence[bytes]]:
-    """Returns a batch of one image, and one of several kinds, some of which cannot be used."""
+    """Returns a batch of one image, and one of several kinds, some of them unusable."""
     height, width = image_size
     down, across = np.mgrid[0:height, 0:width] * 255 // max(height, width)
     colours = np.stack([down, across, 255 - down], axis=-1).astype(np.uint8)

@@ -22,7 +22,7 @@ from .config import CaptioningConfig
 from .data import CaptioningData, CaptioningSizes
 from .evaluation import evaluate, report
 
-# Captions of an image that are drawn in a rewarded epoch.
+# Captions drawn for each image in a rewarded epoch.
 _DRAWN = 5
 
 
@@ -49,7 +49,7 @@ class CaptionTokens(Objective):
 
 
 class RewardedCaptions(Objective):
-    """1 - reward of captions that the model draws itself; its gradient raises the rewards."""
+    """1 - reward of captions drawn from the model; its gradient raises the rewards."""
 
     def loss(self, model: keras.Model, batch: Batch, training: bool, carry: Any = ()) -> tuple[Loss, Any]:
         captions = batch["captions"]
@@ -64,7 +64,7 @@ class RewardedCaptions(Objective):
 
 
 def doubly_stochastic_penalty(attention: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
-    """Returns how far the attention of each caption is from looking at each position once in all (Xu et al., 2015).
+    """Returns the deviation of each caption's attention from a total of one at each position (Xu et al., 2015).
 
     Args:
         attention: float [images, captions, time, positions].

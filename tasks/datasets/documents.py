@@ -121,7 +121,7 @@ class TextSplits:
         """Yields the documents of a part.
 
         Raises:
-            UserError: The part does not exist, or it is empty.
+            UserError: If the part does not exist, or it is empty.
         """
         if split not in self:
             raise UserError(

@@ -89,7 +89,7 @@ class FeatureCache:
             what: Name of the images in the progress bar.
 
         Raises:
-            UserError: An image cannot be used.
+            UserError: If an image cannot be used.
         """
         if self.complete:
             return

@@ -19,7 +19,7 @@ class ImageFiles:
         path: Zip file or folder.
 
     Raises:
-        UserError: The path is neither.
+        UserError: If the path is neither.
     """
 
     def __init__(self, path: str) -> None:
@@ -41,7 +41,7 @@ class ImageFiles:
         """Returns the bytes of an image.
 
         Raises:
-            UserError: The image cannot be read, does not exist, or shares its name with another.
+            UserError: If the image cannot be read, does not exist, or shares its name with another.
         """
         path = self._path(name)
         try:

@@ -116,7 +116,7 @@ class Lanes:
         joined = min(max(2, steps // self.steps), self.batches)
 
         def join(batches: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            """[windows, lanes, ...] -> [lanes, ...]"""
+            """Joins windows: [windows, lanes, ...] -> [lanes, ...]."""
             ids, lengths = batches["ids"], batches["length"]
             rows = tf.reshape(tf.transpose(ids[:, :, :-1], [1, 0, 2]), [self.lanes, joined * self.steps])
             # A window continues the row if all windows before it are full and no document begins since the first.

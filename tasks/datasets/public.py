@@ -28,7 +28,7 @@ def builder(name: str) -> Any:
         name: Name of the data set, such as "imdb_reviews", "glue/sst2" or "unroll_reviews".
 
     Raises:
-        UserError: The data set does not exist, or it cannot be fetched.
+        UserError: If the data set does not exist, or it cannot be fetched.
     """
     import tensorflow_datasets as tfds
 
@@ -63,7 +63,7 @@ def available_splits(name: str) -> list[str]:
     """Returns the names of the splits that a data set has, out of train, validation and test.
 
     Raises:
-        UserError: The data set has no train split.
+        UserError: If the data set has no train split.
     """
     # tensorflow-datasets' mock, which replaces data in offline tests, lists no splits, but has them all.
     available = builder(name).info.splits or SPLITS
@@ -87,7 +87,7 @@ def read_features(
         chosen_by: Flags that name the features, for the error message.
 
     Raises:
-        UserError: The data set lacks a feature, or hides its labels.
+        UserError: If the data set lacks a feature, or hides its labels.
     """
     import tensorflow_datasets as tfds
 
@@ -108,7 +108,7 @@ def read_captioned_images(name: str, split: str) -> Iterator[tuple[bytes, tuple[
     """Yields the encoded image and the captions of each example of a split.
 
     Raises:
-        UserError: The data set has no image or no captions.
+        UserError: If the data set has no image or no captions.
     """
     import tensorflow_datasets as tfds
 

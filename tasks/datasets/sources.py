@@ -15,7 +15,7 @@ def readers(
     from_file: Callable[[str], Iterable[Any]],
     from_public: Callable[[str, str], Iterable[Any]],
 ) -> dict[str, Reader]:
-    """Returns, for each part that the configuration names, a function that opens it.
+    """Returns a function for each part that the options name, which opens it.
 
     Args:
         config: Configuration that names the data set, or the files of its parts.

@@ -22,8 +22,8 @@ def read_table(path: str, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
         columns: Names of columns in the header.
 
     Raises:
-        UserError: The file is missing, damaged or without rows, lacks a column, or has a row with more or fewer fields
-            than its header.
+        UserError: If the file is missing, damaged or without rows, lacks a column, or has a row with more or fewer
+            fields than its header.
     """
     rows = 0
     with open_text(path, "a TSV or CSV file, plain or .gz", newline="") as file:

@@ -20,12 +20,12 @@ from .config import LanguageModelingConfig
 
 _LANES = "lanes.bin"
 _CODE_POINTS = 0x110000
-# Characters of a sequence in which the reach of gradients is measured.
+# Length in characters of a sequence for measuring the reach of gradients.
 _INSPECTED = 512
 
 
 class LanguageModelSizes(NamedTuple):
-    """Sizes of a language model that its data decides.
+    """The sizes of a language model that its data determines.
 
     Attributes:
         characters: Number of ids.
@@ -76,7 +76,7 @@ class LanguageModelingData(PreparedData):
 
     @cached_property
     def codec(self) -> CharacterCodec:
-        """Characters to ids."""
+        """The codec of the texts."""
         return CharacterCodec.from_config(self._read_json("text.json"))
 
     def encoded(self, split: str) -> Iterator[Iterator[np.ndarray]]:
@@ -111,7 +111,7 @@ class LanguageModelingData(PreparedData):
         return Counts(examples, steps)
 
     def _encoded(self, counts: Counts) -> Iterator[Encoded]:
-        """Each document with its boundaries; it is held in memory."""
+        """Yields each document with its boundaries, held in memory."""
         boundary = np.full(1, BOUNDARY, np.int32)
         for pieces in self.encoded("train"):
             ids = np.concatenate([boundary, *pieces, boundary])
@@ -132,7 +132,7 @@ class LanguageModelingData(PreparedData):
 
 
 def read_splits(config: LanguageModelingConfig) -> TextSplits:
-    """Returns the parts of the text that the configuration names."""
+    """Returns the parts of the text that the options name."""
 
     def from_file(pattern: str) -> Iterable[Document]:
         return read_files(pattern, config.tokenizer)

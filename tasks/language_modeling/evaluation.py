@@ -1,4 +1,4 @@
-"""Nats and bits per character and perplexity, with a Kneser-Ney table beside the network."""
+"""Nats and bits per character and perplexity, of the network and of a Kneser-Ney table."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -61,7 +61,7 @@ def evaluate(model: keras.Model, data: LanguageModelingData, split: str) -> Eval
 
 
 def report(model: keras.Model, data: LanguageModelingData, split: str) -> Evaluation:
-    """`evaluate`, with a Kneser-Ney table of the training text beside the model."""
+    """Does the work of `evaluate`, and compares with a Kneser-Ney table of the training text."""
     network, order = measure(model, data.encoded(split)), data.config.ngram_order
     if not order:
         return _evaluation(network)
@@ -70,7 +70,7 @@ def report(model: keras.Model, data: LanguageModelingData, split: str) -> Evalua
 
 
 def measure(model: keras.Model, documents: Documents) -> Measured:
-    """Measures a language model, which carries its state through the whole of each document.
+    """Measures a language model, with the state carried through each whole document.
 
     Every character of a document is predicted from all before it, the first one from nothing; the end is not counted.
 
@@ -107,7 +107,7 @@ def measure(model: keras.Model, documents: Documents) -> Measured:
 
 @tf.function(reduce_retracing=True)
 def _read(model: keras.Model, ids: tf.Tensor, reset: tf.Tensor, states: States) -> tuple[tf.Tensor, States]:
-    """Returns the loss of the characters in some windows, and the states after them. Traced once for a model."""
+    """Returns the loss of the characters in some windows, and the states after them. Traced once per model."""
     states = tf.nest.map_structure(lambda s: tf.where(reset[:, None], tf.zeros_like(s), s), states)
     inputs, targets = shifted(ids)
     logits, states = model(inputs, states=states)
@@ -130,7 +130,7 @@ def measure_ngrams(table: KneserNey, documents: Documents) -> Measured:
 
 
 def _evaluation(network: Measured, *others: Measured) -> Evaluation:
-    """Returns the figures of the network, and a table with the others beside it."""
+    """Returns the metrics of the network, and a table that compares it with the others."""
     details = {
         "documents": network.documents,
         "characters": network.characters,

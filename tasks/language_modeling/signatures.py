@@ -17,7 +17,7 @@ from ...serving.language_modeling import LONGEST_GENERATION
 
 _TEXTS = (["To be, or not to be"], ["def f(x):\n    return x", "", "abc " * 300])
 _COLUMNS = ("prompt", "max_length", "temperature", "top_k", "top_p", "seed", "stop", "character", "position")
-# Low temperatures, so that the last bits of the logits, which differ between machines, decide nothing.
+# Low temperatures, so that the last bits of the logits, which differ between machines, change nothing.
 _EXAMPLES = (
     [("The ", 20, 0.0, 0, 1.0, 0, "", "a", 1)],
     [
@@ -29,7 +29,7 @@ _EXAMPLES = (
 
 
 def bundle(model: keras.Model, encoder: CharacterCodec) -> Bundle:
-    """Returns the model with five signatures; [batch] is the shape of each input and output without another.
+    """Returns the model with five signatures; inputs and outputs have shape [batch] unless stated.
 
     `serving_default`: text, string -> log_probability, float32, in nats; bits_per_character, float32; characters,
     int32.
@@ -152,7 +152,7 @@ def bundle(model: keras.Model, encoder: CharacterCodec) -> Bundle:
 
 
 def _state_names(model: keras.Model) -> list[list[str]]:
-    """The names of each layer's states in the `step` signature."""
+    """Returns the names of each layer's states in the `step` signature."""
     return [
         [f"state_{number}_{name}" for name in layer.cell.state_names]
         for number, layer in enumerate(model.recurrent.layers)
@@ -169,7 +169,7 @@ def _flat(names: list[list[str]], states: States) -> dict[str, tf.Tensor]:
 
 
 def _requests(inputs: Mapping[str, tf.TensorSpec]) -> list[dict[str, np.ndarray]]:
-    """Returns example requests for some inputs, with states as they may be after some steps."""
+    """Returns example requests for some inputs, with plausible states."""
     chance = np.random.default_rng(0)
     requests = []
     for rows in _EXAMPLES:

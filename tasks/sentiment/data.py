@@ -23,19 +23,19 @@ from .config import SentimentConfig
 
 
 class Example(NamedTuple):
-    """A text and its label as they stand in the data; the text may hold surrogate escapes for bytes not UTF-8."""
+    """A text and its label; in the text, surrogate escapes stand for bytes that are not UTF-8."""
 
     text: str
     label: str
 
     @property
     def text_bytes(self) -> bytes:
-        """The text as it was in the file."""
+        """The text as in the file."""
         return self.text.encode("utf-8", "surrogateescape")
 
 
 class SentimentSizes(NamedTuple):
-    """Sizes of a classifier that its data decides.
+    """The sizes of a classifier that its data determines.
 
     Attributes:
         tokens: Number of ids of the texts.
@@ -72,7 +72,7 @@ class SentimentData(PreparedData):
 
     @cached_property
     def codec(self) -> WordCodec:
-        """Text to ids."""
+        """The codec of the texts."""
         return WordCodec.from_config(self._read_json("text.json"))
 
     @cached_property
@@ -108,11 +108,11 @@ class SentimentData(PreparedData):
             yield {"ids": row, "label": np.array([number])}
 
     def _read(self, split: str) -> Iterator[Example]:
-        """The examples of a part, whose labels the model must know."""
+        """Yields the examples of a part; raises UserError if the training part lacks a label."""
         for example in self.splits.read(split):
             if example.label not in self.labels:
                 raise UserError(
-                    f"The {split} data has the label {example.label!r}, which the training data has not; its labels "
+                    f"The {split} data has the label {example.label!r}, which the training data lacks; its labels "
                     f"are {', '.join(map(repr, self.labels))}. Text: {example.text[:60]!r}."
                 )
             yield example
@@ -131,7 +131,7 @@ class SentimentData(PreparedData):
 
 
 def read_splits(config: SentimentConfig) -> Splits:
-    """Returns the parts of the data set that the configuration names."""
+    """Returns the parts of the data set that the options name."""
     columns = (config.text_column, config.label_column)
 
     def from_file(path: str) -> Iterator[Example]:

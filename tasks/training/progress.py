@@ -69,6 +69,6 @@ class Progress:
         return is_best
 
     def stops_early(self, config: TrainingConfig) -> bool:
-        """Whether `--early_stopping_patience` is exhausted."""
+        """Returns whether `--early_stopping_patience` is exhausted."""
         patience = config.early_stopping_patience
         return patience is not None and self.epochs_since_best >= patience

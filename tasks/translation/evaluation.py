@@ -32,7 +32,7 @@ def evaluate(model: keras.Model, data: TranslationData, split: str) -> Evaluatio
 
 
 def report(model: keras.Model, data: TranslationData, split: str) -> Evaluation:
-    """`evaluate` with the beam search of the options."""
+    """Does the work of `evaluate` with the beam search of the options."""
     return _evaluate(model, data, split, beams_of(data.config, len(data.target_codec)))
 
 

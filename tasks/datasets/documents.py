@@ -78,7 +78,7 @@ def read_files(pattern: str, unit: str) -> Iterator[Document]:
     """Yields the files that a name or a glob matches, plain or .gz, in the order of their names.
 
     Raises:
-        UserError: No file matches, or one cannot be read.
+        UserError: If no file matches, or one cannot be read.
     """
     # An existing file may have brackets in its name.
     names = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))

@@ -19,7 +19,7 @@ class ImageFiles:
         path: Zip file or folder.
 
     Raises:
-        UserError: If the path is neither.
+        UserError: If the path is neither a zip file nor a folder.
     """
 
     def __init__(self, path: str) -> None:

@@ -36,7 +36,7 @@ class WeightAverage(tf.Module):
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Gives the model the averages as its weights while the block runs."""
+        """Gives the model the averages as its weights, within a `with` block."""
         own = [tf.identity(w.value) for w in self._weights]
         for weight, average in zip(self._weights, self.averages, strict=True):
             weight.assign(average)

@@ -51,7 +51,7 @@ class Checkpoints:
             The object and its progress; a new `Progress` if no checkpoint exists.
 
         Raises:
-            UserError: No checkpoint can be read.
+            UserError: If no checkpoint can be read.
         """
         found = self._complete()
         for folder in reversed(found):
@@ -85,7 +85,7 @@ class Checkpoints:
             The progress that was saved with them; None if no checkpoint exists.
 
         Raises:
-            UserError: No checkpoint can be read.
+            UserError: If no checkpoint can be read.
         """
         return self.restore(lambda _: SimpleNamespace(tensors=tensors))[1] if self._complete() else None
 

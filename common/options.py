@@ -128,11 +128,11 @@ class Option(NamedTuple):
 Options = list[Option]
 
 
-def all_fields(field: dataclasses.Field[Any]) -> bool:
+def _every(field: dataclasses.Field[Any]) -> bool:
     return True
 
 
-def of(config_class: type, chosen: Callable[[dataclasses.Field[Any]], bool] = all_fields) -> Options:
+def of(config_class: type, chosen: Callable[[dataclasses.Field[Any]], bool] = _every) -> Options:
     """Returns the options of a configuration that are flags, or some of them."""
     hints = typing.get_type_hints(config_class)
     fields = (field for field in dataclasses.fields(config_class) if "help" in field.metadata)

@@ -14,7 +14,7 @@ from .writing.writer import Encoded, WritingModel
 
 
 @keras.saving.register_keras_serializable("unroll")
-class CaptioningModel(WritingModel):
+class CaptioningModel(WritingModel[CaptioningOptions]):
     """A decoder that reads an image (Vinyals et al., 2015, https://arxiv.org/abs/1411.4555; Xu et al., 2015,
     https://arxiv.org/abs/1502.03044).
 

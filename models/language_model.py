@@ -32,7 +32,7 @@ class Reading(NamedTuple):
 
 
 @keras.saving.register_keras_serializable("unroll")
-class LanguageModel(Configured, keras.Model):
+class LanguageModel(Configured[LanguageModelOptions], keras.Model):
     """Embedding or one-hot vectors, stacked recurrent layers, and a layer of logits.
 
     Args:
@@ -82,13 +82,13 @@ class LanguageModel(Configured, keras.Model):
         mask: tf.Tensor | None = None,
         training: bool = False,
     ) -> tuple[tf.Tensor, States]:
-        hidden, states = self.recurrent(self.vectors(ids), states=states, mask=mask, training=training)
+        hidden, last = self.recurrent(self.vectors(ids), states=states, mask=mask, training=training)
         if training and self.options.dropout:
             shape = (tf.shape(hidden)[0], 1, hidden.shape[2])
             hidden = keras.random.dropout(
                 hidden, self.options.dropout, noise_shape=shape, seed=self.seed_generator
             )
-        return self.logits(hidden), states
+        return self.logits(hidden), last
 
     def vectors(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns the vector of each id: int32 [...] -> [..., features]."""
@@ -103,7 +103,9 @@ class LanguageModel(Configured, keras.Model):
 
     @property
     def _table(self) -> tf.Tensor | None:
-        return tf.convert_to_tensor(self.embedding.embeddings) if self.logits_layer.tied else None
+        if self.embedding is None or not self.logits_layer.tied:
+            return None
+        return tf.convert_to_tensor(self.embedding.embeddings)
 
     def read(self, ids: tf.Tensor, lengths: tf.Tensor, states: States | None = None) -> Reading:
         """Reads texts of any length, a window at a time, without a gradient.
@@ -137,8 +139,8 @@ class LanguageModel(Configured, keras.Model):
             tf.zeros([batch, self.vocabulary_size]),
             states or self.recurrent.get_initial_state(batch),
         )
-        _, total, last, states = tf.while_loop(lambda number, *_: number < windows, read_window, initial)
-        return Reading(total, last, states)
+        _, total, last, final = tf.while_loop(lambda number, *_: number < windows, read_window, initial)
+        return Reading(total, last, final)
 
     def stepper(self) -> Callable[[tf.Tensor, States], tuple[tf.Tensor, States]]:
         """Prepares a loop, and returns the function for one step: from ids, int32 [batch], and states to the logits of

@@ -223,7 +223,6 @@ class SearchOptions(OptionGroup):
         "alpha: hypotheses are ranked by log probability / ((5 + length) / 6) ** alpha",
         minimum=0,
         maximum=10,
-        only=When("beam_width", ">", 1),
         commands=_LATER,
     )
     min_decode_length: int = option(0, "smallest number of tokens to write", minimum=0, commands=_LATER)

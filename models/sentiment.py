@@ -15,7 +15,7 @@ from .text import PADDING
 
 
 @keras.saving.register_keras_serializable("unroll")
-class SentimentClassifier(Configured, keras.Model):
+class SentimentClassifier(Configured[SentimentOptions], keras.Model):
     """Embedding, stacked recurrent layers, pooling over time, and a softmax layer.
 
     Args:

@@ -15,7 +15,7 @@ from .writing.writer import Encoded, WritingModel
 
 
 @keras.saving.register_keras_serializable("unroll")
-class TranslationModel(WritingModel):
+class TranslationModel(WritingModel[TranslationOptions]):
     """Encoder, bridge and decoder (Sutskever et al., 2014; Bahdanau et al., 2015; Luong et al., 2015).
 
     Args:

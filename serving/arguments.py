@@ -1,4 +1,7 @@
-"""Checks of arguments. A refusal is one sentence: the argument, its value, and what to give."""
+"""Checks of arguments. A refusal is one sentence: the argument, its value, and what to give.
+
+Callers may give anything, whatever the type hints say.
+"""
 
 import operator
 import os
@@ -13,7 +16,7 @@ from ..common.errors import UserError
 _SINGLE = (str, bytes, bytearray, memoryview, os.PathLike, Mapping)
 
 
-def listed(values: Iterable, argument: str, kinds: type | tuple[type, ...], expected: str) -> list:
+def listed(values: Iterable[Any], argument: str, kinds: type | tuple[type, ...], expected: str) -> list[Any]:
     """Returns the items of any iterable: a list, a generator, an open file, a column of a table.
 
     Args:
@@ -27,7 +30,8 @@ def listed(values: Iterable, argument: str, kinds: type | tuple[type, ...], expe
     """
     # A pandas table has two dimensions, and iterates over its column names.
     is_table = getattr(values, "ndim", 1) != 1
-    if isinstance(values, _SINGLE) or is_table or not isinstance(values, Iterable):
+    is_iterable = isinstance(values, Iterable)  # pyright: ignore[reportUnnecessaryIsInstance]
+    if isinstance(values, _SINGLE) or is_table or not is_iterable:
         raise UserError(f"{argument} is {_shown(values)}; give a list of {expected}.")
     found = list(values)
     for position, value in enumerate(found):
@@ -47,7 +51,7 @@ def text(value: str, argument: str) -> str:
     Raises:
         UserError: If the value is not a string.
     """
-    if not isinstance(value, str):
+    if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UserError(f"{argument} is {_shown(value)}; give a string.")
     return value
 

@@ -64,7 +64,8 @@ class Captioner(Writer):
             n_best: Captions of each image, at most the beam width of the export.
             batch_size: Images in a call of the graph.
         """
-        n_best, results = checked_n_best(n_best), []
+        n_best = checked_n_best(n_best)
+        results: list[Caption] = []
         for image, error, row in self._read_rows("n_best", images, batch_size):
             path = "" if isinstance(image, bytes) else os.fspath(image)
             hypotheses = best_of(row, n_best)
@@ -73,7 +74,7 @@ class Captioner(Writer):
 
     def attend(self, images: Iterable[ImageSource], batch_size: int = 16) -> list[AttentionMaps]:
         """Returns the attention of each image's best caption. Arguments as for `caption`."""
-        results = []
+        results: list[AttentionMaps] = []
         for _, error, row in self._read_rows("attend", images, batch_size):
             tokens = written_tokens(row["tokens"])
             results.append(AttentionMaps(tokens, row["attention"][: len(tokens)], error))

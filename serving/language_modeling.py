@@ -9,7 +9,7 @@ import numpy as np
 
 from ..common.errors import UserError
 from . import arguments
-from .model import Model, encoded
+from .model import StreamingModel, encoded
 
 # Maximum number of characters from one call of `generate`: no request may keep a server busy for minutes.
 LONGEST_GENERATION = 10_000
@@ -45,11 +45,10 @@ class Generation(NamedTuple):
     score: float
 
 
-class TextGenerator(Model):
+class TextGenerator(StreamingModel):
     """A character language model."""
 
     application = "language_modeling"
-    streams = True
 
     def score(self, texts: Iterable[str], batch_size: int = 64) -> list[Score]:
         """Returns the log probability of each text from its start; characters unseen in training count as unknown.
@@ -163,7 +162,7 @@ def _continued(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
-def _sampling(temperature: float, top_k: int, top_p: float, seeds: list[int]) -> dict[str, list]:
+def _sampling(temperature: float, top_k: int, top_p: float, seeds: list[int]) -> dict[str, list[Any]]:
     """Returns the sampling inputs, with a row for each seed.
 
     Raises:

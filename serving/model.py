@@ -16,7 +16,7 @@ _BATCH = 64
 class Backend(Protocol):
     """Runs the signatures of an exported model, in this process or elsewhere."""
 
-    def call(self, signature: str, inputs: Mapping[str, np.ndarray | Sequence]) -> dict[str, np.ndarray]:
+    def call(self, signature: str, inputs: Mapping[str, np.ndarray | Sequence[Any]]) -> dict[str, np.ndarray]:
         """Calls a signature.
 
         Args:
@@ -37,8 +37,6 @@ class Model(abc.ABC):
     """
 
     application: ClassVar[str]
-    # Whether the class has a method `stream`, which takes a prompt and the options of `predict`.
-    streams: ClassVar[bool] = False
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
@@ -58,12 +56,12 @@ class Model(abc.ABC):
     def answer(self, inputs: Sequence[str], **options: Any) -> list[Any]:
         """Returns the application's result for each input."""
 
-    def call(self, signature: str, inputs: Mapping[str, np.ndarray | Sequence]) -> dict[str, np.ndarray]:
+    def call(self, signature: str, inputs: Mapping[str, np.ndarray | Sequence[Any]]) -> dict[str, np.ndarray]:
         """Calls a signature: see `Backend`."""
         return self.backend.call(signature, inputs)
 
     def rows(
-        self, signature: str, inputs: Mapping[str, Sequence], batch_size: int
+        self, signature: str, inputs: Mapping[str, Sequence[Any]], batch_size: int
     ) -> Iterator[dict[str, Any]]:
         """Calls a signature in batches.
 
@@ -85,6 +83,14 @@ class Model(abc.ABC):
             outputs = self.call(signature, batch)
             for row in zip(*outputs.values(), strict=True):
                 yield dict(zip(outputs, row, strict=True))
+
+
+class StreamingModel(Model):
+    """An exported model that yields its result while it writes it."""
+
+    @abc.abstractmethod
+    def stream(self, prompt: str, *args: Any, **options: Any) -> Iterator[str]:
+        """Yields the continuation of a prompt, piece by piece; takes the options of `predict`."""
 
 
 def checked_batch_size(batch_size: int) -> int:

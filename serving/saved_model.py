@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ class SavedModel:
         self._loaded = tf.saved_model.load(os.fspath(directory))
         self._constant = tf.constant
 
-    def call(self, signature: str, inputs: Mapping[str, np.ndarray | Sequence]) -> dict[str, np.ndarray]:
+    def call(self, signature: str, inputs: Mapping[str, np.ndarray | Sequence[Any]]) -> dict[str, np.ndarray]:
         """Calls a signature: see `Backend`."""
         function = self._loaded.signatures[signature]
         dtypes = {name: spec.dtype for name, spec in function.structured_input_signature[1].items()}

@@ -36,7 +36,7 @@ class SentimentAnalyzer(Model):
             batch_size: Texts in a call of the graph.
         """
         texts = arguments.texts(texts, "texts")
-        results = []
+        results: list[Classification] = []
         rows = self.rows("serving_default", {"text": encoded(texts)}, batch_size)
         for text, row in zip(texts, rows, strict=True):
             labels = [label.decode() for label in row["labels"]]

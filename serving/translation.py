@@ -57,7 +57,7 @@ class Translator(Writer):
             batch_size: Texts in a call of the graph.
         """
         texts, n_best = arguments.texts(texts, "texts"), checked_n_best(n_best)
-        results = []
+        results: list[Translation] = []
         rows = self.rows("n_best", {"text": encoded(texts)}, batch_size)
         for text, row in zip(texts, rows, strict=True):
             hypotheses = best_of(row, n_best)
@@ -66,7 +66,7 @@ class Translator(Writer):
 
     def align(self, texts: Iterable[str], batch_size: int = 32) -> list[Alignment]:
         """Returns the attention of each text's best translation. Arguments as for `translate`."""
-        results = []
+        results: list[Alignment] = []
         for row in self.rows("align", {"text": encoded(arguments.texts(texts, "texts"))}, batch_size):
             source, target = written_tokens(row["source_tokens"]), written_tokens(row["tokens"])
             results.append(Alignment(source, target, row["attention"][: len(target), : len(source)]))

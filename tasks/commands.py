@@ -135,12 +135,13 @@ def predict(model: str, lines: Iterable[str], changed: Mapping[str, Any]) -> Non
         changed: Options of the application's `PREDICT` class to change, by name.
     """
     from .. import serving
+    from ..serving.model import StreamingModel
 
     options = predict_class(describe(newest_version(model))["application"])(**changed)
     refuse_without_effect(options, changed)
     with explained("standard output"):
         loaded, arguments = serving.load(model), dataclasses.asdict(options)
-        if loaded.streams and sys.stdout.isatty():
+        if isinstance(loaded, StreamingModel) and sys.stdout.isatty():
             for line in lines:
                 for piece in chain([line], loaded.stream(line, **arguments), ["\n"]):
                     print(piece, end="", flush=True)

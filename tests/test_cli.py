@@ -123,10 +123,6 @@ WITHOUT_EFFECT = {
         "with another --dataset than files, but --dataset is files",
     ),
     "residual": ([*TRAIN_TRANSLATOR, "--residual"], "with --layers>1, but --layers is 1"),
-    "length_penalty": (
-        [*TRAIN_TRANSLATOR, "--beam_width=1", "--length_penalty=1"],
-        "with --beam_width>1, but",
-    ),
     "doubly_stochastic": (
         [*TRAIN_CAPTIONER, "--attention=none", "--doubly_stochastic=1"],
         "with another --attention than none, but --attention is none",

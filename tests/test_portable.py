@@ -1,10 +1,11 @@
 """Layers traced for export: the loop on a CPU, cuDNN on a GPU, and the same answers from both."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras.src.backend.tensorflow.rnn import _standardize_cudnn_weights
 
 from unroll.models.recurrent import GRU, LSTM, SimpleRNN, portable, tracing
 
@@ -41,23 +42,27 @@ def cudnn(monkeypatch):
     """Runs the branch for GPUs, with a stand-in for cuDNN; returns the list of the lengths it was called with."""
     calls = []
 
-    def run(layer, sequences, state, lengths):
-        calls.append(lengths.numpy().tolist())
-        return stand_in(layer, sequences.numpy(), [s.numpy() for s in state], lengths.numpy())
+    def run(*, input, input_h, input_c, params, sequence_lengths, rnn_mode, is_training, time_major):
+        assert time_major
+        assert not is_training
+        calls.append(sequence_lengths.numpy().tolist())
+        arguments = (input, input_h[0], input_c[0], params, sequence_lengths)
+        output, h, c = stand_in(rnn_mode, *(tensor.numpy() for tensor in arguments))
+        return SimpleNamespace(output=output, output_h=h[None], output_c=c[None])
 
-    monkeypatch.setattr(portable, "_cudnn", run)
+    monkeypatch.setattr(tf.raw_ops, "CudnnRNNV3", run)
     monkeypatch.setattr(
         tf.__internal__, "execute_fn_for_device", lambda functions, default: functions["GPU"]()
     )
     return calls
 
 
-def stand_in(layer, sequences, state, lengths):
+def stand_in(mode, sequences, h, c, parameters, lengths):
     """The results of cuDNN for [time, batch, features], from weights in its own layout."""
     time, batch, features = sequences.shape
-    gates, units = layer.cell.gate_count, layer.units
+    gates, units = {"lstm": 4, "gru": 3}.get(mode, 1), h.shape[1]
     sizes = [gates * units * features, gates * units * units, gates * units, gates * units]
-    parts = np.split(portable.cudnn_parameters(layer).numpy(), np.cumsum(sizes)[:-1])
+    parts = np.split(parameters, np.cumsum(sizes)[:-1])
     kernels = parts[0].reshape(gates, units, features)
     recurrent_kernels = parts[1].reshape(gates, units, units)
     biases, recurrent_biases = (part.reshape(gates, units) for part in parts[2:])
@@ -66,29 +71,28 @@ def stand_in(layer, sequences, state, lengths):
         return 1 / (1 + np.exp(-z))
 
     outputs = np.zeros((time, batch, units), np.float32)
-    final = [s.copy() for s in state]
+    h, c = h.copy(), c.copy()
     for row in range(batch):
         # cuDNN refuses empty rows.
         assert lengths[row] > 0
         for t in range(lengths[row]):
-            h = final[0][row]
             of_input = [kernels[g] @ sequences[t, row] + biases[g] for g in range(gates)]
-            of_h = [recurrent_kernels[g] @ h + recurrent_biases[g] for g in range(gates)]
+            of_h = [recurrent_kernels[g] @ h[row] + recurrent_biases[g] for g in range(gates)]
             z = [a + b for a, b in zip(of_input, of_h, strict=True)]
-            if gates == 4:
+            if mode == "lstm":
                 i, f, o = sigmoid(z[0]), sigmoid(z[1]), sigmoid(z[3])
-                final[1][row] = f * final[1][row] + i * np.tanh(z[2])
-                final[0][row] = o * np.tanh(final[1][row])
-            elif gates == 3:
+                c[row] = f * c[row] + i * np.tanh(z[2])
+                h[row] = o * np.tanh(c[row])
+            elif mode == "gru":
                 reset, update = sigmoid(z[0]), sigmoid(z[1])
                 candidate = np.tanh(of_input[2] + reset * of_h[2])
-                final[0][row] = (1 - update) * candidate + update * h
-            elif layer.activation.name == "relu":
-                final[0][row] = np.maximum(z[0], 0)
+                h[row] = (1 - update) * candidate + update * h[row]
+            elif mode == "rnn_relu":
+                h[row] = np.maximum(z[0], 0)
             else:
-                final[0][row] = np.tanh(z[0])
-            outputs[t, row] = final[0][row]
-    return tf.constant(outputs), tuple(map(tf.constant, final))
+                h[row] = np.tanh(z[0])
+            outputs[t, row] = h[row]
+    return tf.constant(outputs), tf.constant(h), tf.constant(c)
 
 
 def make(mode, **options):
@@ -235,23 +239,20 @@ def test_block_ends_at_an_error(x, rng):
 
 
 @pytest.mark.parametrize("use_bias", [True, False])
-def test_parameters_have_the_layout_of_stock_keras(mode, x, rng, use_bias):
+def test_parameters_have_the_layout_of_cudnn(mode, x, rng, use_bias):
     layer = randomized(make(mode, use_bias=use_bias), x, rng)
     kernel, recurrent_kernel, *bias = layer.get_weights()
-    # Biases of the two products; stock Keras gives cuDNN the only one that an LSTM has as the second.
+    # Biases of the two products; as in stock Keras, the only one that an LSTM has is the second.
     bias = bias[0] if use_bias else np.zeros_like(kernel[0])
     biases = bias if bias.ndim == 2 else np.stack([np.zeros_like(bias), bias])
-    # Stock Keras swaps the first two gates of a GRU.
+    # cuDNN has the first two gates of a GRU in the other order.
     order = (1, 0, 2) if mode == "gru" else range(layer.cell.gate_count)
 
     def by_gate(weights):
         gates = np.split(weights, layer.cell.gate_count, axis=-1)
         return [gates[gate] for gate in order]
 
-    expected = _standardize_cudnn_weights(
-        weights=[*by_gate(kernel), *by_gate(recurrent_kernel)],
-        biases=[*by_gate(biases[0]), *by_gate(biases[1])],
-        shape=tf.constant([-1]),
-        transpose_weights=True,
-    )
-    np.testing.assert_array_equal(portable.cudnn_parameters(layer), expected)
+    parts = [*by_gate(kernel), *by_gate(recurrent_kernel), *by_gate(biases[0]), *by_gate(biases[1])]
+    expected = np.concatenate([part.T.ravel() for part in parts])
+    found = portable.cudnn_parameters(layer, layer.cell.cudnn.gate_order)
+    np.testing.assert_array_equal(found, expected)

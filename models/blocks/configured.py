@@ -1,15 +1,19 @@
 """Serialisation of layers and models that are made from a group of options."""
 
 import dataclasses
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+import keras
 
 from ...common.options import OptionGroup
 
+OptionsT = TypeVar("OptionsT", bound=OptionGroup)
 
-class Configured:
-    """Serialises a Keras layer or model that is made from options and a few more arguments.
 
-    It must come before Keras' class among the base classes.
+class Configured(keras.layers.Layer, Generic[OptionsT]):
+    """A Keras layer or model that is made from options and a few more arguments, and serialised by them.
+
+    A model names `keras.Model` after this class among its base classes.
 
     Attributes:
         options_class: Class of the options.
@@ -18,7 +22,7 @@ class Configured:
     """
 
     options_class: ClassVar[type[OptionGroup]]
-    options: OptionGroup
+    options: OptionsT
     arguments: dict[str, Any]
 
     def get_config(self) -> dict[str, Any]:

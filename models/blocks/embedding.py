@@ -8,7 +8,9 @@ from ..text import PADDING, UNKNOWN
 
 def embedding(ids: int, size: int, name: str) -> keras.layers.Embedding:
     """Returns an embedding with small initial values, since its table may also be the kernel of logits."""
-    return keras.layers.Embedding(ids, size, keras.initializers.RandomNormal(stddev=size**-0.5), name=name)
+    initializer = keras.initializers.RandomNormal(stddev=size**-0.5)
+    # Keras' hints know the initializer's name alone.
+    return keras.layers.Embedding(ids, size, initializer, name=name)  # pyright: ignore[reportArgumentType]
 
 
 def embedded(layer: keras.layers.Embedding, ids: tf.Tensor) -> tf.Tensor:

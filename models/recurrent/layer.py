@@ -62,6 +62,9 @@ class RecurrentLayer(keras.layers.Layer):
     cell: Cell
     # Names of the states; the first is h, the output.
     state_names: ClassVar[tuple[str, ...]] = Cell.state_names
+    # Keras' `get` returns functions from a shape and a dtype to a tensor; its own hints say less.
+    bias_initializer: Any
+    memory_bias: Any
     # In a stateful layer, a variable for each state.
     states: list[keras.Variable] | None = None
 
@@ -255,7 +258,8 @@ class RecurrentLayer(keras.layers.Layer):
         if joined:
             kernel = tf.concat([self.weight(self.kernel), kernel], axis=0)
             bias = tf.zeros([kernel.shape[1]], kernel.dtype) if bias is None else bias
-        elif not projected:
+        inputs_kernel = None
+        if not projected and not joined:
             inputs_kernel = GateMatrices.split(self.weight(self.kernel), bias, gates)
         kernel = GateMatrices.split(kernel, recurrent_bias, gates)
 
@@ -263,7 +267,7 @@ class RecurrentLayer(keras.layers.Layer):
             inputs: tf.Tensor, state: Sequence[tf.Tensor], dropout_mask: tf.Tensor | None = None
         ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
             here = kernel._replace(dropout=dropout_mask, inputs=inputs if joined else None)
-            if projected or joined:
+            if inputs_kernel is None:
                 x = tuple(tf.split(inputs if projected else bias, gates, axis=-1))
             else:
                 x = inputs_kernel.product(inputs)

@@ -156,30 +156,30 @@ def _run(
 ) -> tuple[State, State]:
     """Returns the states after each step (only h without taps), and the last state."""
     shown = len(taps) or 1
-    weights = weights if weights.bias is not None else weights[:1]
+    present = tuple(weight for weight in weights if weight is not None)
 
     @tf.custom_gradient
     def differentiable(projected: tf.Tensor, *others: tf.Tensor) -> tuple[State, Callable]:
-        weights_given, state = (
-            RecurrentWeights(*others[: len(weights)]),
-            others[len(weights) :][: cell.state_count],
+        weights, state = (
+            RecurrentWeights(*others[: len(present)]),
+            others[len(present) :][: cell.state_count],
         )
-        states, kept, final = _forward(cell, projected, state, weights_given, masks)
+        states, kept, final = _forward(cell, projected, state, weights, masks)
 
         def gradient(*upstream: tf.Tensor) -> State:
             before = previous_states(state, states)
             factors = _masked(cell.factors(kept, states, before), masks)
             d_states, d_final = upstream[:shown], upstream[shown:]
             d_gates, d_state, d_taps = _backward(
-                cell, factors, d_states, d_final, weights_given.kernel, masks, tapped=len(taps)
+                cell, factors, d_states, d_final, weights.kernel, masks, tapped=len(taps)
             )
             products = cell.recurrent_products(kept, before[0], d_gates)
-            d_weights = _weight_gradients(products, masks)[: len(weights)]
+            d_weights = _weight_gradients(products, masks)[: len(present)]
             return tf.concat(d_gates, axis=2), *d_weights, *d_state, *d_taps
 
         return (*states[:shown], *final), gradient
 
-    results = differentiable(projected, *weights, *state, *taps)
+    results = differentiable(projected, *present, *state, *taps)
     return tuple(results[:shown]), tuple(results[shown:])
 
 
@@ -236,7 +236,8 @@ def _backward(
     """
     length = tf.shape(factors.inner[0])[0]
     kernel = TransposedMatrices.split(recurrent_kernel, cell.gate_count, masks.dropout)
-    real, cut = _unstack(masks.real), _unstack(masks.cut)
+    real = None if masks.real is None else _unstack(masks.real)
+    cut = None if masks.cut is None else _unstack(masks.cut)
     arriving = [_unstack(d) for d in d_states]
     factors = tf.nest.map_structure(_unstack, factors)
 
@@ -300,9 +301,7 @@ def _merge(sequence: tf.Tensor) -> tf.Tensor:
     return tf.reshape(sequence, [-1, tf.shape(sequence)[2]])
 
 
-def _unstack(sequence: tf.Tensor | None) -> tf.TensorArray | None:
-    if sequence is None:
-        return None
+def _unstack(sequence: tf.Tensor) -> tf.TensorArray:
     array = tf.TensorArray(sequence.dtype, size=tf.shape(sequence)[0], element_shape=sequence.shape[1:])
     return array.unstack(sequence)
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import tensorflow as tf
 
 from . import loop
-from .cell import State
+from .cell import CudnnLayout, State
 from .tracing import TracedLayer, Tracing, tracing
 
 
@@ -28,7 +28,8 @@ class _DevicePortable(Tracing):
     def run(
         self, layer: TracedLayer, sequences: tf.Tensor, state: State, masks: loop.Masks, training: bool
     ) -> tuple[tf.Tensor, State]:
-        if training or layer.cell.cudnn is None:
+        layout = layer.cell.cudnn
+        if training or layout is None:
             return super().run(layer, sequences, state, masks, training)
         real = masks.real
 
@@ -38,14 +39,14 @@ class _DevicePortable(Tracing):
         def on_gpu() -> tuple[tf.Tensor, State]:
             if real is None:
                 time, batch = tf.shape(sequences)[0], tf.shape(sequences)[1]
-                return _cudnn(layer, sequences, state, tf.fill([batch], time))
+                return _cudnn(layer, layout, sequences, state, tf.fill([batch], time))
             lengths = tf.reduce_sum(tf.cast(real[..., 0], tf.int32), axis=0)
             # cuDNN needs the real steps at the start of each row, and at least one.
             suits = tf.reduce_all(tf.equal(_real_first(real, lengths, layer)[..., 0], _mask(lengths, real)))
             return tf.cond(suits & tf.reduce_all(lengths > 0), lambda: _cudnn_masked(lengths), on_cpu)
 
         def _cudnn_masked(lengths: tf.Tensor) -> tuple[tf.Tensor, State]:
-            outputs, final = _cudnn(layer, _real_first(sequences, lengths, layer), state, lengths)
+            outputs, final = _cudnn(layer, layout, _real_first(sequences, lengths, layer), state, lengths)
             # After the last real step cuDNN returns zeros; this layer carries the state on.
             outputs = tf.where(_mask(lengths, real)[..., None], outputs, final[0])
             return _as_given(outputs, lengths, layer), final
@@ -53,7 +54,7 @@ class _DevicePortable(Tracing):
         return tf.__internal__.execute_fn_for_device({"CPU": on_cpu, "GPU": on_gpu}, on_cpu)
 
 
-def cudnn_parameters(layer: TracedLayer) -> tf.Tensor:
+def cudnn_parameters(layer: TracedLayer, gate_order: tuple[int, ...]) -> tf.Tensor:
     """Packs the weights for cuDNN: the kernels of the gates, then their recurrent kernels, transposed and flat; then
     the biases of both (most cells have only the first).
 
@@ -65,17 +66,16 @@ def cudnn_parameters(layer: TracedLayer) -> tf.Tensor:
     bias, recurrent_bias = layer.biases()
     if recurrent_bias is None:
         bias, recurrent_bias = zeros, zeros if bias is None else bias
-    order = layer.cell.cudnn.gate_order
 
     def packed(weights: tf.Tensor) -> tf.Tensor:
-        gates = tf.split(weights, len(order), axis=-1)
-        return tf.concat([tf.reshape(tf.transpose(gates[gate]), [-1]) for gate in order], axis=0)
+        gates = tf.split(weights, len(gate_order), axis=-1)
+        return tf.concat([tf.reshape(tf.transpose(gates[gate]), [-1]) for gate in gate_order], axis=0)
 
     return tf.concat([packed(w) for w in (kernel, recurrent_kernel, bias, recurrent_bias)], axis=0)
 
 
 def _cudnn(
-    layer: TracedLayer, sequences: tf.Tensor, state: State, lengths: tf.Tensor
+    layer: TracedLayer, layout: CudnnLayout, sequences: tf.Tensor, state: State, lengths: tf.Tensor
 ) -> tuple[tf.Tensor, State]:
     """Runs cuDNN over sequences [time, batch, features] whose real steps come first."""
     h = state[0][None]
@@ -86,9 +86,9 @@ def _cudnn(
         input=sequences,
         input_h=h,
         input_c=c,
-        params=cudnn_parameters(layer),
+        params=cudnn_parameters(layer, layout.gate_order),
         sequence_lengths=lengths,
-        rnn_mode=layer.cell.cudnn.mode,
+        rnn_mode=layout.mode,
         is_training=False,
         time_major=True,
     )

@@ -41,7 +41,7 @@ def _memory_bias(options: RecurrentOptions, seed: int) -> keras.initializers.Ini
 
 
 @keras.saving.register_keras_serializable("unroll")
-class RecurrentStack(Configured, keras.layers.Layer):
+class RecurrentStack(Configured[RecurrentOptions]):
     """Stacked recurrent layers, each of which reads the outputs of the layer below.
 
     Args:

@@ -26,6 +26,8 @@ class TracedLayer(Protocol):
     name: str
     path: str
     go_backwards: bool
+    kernel: Any
+    recurrent_kernel: Any
 
     @property
     def compute_dtype(self) -> str: ...

@@ -18,7 +18,7 @@ DecoderStates = tuple[States, tuple[tf.Tensor, ...]]
 
 
 @keras.saving.register_keras_serializable("unroll")
-class Decoder(Configured, keras.layers.Layer):
+class Decoder(Configured[DecoderOptions]):
     """Stacked recurrent layers whose output attends to a memory (Luong et al., 2015, https://arxiv.org/abs/1508.04025).
 
     With h_t the output of the recurrent layers, and context_t the result of attention with h_t as its query,
@@ -193,8 +193,8 @@ class Decoder(Configured, keras.layers.Layer):
         if training:
             dropped = self.recurrent.dropout_masks(batch, inputs.shape[2] + self.output_size)
         step = self.stepper(memory, dropped)
-        truncated = self.options.truncate_gradient and tracing.current().truncates
-        if truncated:
+        cut = None
+        if self.options.truncate_gradient and tracing.current().truncates:
             real = tf.ones([batch, length], tf.bool) if mask is None else mask
             cut = block_edges(tf.transpose(real)[..., None], self.options.truncate_gradient)
         time_major = tf.transpose(inputs, [1, 0, 2])
@@ -206,8 +206,9 @@ class Decoder(Configured, keras.layers.Layer):
         def write(
             t: tf.Tensor, states: DecoderStates, outputs: tf.TensorArray, attention: tf.TensorArray
         ) -> tuple:
-            if truncated:
-                states = tf.nest.map_structure(lambda s: tf.where(cut[t], tf.stop_gradient(s), s), states)
+            if cut is not None:
+                at_cut = cut[t]
+                states = tf.nest.map_structure(lambda s: tf.where(at_cut, tf.stop_gradient(s), s), states)
             output, states, weights = step(array.read(t), states)
             return t + 1, states, outputs.write(t, output), attention.write(t, weights)
 

@@ -1,7 +1,7 @@
 """The base class of models that write text: token embeddings, decoder and logits."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import keras
 import tensorflow as tf
@@ -17,6 +17,8 @@ from ..text import END, PADDING, START, UNKNOWN
 from .attention import Memory
 from .decoder import Decoder, DecoderStates
 from .losses import TokenLosses, token_losses
+
+WriterOptionsT = TypeVar("WriterOptionsT", bound=WriterOptions)
 
 # Ids that are never written.
 _FORBIDDEN = (PADDING, UNKNOWN, START)
@@ -34,10 +36,8 @@ class Encoded(NamedTuple):
     states: States
 
 
-class WritingModel(Configured, keras.Model):
+class WritingModel(Configured[WriterOptionsT], keras.Model):
     """A model that writes text. A subclass encodes the input, and calls `make_writer` in its constructor."""
-
-    options: WriterOptions
 
     def make_writer(self, vocabulary_size: int, seed: int) -> None:
         """Makes the parts that write; call it after setting `options`.

@@ -21,6 +21,6 @@ def embedded(layer: keras.layers.Embedding, ids: tf.Tensor) -> tf.Tensor:
 
 
 def drop_words(ids: tf.Tensor, rate: float, seed: keras.random.SeedGenerator) -> tf.Tensor:
-    """Replaces a share of the tokens by the unknown one, but no padding: int32 [...] -> int32 [...]."""
+    """Replaces a share of the tokens by the unknown one, but no padding; keeps the shape and dtype of the ids."""
     hidden = keras.random.uniform(tf.shape(ids), seed=seed) < rate
-    return tf.where(hidden & (ids != PADDING), UNKNOWN, ids)
+    return tf.where(hidden & (ids != PADDING), tf.cast(UNKNOWN, ids.dtype), ids)

@@ -12,7 +12,7 @@ import enum
 import hashlib
 import random
 import re
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 
 # A rule names a symbol and, after the colon and on the indented lines below, its alternatives, separated by
 # " | " or line breaks. `{+x}` expands symbol x with the current sentiment, `{-x}` with the opposite.
@@ -232,8 +232,6 @@ class Kind(enum.StrEnum):
 
 _OPINION_WEIGHTS: Mapping[Kind, int] = {Kind.PLAIN: 6, Kind.NEGATION: 3, Kind.CONTRAST: 3, Kind.QUOTE: 2}
 _FILLER_WEIGHTS: Mapping[Kind, int] = {Kind.FACT: 7, Kind.HEARSAY: 1}
-OPINIONS: Set[Kind] = frozenset(_OPINION_WEIGHTS)
-"""The kinds that state the writer's opinion; other sentences do not affect the label."""
 
 
 @dataclasses.dataclass(frozen=True)

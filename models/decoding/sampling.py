@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from ..blocks.transpose import transpose_discrete
+
 # (ids int32 [batch], states) -> (logits float32 [batch, ids], states)
 Step = Callable[[tf.Tensor, Any], tuple[tf.Tensor, Any]]
 
@@ -168,7 +170,7 @@ def sample(
         write,
         (0, logits, states, max_length <= 0, tf.zeros([batch]), recent, written),
     )
-    return tf.transpose(written.stack()[:position]), score
+    return transpose_discrete(written.stack()[:position]), score
 
 
 class _Recent(NamedTuple):

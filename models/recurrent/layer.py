@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from ..blocks.random import ReplicaSeedGenerator
+from ..blocks.transpose import transpose_discrete
 from . import activations, loop
 from .cell import Cell, GateMatrices
 from .tracing import current
@@ -301,7 +302,7 @@ class RecurrentLayer(keras.layers.Layer):
         batch_size = tf.shape(sequences)[0]
         if training and self.dropout:
             sequences *= self.dropout_mask(self.dropout, batch_size, sequences.shape[-1])[:, None]
-        real = None if mask is None else tf.transpose(tf.cast(mask, tf.bool))[..., None]
+        real = None if mask is None else transpose_discrete(tf.cast(mask, tf.bool))[..., None]
         sequences = tf.transpose(sequences, [1, 0, 2])
         if self.go_backwards:
             sequences = tf.reverse(sequences, [0])

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import tensorflow as tf
 
+from ..blocks.transpose import transpose_discrete
 from . import loop
 from .cell import CudnnLayout, State
 from .tracing import TracedLayer, Tracing, tracing
@@ -99,7 +100,7 @@ def _cudnn(
 
 def _mask(lengths: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
     """Returns bool [time, batch], True for the first `lengths` steps of each row."""
-    return tf.transpose(tf.sequence_mask(lengths, tf.shape(real)[0]))
+    return transpose_discrete(tf.sequence_mask(lengths, tf.shape(real)[0]))
 
 
 def _real_first(sequences: tf.Tensor, lengths: tf.Tensor, layer: TracedLayer) -> tf.Tensor:

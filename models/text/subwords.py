@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import tensorflow as tf
 
+from ..blocks.transpose import transpose_discrete
 from .byte_pairs import byte_pairs
 from .cleaning import clean, with_single_spaces
 from .codec import Codec, Tokenizer
@@ -113,5 +114,5 @@ class SubwordCodec(Codec):
             take,
             (0, tf.zeros_like(lengths), tf.TensorArray(tf.int32, 0, dynamic_size=True, element_shape=[None])),
         )
-        stacked = tf.transpose(tf.ensure_shape(pieces.stack(), [None, None]))
+        stacked = transpose_discrete(tf.ensure_shape(pieces.stack(), [None, None]))
         return tf.RaggedTensor.from_tensor(stacked, padding=PADDING)

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from ..blocks.configured import Configured
 from ..blocks.random import ReplicaSeedGenerator
+from ..blocks.transpose import transpose_discrete
 from ..options import DecoderOptions, RecurrentOptions
 from ..recurrent import RecurrentStack, States, tracing
 from ..recurrent.loop import block_edges
@@ -196,7 +197,7 @@ class Decoder(Configured[DecoderOptions]):
         cut = None
         if self.options.truncate_gradient and tracing.current().truncates:
             real = tf.ones([batch, length], tf.bool) if mask is None else mask
-            cut = block_edges(tf.transpose(real)[..., None], self.options.truncate_gradient)
+            cut = block_edges(transpose_discrete(real)[..., None], self.options.truncate_gradient)
         time_major = tf.transpose(inputs, [1, 0, 2])
         array = tf.TensorArray(self.compute_dtype, size=length, element_shape=[None, inputs.shape[2]])
         array = array.unstack(time_major)

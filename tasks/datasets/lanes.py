@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from ...models.blocks.transpose import transpose_discrete
 from ...models.text import BOUNDARY
 
 
@@ -118,7 +119,9 @@ class Lanes:
         def join(batches: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             """Joins windows: [windows, lanes, ...] -> [lanes, ...]."""
             ids, lengths = batches["ids"], batches["length"]
-            rows = tf.reshape(tf.transpose(ids[:, :, :-1], [1, 0, 2]), [self.lanes, joined * self.steps])
+            rows = tf.reshape(
+                transpose_discrete(ids[:, :, :-1], [1, 0, 2]), [self.lanes, joined * self.steps]
+            )
             # A window continues the row if all windows before it are full and no document begins since the first.
             full = tf.concat([tf.ones_like(lengths[:1]), lengths[:-1] // self.steps], axis=0)
             same = tf.concat([tf.ones_like(lengths[:1]), 1 - tf.cast(batches["reset"][1:], tf.int32)], axis=0)

@@ -1,5 +1,6 @@
 """Command-line flags from options."""
 
+import math
 import os
 from typing import Any, cast
 
@@ -59,6 +60,29 @@ class _FileParser(absl_flags.ArgumentParser[str]):
         return argument and os.path.abspath(argument)
 
 
+class _IntegerParser(absl_flags.IntegerParser):
+    """Parses a whole number, or says what it is."""
+
+    def convert(self, argument: Any) -> int:
+        try:
+            return super().convert(argument)
+        except (TypeError, ValueError) as error:
+            raise ValueError("give a whole number") from error
+
+
+class _FloatParser(absl_flags.FloatParser):
+    """Parses a finite number, or says what it is."""
+
+    def convert(self, argument: Any) -> float:
+        try:
+            number = super().convert(argument)
+        except (TypeError, ValueError) as error:
+            raise ValueError("give a number") from error
+        if not math.isfinite(number):
+            raise ValueError("give a finite number")
+        return number
+
+
 def _parser(option: Option) -> absl_flags.ArgumentParser[Any]:
     meta = option.field.metadata
     if meta["choices"]:
@@ -66,7 +90,7 @@ def _parser(option: Option) -> absl_flags.ArgumentParser[Any]:
     if meta["is_path"]:
         return _FileParser(meta["suffixes"])
     if option.kind is int:
-        return absl_flags.IntegerParser(meta["minimum"], meta["maximum"])
+        return _IntegerParser(meta["minimum"], meta["maximum"])
     if option.kind is float:
-        return absl_flags.FloatParser(meta["minimum"], meta["maximum"])
+        return _FloatParser(meta["minimum"], meta["maximum"])
     return absl_flags.ArgumentParser()

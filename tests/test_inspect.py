@@ -110,7 +110,7 @@ def test_mistakes_are_one_sentence(trained_run, tmp_path, capsys):
 
     refused("inspect needs --workdir")
     refused("is not a run directory", f"--workdir={tmp_path / 'nowhere'}")
-    refused("--batches=none is not a number", f"--workdir={trained_run}", "--batches=none")
+    refused("--batches=none: give a whole number", f"--workdir={trained_run}", "--batches=none")
     refused("--batches=0 is not a number", f"--workdir={trained_run}", "--batches=0")
     file = tmp_path / "file"
     file.touch()

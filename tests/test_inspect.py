@@ -111,7 +111,7 @@ def test_mistakes_are_one_sentence(trained_run, tmp_path, capsys):
     refused("inspect needs --workdir")
     refused("is not a run directory", f"--workdir={tmp_path / 'nowhere'}")
     refused("--batches=none: give a whole number", f"--workdir={trained_run}", "--batches=none")
-    refused("--batches=0 is not a number", f"--workdir={trained_run}", "--batches=0")
+    refused("--batches=0: 0 is not a positive integer", f"--workdir={trained_run}", "--batches=0")
     file = tmp_path / "file"
     file.touch()
     refused("is a file; give a directory", f"--workdir={trained_run}", f"--output={file}")

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
+from unroll.models.blocks.precision import dtype_policy
 from unroll.tasks.task import Task
 from unroll.tasks.training.clipping import Clipping
 from unroll.tasks.training.config import TrainingConfig
@@ -37,9 +37,8 @@ def training_steps(
         precision: dtype policy of the model.
         jit_compile: Whether XLA compiles the step.
     """
-    keras.config.set_dtype_policy(precision)
-    model = task.build_model(config, sizes)
-    keras.config.set_dtype_policy("float32")
+    with dtype_policy(precision):
+        model = task.build_model(config, sizes)
     optimizer = build_optimizer(config)
     optimizer.build(model.trainable_variables)
     objective = task.phases(config, sizes)[0].objective

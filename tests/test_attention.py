@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 from comparing import assert_same, gradients_of, randomize
 
+from unroll.models.blocks.precision import dtype_policy
 from unroll.models.options import DecoderOptions
 from unroll.models.writing.attention import ATTENTIONS, Memory
-from unroll.tasks.training.trainer import _dtype_policy as policy
 
 BATCH, QUERIES, POSITIONS, UNITS = 4, 3, 6, 5
 MASKS = {
@@ -167,7 +167,7 @@ def test_bfloat16_comes_close(kind, queries, rng):
     mask = tf.constant(MASKS["right_padded"])
     expected = layer(queries, layer.remember(tf.constant(values), mask))
     values, queries = tf.cast(values, tf.bfloat16), tf.cast(queries, tf.bfloat16)
-    with policy("mixed_bfloat16"):
+    with dtype_policy("mixed_bfloat16"):
         small = ATTENTIONS[kind](UNITS)
         small(queries, small.remember(values, mask))
     small.set_weights(layer.get_weights())

@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 from comparing import assert_same, gradients_of, randomize
 
+from unroll.models.blocks.precision import dtype_policy
 from unroll.models.options import DecoderOptions
 from unroll.models.recurrent import CELLS
 from unroll.models.writing.attention import ATTENTIONS
 from unroll.models.writing.decoder import Decoder
-from unroll.tasks.training.trainer import _dtype_policy as policy
 
 BATCH, TIME, FEATURES, UNITS, SIZE, POSITIONS = 3, 5, 4, 6, 7, 4
 LENGTHS = [5, 2, 4]
@@ -375,7 +375,7 @@ def test_mixed_precision_comes_close(kind, x, values, rng):
     decoder = built(kind, rng)
     states = random_states(decoder, rng)
     expected = call(decoder, x, values, states)
-    with policy("mixed_bfloat16"):
+    with dtype_policy("mixed_bfloat16"):
         small = built(kind, rng)
         small.set_weights(decoder.get_weights())
         small_x, small_values, small_states = tf.nest.map_structure(

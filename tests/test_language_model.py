@@ -7,6 +7,7 @@ import tensorflow as tf
 from comparing import assert_same
 
 from unroll.models import language_model
+from unroll.models.blocks.precision import dtype_policy
 from unroll.models.decoding import Sampling, sample
 from unroll.models.language_model import LanguageModel
 from unroll.models.options import LanguageModelOptions
@@ -363,12 +364,8 @@ def test_number_of_weights(cell):
 
 
 def test_tied_embeddings_work_in_mixed_precision(ids):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with dtype_policy("mixed_bfloat16"):
         model = built("tied")
         logits, _ = model(ids)
-    finally:
-        keras.config.set_dtype_policy(before)
     assert logits.dtype == tf.float32
     assert np.isfinite(logits).all()

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from unroll.models.blocks.pooling import POOLINGS
+from unroll.models.blocks.precision import dtype_policy
 from unroll.models.options import SentimentOptions
 from unroll.models.recurrent import CELLS
 from unroll.models.sentiment import SentimentClassifier
@@ -281,14 +282,11 @@ def test_logits_are_float32_in_mixed_precision(pooling, rng):
     plain = make_model(pooling=pooling)
     ids = padded(random_texts(rng, (12, 3, 0)), 12, np.arange)
     expected = plain(ids).numpy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with dtype_policy("mixed_bfloat16"):
         model = make_model(pooling=pooling)
         model(ids)
         model.set_weights(plain.get_weights())
         logits = model(ids)
-    finally:
-        keras.config.set_dtype_policy("float32")
     assert model.recurrent.layers[0].compute_dtype == "bfloat16"
     assert logits.dtype == tf.float32
     np.testing.assert_allclose(logits, expected, atol=0.02)

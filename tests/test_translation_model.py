@@ -9,13 +9,13 @@ import tensorflow as tf
 from comparing import assert_same, randomize
 
 from unroll.models.blocks.embedding import embedded
+from unroll.models.blocks.precision import dtype_policy
 from unroll.models.decoding import Beams
 from unroll.models.options import TranslationOptions
 from unroll.models.recurrent import CELLS
 from unroll.models.text import END, PADDING, START, UNKNOWN
 from unroll.models.translation import TranslationModel
 from unroll.models.writing.attention import ATTENTIONS
-from unroll.tasks.training.trainer import _dtype_policy as policy
 
 SOURCES, TARGETS, UNITS = 13, 11, 6
 KINDS = {
@@ -474,7 +474,7 @@ def test_mixed_precision_comes_close_and_decodes(kind, rng):
     model = built(kind, rng)
     texts = batch(rng)
     expected = losses(model, *texts)
-    with policy("mixed_bfloat16"):
+    with dtype_policy("mixed_bfloat16"):
         small = built(kind)
         small.set_weights([weight.numpy() for weight in model.trainable_variables])
         found = losses(small, *texts)

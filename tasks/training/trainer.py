@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 
 import keras
 import tensorflow as tf
@@ -11,6 +11,7 @@ import tensorflow as tf
 from ...common.errors import FailedError, UserError
 from ...common.files import replacing, write_json
 from ...common.json_lines import JsonLines
+from ...models.blocks.precision import dtype_policy
 from ..data import PreparedData
 from ..task import Task
 from .checkpoints import Checkpoints
@@ -75,7 +76,7 @@ class Trainer:
         # After the preparation, which draws random numbers if it generates a data set.
         keras.utils.set_random_seed(config.seed)
         jit_compile = _uses_xla(config.jit_compile)
-        with _dtype_policy(config.precision):
+        with dtype_policy(config.precision):
             state, progress = self._checkpoints.restore(
                 lambda progress: TrainingState(
                     self.task, self.data, self._strategy, jit_compile, progress.epoch
@@ -212,17 +213,6 @@ def _update_ratio(before: list[tf.Tensor], after: list[tf.Tensor]) -> tf.Tensor:
     """Returns |change of the weights| / |weights| of one step; about 1e-3 is healthy."""
     change = tf.linalg.global_norm([a - b for a, b in zip(after, before, strict=True)])
     return change / tf.maximum(tf.linalg.global_norm(before), 1e-12)
-
-
-@contextmanager
-def _dtype_policy(name: str) -> Iterator[None]:
-    """Gives layers made in the block a dtype policy."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def _strategy(distribution: str) -> tf.distribute.Strategy:

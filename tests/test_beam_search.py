@@ -235,6 +235,14 @@ def test_the_length_penalty_ranks_what_was_found():
             assert sequence.log_probability == pytest.approx(long if sequence.ids else short, rel=1e-4)
 
 
+def test_the_length_penalty_scales_the_score_of_a_greedy_search():
+    table = script([{2: np.log(0.9), END: np.log(0.1)}, {3: 30.0}, {END: 30.0}], after=-30.0)
+    for alpha in (0.0, 1.0):
+        (sequence,) = written(search(table, 4, Beams(1, length_penalty=alpha), by_position=True), 0)
+        assert sequence.ids == (2, 3)
+        assert sequence.score == pytest.approx(np.log(0.9) / ((5 + 3) / 6) ** alpha, rel=1e-4)
+
+
 def test_each_row_has_its_own_maximum_length(rng):
     table = script(*[[{2: 2.0, 3: 1.0, END: -3.0}] * 6] * 5)
     lengths = [3, 0, 5, 1, 2]

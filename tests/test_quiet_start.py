@@ -12,6 +12,7 @@ NOTES = (
     "oneDNN custom operations",
     "Could not find cuda drivers",
     "failed call to cuInit",
+    "oneDNN supports",
 )
 UNROLL = Path(sys.executable).with_name("unroll")
 

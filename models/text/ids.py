@@ -21,5 +21,7 @@ def at_least_one_step(ids: tf.Tensor) -> tf.Tensor:
 
 def with_start_and_end(ids: tf.RaggedTensor) -> tf.Tensor:
     """Puts each row between start and end: int32 [batch, (time)] -> int32 [batch, time + 2], zero-padded."""
-    column = tf.ones([ids.nrows(), 1], tf.int32)
-    return tf.concat([START * column, ids, END * column], axis=1).to_tensor(PADDING)
+    # Not by concatenation: that of ragged tensors transposes integers; see `transpose_discrete`.
+    padded = tf.pad(ids.to_tensor(PADDING), [[0, 0], [1, 1]])
+    positions, ends = tf.range(tf.shape(padded)[1]), ids.row_lengths()[:, None] + 1
+    return tf.where(positions == 0, START, tf.where(tf.cast(positions, ends.dtype) == ends, END, padded))

@@ -27,6 +27,7 @@ from unroll.models.translation import TranslationModel
 from unroll.tasks import cli
 from unroll.tasks.inspection.flow import FlowMeter
 from unroll.tasks.inspection.live import LiveInspection
+from unroll.tasks.inspection.pictures import distance_picture
 from unroll.tasks.sentiment.task import Classification
 from unroll.tasks.translation.task import TargetTokens
 
@@ -76,6 +77,16 @@ def test_verdict_is_printed(inspected):
     _, out = inspected
     assert "of the last word's gradient" in out
     assert "report.html" in out
+
+
+def test_no_note_outside_the_limits_takes_the_room_of_the_axes(inspected, recwarn):
+    measured = report(inspected[0] / "inspect")
+    for layer in measured["layers"]:
+        layer["reach"] = [0.9] * len(layer["reach"])
+    figure = distance_picture(measured)
+    figure.draw_without_rendering()
+    assert not recwarn.list
+    assert min(axes.get_position().height for axes in figure.axes) > 0.5
 
 
 def test_page_needs_no_network(inspected):

@@ -40,7 +40,8 @@ def distance_picture(measured: dict[str, Any]) -> Figure:
         if "loss_c" in layer:
             right.plot(_drawable(layer["loss_c"]), color=color, linestyle=":", label="the same, c")
     left.axhline(VANISHED, color="0.6", linewidth=0.8)
-    left.text(0.99, VANISHED, "vanished below", color="0.4", ha="right", va="top", fontsize=8,
+    # Clipped: outside the limits it would take the room of the axes.
+    left.text(0.99, VANISHED, "vanished below", color="0.4", ha="right", va="top", fontsize=8, clip_on=True,
               transform=left.get_yaxis_transform())  # fmt: skip
     left.set_title("How far the last step's gradient reaches")
     left.set_ylabel("share of the last step's gradient")

@@ -1,12 +1,11 @@
 """Command-line flags from options."""
 
-import math
 import os
 from typing import Any, cast
 
 from absl import flags as absl_flags
 
-from .options import Option, Options
+from .options import Option, Options, is_finite
 
 
 def define(options: Options, values: absl_flags.FlagValues) -> None:
@@ -71,15 +70,15 @@ class _IntegerParser(absl_flags.IntegerParser):
 
 
 class _FloatParser(absl_flags.FloatParser):
-    """Parses a finite number, or says what it is."""
+    """Parses a number that is finite as a float32, or says what it is."""
 
     def convert(self, argument: Any) -> float:
         try:
             number = super().convert(argument)
         except (TypeError, ValueError) as error:
             raise ValueError("give a number") from error
-        if not math.isfinite(number):
-            raise ValueError("give a finite number")
+        if not is_finite(number):
+            raise ValueError("give a finite number, at most 3.4e38")
         return number
 
 

@@ -16,6 +16,9 @@ from .errors import UserError
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {"=": operator.eq, "!=": operator.ne, ">": operator.gt}
 
+# The largest float32 is a little larger.
+_LARGEST = 3.4e38
+
 
 class When(NamedTuple):
     """The value that another option must have for an option to have an effect.
@@ -158,6 +161,11 @@ def refuse_without_effect(config: OptionGroup, names: Iterable[str]) -> None:
                 f"--{name}={value} has an effect only {only}, but --{only.name} is {other}; leave it out, or change "
                 f"--{only.name}."
             )
+
+
+def is_finite(number: float) -> bool:
+    """Returns whether a number is finite as a float32."""
+    return abs(number) <= _LARGEST
 
 
 def _plain_type(hint: Any) -> type:

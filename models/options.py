@@ -6,10 +6,9 @@ sizes that the data decides (vocabulary, classes, features) are arguments of the
 """
 
 import dataclasses
-import math
 
 from ..common.errors import UserError
-from ..common.options import OptionGroup, When, fixed, option, override
+from ..common.options import OptionGroup, When, fixed, is_finite, option, override
 
 _LATER = ("evaluate", "export")
 # A forget bias that fits the length of the sequences.
@@ -74,7 +73,7 @@ class RecurrentOptions(OptionGroup):
 
 def _check_number(forget_bias: str) -> None:
     try:
-        finite = math.isfinite(float(forget_bias))
+        finite = is_finite(float(forget_bias))
     except ValueError:
         finite = False
     if not finite:

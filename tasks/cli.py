@@ -201,7 +201,10 @@ def _parse(
     values.set_gnu_getopt()
     flags.define(own, values)
     absl_flags.DEFINE_boolean("help", False, "this list", short_name="h", flag_values=values)
-    unknown = values([command, *arguments], known_only=True)
+    try:
+        unknown = values([command, *arguments], known_only=True)
+    except UnicodeDecodeError as error:
+        raise UserError("--flagfile names a file that is not text; give one with a flag per line.") from error
     try:
         more = options_of(values)
     except UserError:

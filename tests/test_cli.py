@@ -49,6 +49,12 @@ FLAG_ERRORS = {
     "not_a_number": ([*TRAIN, "--learning_rate=high"], "--learning_rate=high: give a number"),
     "infinite": ([*TRAIN, "--global_clipnorm=inf"], "--global_clipnorm=inf: give a finite number"),
     "nan": ([*TRAIN, "--dropout=nan"], "--dropout=nan: give a finite number"),
+    "more_than_a_float32": ([*TRAIN, "--learning_rate=1e39"], "--learning_rate=1e39: give a finite number"),
+    "bias_more_than_a_float32": (
+        [*TRAIN, "--forget_bias=-1e39"],
+        "--forget_bias is -1e39; give a number, or log",
+    ),
+    "large_seed": ([*TRAIN, "--seed=4294967296"], "--seed=4294967296"),
     "too_small": ([*TRAIN, "--units=0"], "--units=0"),
     "too_large": ([*TRAIN, "--dropout=1.5"], "--dropout=1.5"),
     "not_a_choice": ([*TRAIN, "--cell=gur"], "lstm|gru|simple_rnn"),
@@ -56,6 +62,10 @@ FLAG_ERRORS = {
     "no_value": ([*TRAIN, "--units"], "--units"),
     "preset": ([*TRAIN, "--preset=nosuch"], "no preset 'nosuch'; choose one of"),
     "flagfile": ([*TRAIN, "--flagfile=nosuch.flags"], "nosuch.flags"),
+    "flagfile_of_bytes": (
+        [*TRAIN, f"--flagfile={sys.executable}"],
+        "--flagfile names a file that is not text",
+    ),
     "stray": ([*TRAIN, "reviews.tsv"], "takes no argument 'reviews.tsv'"),
     "stray_between_flags": ([*TRAIN, "reviews.tsv", "--units=3"], "'reviews.tsv'"),
     "no_workdir": (["train", "sentiment"], "needs --workdir; see `unroll train sentiment --help`"),
@@ -92,7 +102,11 @@ FLAG_ERRORS = {
     "order": ([*TRAIN_ON_TEXT, "--ngram_order=-1"], "--ngram_order=-1"),
     "no_clipping": ([*TRAIN, "--global_clipnorm=0"], "--global_clipnorm=0"),
     "files_without_data": ([*TRAIN, "--dataset=files"], "needs --train_data=FILE"),
-    "data_without_files": ([*TRAIN, "--train_data=f.tsv"], "add --dataset=files"),
+    "data_without_files": ([*TRAIN, "--train_data=f.tsv"], "--train_data names files, but --dataset is"),
+    "validation_without_files": (
+        [*TRAIN, "--validation_data=f.tsv"],
+        "--validation_data names files, but --dataset is",
+    ),
     "nothing_to_train_on": (
         [*TRAIN, "--test_fraction=0.5", "--validation_fraction=0.5"],
         "less than a tenth",

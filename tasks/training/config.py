@@ -39,7 +39,7 @@ class DataConfig(OptionGroup):
 class TrainingConfig(DataConfig):
     """How a model is trained, whatever the application."""
 
-    seed: int = option(0, "seed of weights, dropout and the order of the data", minimum=0)
+    seed: int = option(0, "seed of weights, dropout and the order of the data", minimum=0, maximum=2**32 - 1)
     epochs: int = option(10, "number of passes over the training data", minimum=1, resumable=True)
     batch_tokens: int = option(8192, "tokens in a batch, padding included", minimum=1, saves_memory=True)
     shuffle_buffer: int = option(8192, "number of examples held in memory to shuffle", minimum=1)
@@ -135,10 +135,10 @@ class TrainingConfig(DataConfig):
         """Raises UserError if the options of the data set are incomplete or contradict each other."""
         if self.dataset == "files" and not self.train_data:
             raise UserError("--dataset=files needs --train_data=FILE, and none was given.")
-        if self.dataset != "files" and (self.train_data or self.validation_data):
+        files = [name for name in ("train_data", "validation_data") if getattr(self, name)]
+        if self.dataset != "files" and files:
             raise UserError(
-                f"--train_data and --validation_data name files, but --dataset is {self.dataset!r}; add "
-                "--dataset=files."
+                f"--{files[0]} names files, but --dataset is {self.dataset!r}; add --dataset=files."
             )
 
     def __post_init__(self) -> None:

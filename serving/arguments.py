@@ -89,9 +89,13 @@ def number(value: float, argument: str, wanted: str, allowed: Callable[[float], 
     Raises:
         UserError: If the value is not a number, or is out of range.
     """
-    if isinstance(value, bool) or not isinstance(value, Real) or not allowed(float(value)):
+    try:
+        real = None if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+    except OverflowError:
+        real = None
+    if real is None or not allowed(real):
         raise UserError(f"{argument} is {_shown(value)}; give {wanted}.")
-    return float(value)
+    return real
 
 
 def _shown(value: Any) -> str:

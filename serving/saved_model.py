@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.errors import UserError
 from ..common.quiet_start import import_tensorflow
 
 
@@ -29,7 +30,17 @@ class SavedModel:
 
     def call(self, signature: str, inputs: Mapping[str, np.ndarray | Sequence[Any]]) -> dict[str, np.ndarray]:
         """Calls a signature: see `Backend`."""
-        function = self._loaded.signatures[signature]
+        signatures = self._loaded.signatures
+        if signature not in signatures:
+            raise UserError(
+                f"The model has no signature {signature!r}; choose one of {', '.join(sorted(signatures))}."
+            )
+        function = signatures[signature]
         dtypes = {name: spec.dtype for name, spec in function.structured_input_signature[1].items()}
+        if inputs.keys() != dtypes.keys():
+            raise UserError(
+                f"The signature {signature!r} takes the inputs {', '.join(sorted(dtypes))}, but was given "
+                f"{', '.join(sorted(inputs)) or 'none'}."
+            )
         outputs = function(**{name: self._constant(value, dtypes[name]) for name, value in inputs.items()})
         return {name: value.numpy() for name, value in outputs.items()}

@@ -67,6 +67,10 @@ def evaluate(workdir: str, split: str, output: str | None, changed: Mapping[str,
         output: JSON file; None: metrics.json in the run directory.
         changed: Options of the run to change, by name.
     """
+    if split != "test" and "test_data" in changed:
+        raise UserError(
+            f"--test_data has an effect only with --split=test, but --split is {split}; leave one of them out."
+        )
     path = Path(output) if output else Path(workdir) / "metrics.json"
     if path.is_dir():
         raise UserError(f"--output={path} is a directory; give the name of a JSON file.")

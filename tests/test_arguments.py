@@ -217,7 +217,7 @@ def test_numbers_of_hypotheses(n_best):
 
 REFUSED = {
     "max_length": [0, -5, "5", 2.0, None, 10_001, True],
-    "temperature": ["warm", None, -0.1, float("nan"), float("inf"), True, [1.0]],
+    "temperature": ["warm", None, -0.1, float("nan"), float("inf"), True, [1.0], 10**400],
     "top_k": [-1, 1.5, "3", None, 2**31],
     "top_p": [0, 1.1, "0.5", None, float("nan")],
     "seed": [None, -1, 2**63, 1.0, "7", True, b"1"],

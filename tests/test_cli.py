@@ -272,6 +272,13 @@ def test_help_of_evaluate_tells_the_flags_of_the_run(without_tensorflow, trained
     assert "--ngram_order" not in out
 
 
+def test_a_test_file_belongs_to_the_test_split(trained_run, refused):
+    refused(
+        ["evaluate", f"--workdir={trained_run}", "--split=train", "--test_data=f"],
+        "--test_data has an effect only with --split=test, but --split is train",
+    )
+
+
 @pytest.mark.parametrize("error", FLAG_ERRORS)
 def test_flag_errors_are_one_line_without_tensorflow(without_tensorflow, error):
     arguments, said = FLAG_ERRORS[error]

@@ -419,3 +419,20 @@ def test_example_requests_of_any_kind_survive_their_file():
     }
     for name, saved in json.loads(json.dumps(replay.to_json(arrays))).items():
         np.testing.assert_array_equal(replay.from_json(saved), arrays[name], strict=True)
+
+
+@pytest.mark.parametrize(
+    ("signature", "inputs", "said"),
+    [
+        ("translate", {"text": [b"a"]}, "no signature 'translate'; choose one of serving_default"),
+        ("serving_default", {}, "takes the inputs text, but was given none"),
+        (
+            "serving_default",
+            {"text": [b"a"], "label": [b"b"]},
+            "takes the inputs text, but was given label, text",
+        ),
+    ],
+)
+def test_calls_that_the_model_does_not_know_are_refused(model, signature, inputs, said):
+    with pytest.raises(UserError, match=said):
+        model.call(signature, inputs)

@@ -60,7 +60,7 @@ def _write(bundle: Bundle, directory: Path, model_name: str) -> None:
     module.resources = list(bundle.resources)
     with device_portable():
         signatures = {
-            name: tf.function(signature.function).get_concrete_function(**signature.inputs)
+            name: tf.function(signature.function, autograph=False).get_concrete_function(**signature.inputs)
             for name, signature in bundle.signatures.items()
         }
     tf.saved_model.save(module, os.fspath(directory), signatures=signatures)
@@ -77,7 +77,7 @@ def _write(bundle: Bundle, directory: Path, model_name: str) -> None:
 
 def _answered(signature: Signature) -> list[dict[str, dict]]:
     """Returns the example requests with the answers of the model in memory, computed by its ordinary loop."""
-    function = tf.function(signature.function).get_concrete_function(**signature.inputs)
+    function = tf.function(signature.function, autograph=False).get_concrete_function(**signature.inputs)
     answered = []
     for request in signature.requests:
         # On the CPU, where the replay runs.

@@ -185,7 +185,7 @@ def _run(
 
 @functools.cache
 def _compiled(cell: Cell) -> Callable:
-    return tf.function(functools.partial(_run, cell), reduce_retracing=True)
+    return tf.function(functools.partial(_run, cell), reduce_retracing=True, autograph=False)
 
 
 def _forward(

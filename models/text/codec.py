@@ -94,6 +94,7 @@ class Codec(tf.Module):
         count = tf.function(
             lambda texts: tf.unique_with_counts(cls._counted(texts, tokenizer, max_length).flat_values),
             input_signature=[tf.TensorSpec([None], tf.string)],
+            autograph=False,
         )
         charset = cls.tokenizers[tokenizer].charset
         totals: Counter[str] = Counter()

@@ -91,7 +91,7 @@ def _ids(codec: SubwordCodec, captions: Sequence[Sequence[bytes]]) -> tf.Tensor:
     return tf.RaggedTensor.from_row_lengths(rows, [len(several) for several in captions]).to_tensor(PADDING)
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def _losses(model: keras.Model, images: tf.Tensor, captions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the loss of all real tokens, and their number. Traced once per model, like `_caption`."""
     inputs, targets = shifted(captions)
@@ -100,7 +100,7 @@ def _losses(model: keras.Model, images: tf.Tensor, captions: tf.Tensor) -> tuple
     return tf.reduce_sum(losses), tf.size(losses)
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def _caption(
     model: keras.Model, images: tf.Tensor, codec: SubwordCodec, beams: Beams, longest: int
 ) -> tuple[tf.Tensor, ...]:

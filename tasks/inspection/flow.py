@@ -65,7 +65,7 @@ class FlowMeter:
         self.layers: list[Any] = []
         self.names: list[str] = []
         carry_spec = tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), carry)
-        self._measure = tf.function(self._graph, input_signature=[element_spec, carry_spec])
+        self._measure = tf.function(self._graph, input_signature=[element_spec, carry_spec], autograph=False)
 
     def __call__(self, batch: Batch, carry: Any = ()) -> tuple[list[Sums], Any]:
         """Returns sums by distance for each layer, to be combined by `add_up`, and the carry for the next batch."""

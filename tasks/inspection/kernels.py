@@ -62,7 +62,7 @@ def jacobian_norms(layer: RecurrentLayer, track: Track) -> dict[str, list]:
 def _products(layer: RecurrentLayer, track: Track, distances: Sequence[int]) -> tf.Tensor:
     kernel = tf.constant(layer.recurrent_kernel.numpy(), tf.float32)
 
-    @tf.function
+    @tf.function(autograph=False)
     def compiled(kept: State, previous: State, states: State) -> tf.Tensor:
         return loop.jacobians(layer.cell, kept, previous, states, kernel, distances)
 

@@ -105,7 +105,7 @@ def measure(model: keras.Model, documents: Documents) -> Measured:
     return Measured(float(sums[0]), int(sums[1]), int(sums[2]), count, name, size)
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def _read(model: keras.Model, ids: tf.Tensor, reset: tf.Tensor, states: States) -> tuple[tf.Tensor, States]:
     """Returns the loss of the characters in some windows, and the states after them. Traced once per model."""
     states = tf.nest.map_structure(lambda s: tf.where(reset[:, None], tf.zeros_like(s), s), states)

@@ -45,7 +45,7 @@ def evaluate(model: keras.Model, data: SentimentData, split: str) -> Evaluation:
     return _summary(confusion, total_loss, sorted(worst, reverse=True), labels)
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def _forward(model: keras.Model, ids: tf.Tensor) -> tf.Tensor:
     """Turns ids [batch, time] into log probabilities [batch, classes]. Traced once for a model."""
     return tf.nn.log_softmax(model(ids))

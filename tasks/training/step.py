@@ -66,9 +66,11 @@ class TrainingStep:
         self._shapes: set[tuple] = set()
         self._gradients = self._replica_gradients
         if jit_compile:
-            self._gradients = tf.function(self._replica_gradients, jit_compile=True)
+            self._gradients = tf.function(self._replica_gradients, jit_compile=True, autograph=False)
         scalar = tf.TensorSpec([], tf.float32)
-        self._step = tf.function(self._whole_step, input_signature=[element_spec, scalar, scalar])
+        self._step = tf.function(
+            self._whole_step, input_signature=[element_spec, scalar, scalar], autograph=False
+        )
 
     def __call__(self, batch: Batch, learning_rate: float, step: int) -> StepResult:
         """Updates the model with a batch, after `step` earlier steps."""

@@ -63,14 +63,14 @@ def _evaluate(model: keras.Model, data: TranslationData, split: str, beams: Beam
     return _summary(rows, total, tokens, seconds, beams)
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def _losses(model: keras.Model, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     """Returns the loss of all real tokens of the target. Traced once per model, like `_translate`."""
     inputs, targets = shifted(target)
     return tf.reduce_sum(model.token_losses(model(source, inputs), targets).losses)
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def _translate(
     model: keras.Model, source: tf.Tensor, codec: SubwordCodec, beams: Beams, longest: int
 ) -> tuple[tf.Tensor, tf.Tensor]:

@@ -14,11 +14,13 @@ EXPECTED = [("", "h"), ("h", "e"), ("he", "l"), ("hel", "l"), ("hell", "o"), ("h
 def exported(tmp_path_factory):
     """The directory of the exported model."""
     path = tmp_path_factory.mktemp("hello")
-    (path / "hello.txt").write_bytes(b"hello")
+    # Ten files, each a batch: an epoch of ten steps takes hardly longer than one of a single step.
+    for number in range(10):
+        (path / f"{number}.txt").write_bytes(b"hello")
     command = ["train", "language_modeling", f"--workdir={path / 'run'}"]
-    command += ["--dataset=files", f"--train_data={path / 'hello.txt'}"]
+    command += ["--dataset=files", f"--train_data={path / '*.txt'}", "--batch=1", "--truncation=6"]
     command += ["--validation_fraction=0", "--test_fraction=0"]
-    command += ["--units=8", "--epochs=100", "--learning_rate=0.05"]
+    command += ["--units=8", "--epochs=10", "--learning_rate=0.05"]
     assert cli.main(command) == 0
     with pytest.MonkeyPatch.context() as patch:
         # The verification takes most of the time of an export.

@@ -34,6 +34,15 @@ def verify(directory: Path) -> None:
         for name, signature in meta_graph.signature_def.items():
             if not name.startswith("__"):
                 _check_batch_dimension(name, signature)
+    replay_in_fresh_processes(directory)
+
+
+def replay_in_fresh_processes(directory: Path) -> None:
+    """Replays the example requests through TensorFlow's Python loader and through the C API.
+
+    Raises:
+        VerificationError: If an answer differs; the message says which.
+    """
     replays = {loader: _begin_replay(directory, loader) for loader in ("tensorflow", "c_api")}
     try:
         for loader, replay in replays.items():

@@ -6,7 +6,7 @@ import tensorflow as tf
 from ...export.bundle import Bundle, Signature, strings
 from ...models.blocks.losses import masked_cross_entropy, shifted
 from ...models.decoding import Beams, Hypotheses
-from ...models.text import PADDING, SubwordCodec, pad, with_start_and_end
+from ...models.text import PADDING, SubwordCodec, with_start_and_end
 from .. import beam_search
 
 _TEXTS = (["A man is reading."], ["Two dogs play in the garden.", "", "the old house " * 30])
@@ -32,19 +32,19 @@ def bundle(
         return model.translate(source, beams, longest)
 
     def translate(text: tf.Tensor) -> dict[str, tf.Tensor]:
-        return beam_search.best(search(pad(source_encoder.encode(text))), target_encoder)
+        return beam_search.best(search(source_encoder.encode_padded(text)), target_encoder)
 
     def n_best(text: tf.Tensor) -> dict[str, tf.Tensor]:
-        return beam_search.n_best(search(pad(source_encoder.encode(text))), target_encoder)
+        return beam_search.n_best(search(source_encoder.encode_padded(text)), target_encoder)
 
     def align(text: tf.Tensor) -> dict[str, tf.Tensor]:
-        source = pad(source_encoder.encode(text))
+        source = source_encoder.encode_padded(text)
         source_tokens = tf.gather(tf.constant(source_encoder.tokens), source)
         return beam_search.attended(search(source), target_encoder) | {"source_tokens": source_tokens}
 
     def score(source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
         inputs, targets = shifted(with_start_and_end(target_encoder.encode(target)))
-        logits = model.logits(model(pad(source_encoder.encode(source)), inputs))
+        logits = model.logits(model(source_encoder.encode_padded(source), inputs))
         losses = masked_cross_entropy(logits, targets, targets != PADDING)
         return {"log_probability": -tf.reduce_sum(losses, axis=1)}
 

@@ -38,6 +38,11 @@ class Truncation(NamedTuple):
     steps: int | None
 
 
+def layer_truncation(config: Any) -> Truncation:
+    """Returns how far gradients reach where the recurrent layers cut them: `truncate_gradient`."""
+    return Truncation("truncate_gradient", config.truncate_gradient)
+
+
 @dataclasses.dataclass(frozen=True)
 class Task:
     """An application: its data, its model and its objectives.
@@ -50,17 +55,17 @@ class Task:
         data: (config, run directory) -> the data.
         build_model: (config, sizes) -> the model, with all its weights made.
         phases: (config, sizes) -> the phases of the training; together they have all its epochs.
-        truncation: (config) -> how far gradients reach.
         evaluate: (model, data, split) -> the quality of a model, as the trainer measures it after each epoch.
         report: (model, data, split) -> the evaluation for `unroll evaluate`; it may take longer than `evaluate`.
         bundle: (model, data) -> the signatures to export, with their example requests.
+        truncation: (config) -> how far gradients reach.
     """
 
     metrics: Mapping[str, Literal["min", "max"]]
     data: Callable[[Any, RunDirectory], PreparedData]
     build_model: Callable[[Any, Any], keras.Model]
     phases: Callable[[Any, Any], Sequence[Phase]]
-    truncation: Callable[[Any], Truncation]
     evaluate: Callable[[keras.Model, Any, str], Evaluation]
     report: Callable[[keras.Model, Any, str], Evaluation]
     bundle: Callable[[keras.Model, Any], Bundle]
+    truncation: Callable[[Any], Truncation] = layer_truncation

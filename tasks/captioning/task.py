@@ -13,7 +13,7 @@ from ...models.options import CaptioningOptions
 from ...models.text import END, PADDING
 from ...models.writing.rewards import rewarded, sentence_bleu
 from ..beam_search import beams_of
-from ..task import Task, Truncation
+from ..task import Task
 from ..training.objective import Batch, Loss, Objective
 from ..training.phases import Phase, phase
 from ..training.schedules import linear_decay
@@ -101,11 +101,6 @@ def phases(config: CaptioningConfig, sizes: CaptioningSizes) -> list[Phase]:
     return found
 
 
-def truncation(config: CaptioningConfig) -> Truncation:
-    """Returns how far gradients reach."""
-    return Truncation("truncate_gradient", config.truncate_gradient)
-
-
 def bundle(model: keras.Model, data: CaptioningData) -> Bundle:
     """Returns the signatures to export."""
     config = data.config
@@ -126,7 +121,6 @@ TASK = Task(
     data=CaptioningData,
     build_model=build_model,
     phases=phases,
-    truncation=truncation,
     evaluate=evaluate,
     report=report,
     bundle=bundle,

@@ -8,7 +8,7 @@ import tensorflow as tf
 from ...export.bundle import Bundle
 from ...models.options import SentimentOptions
 from ...models.sentiment import SentimentClassifier
-from ..task import Task, Truncation
+from ..task import Task
 from ..training.objective import Batch, Loss, Objective
 from ..training.phases import Phase, phase
 from . import signatures
@@ -45,11 +45,6 @@ def phases(config: SentimentConfig, sizes: SentimentSizes) -> list[Phase]:
     return [phase(config, Classification())]
 
 
-def truncation(config: SentimentConfig) -> Truncation:
-    """Returns how far gradients reach."""
-    return Truncation("truncate_gradient", config.truncate_gradient)
-
-
 def bundle(model: keras.Model, data: SentimentData) -> Bundle:
     """Returns the signatures to export."""
     return signatures.bundle(model, data.codec, data.labels)
@@ -60,7 +55,6 @@ TASK = Task(
     data=SentimentData,
     build_model=build_model,
     phases=phases,
-    truncation=truncation,
     evaluate=evaluate,
     report=evaluate,
     bundle=bundle,

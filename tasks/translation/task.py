@@ -10,7 +10,7 @@ from ...models.blocks.losses import shifted
 from ...models.options import TranslationOptions
 from ...models.translation import TranslationModel
 from ..beam_search import beams_of
-from ..task import Task, Truncation
+from ..task import Task
 from ..training.objective import Batch, Loss, Objective
 from ..training.phases import Phase, phase
 from . import signatures
@@ -57,11 +57,6 @@ def phases(config: TranslationConfig, sizes: TranslationSizes) -> list[Phase]:
     return [phase(config, TargetTokens(config.label_smoothing))]
 
 
-def truncation(config: TranslationConfig) -> Truncation:
-    """Returns how far gradients reach."""
-    return Truncation("truncate_gradient", config.truncate_gradient)
-
-
 def bundle(model: keras.Model, data: TranslationData) -> Bundle:
     """Returns the signatures to export."""
     config = data.config
@@ -74,7 +69,6 @@ TASK = Task(
     data=TranslationData,
     build_model=build_model,
     phases=phases,
-    truncation=truncation,
     evaluate=evaluate,
     report=report,
     bundle=bundle,

@@ -13,7 +13,9 @@ def define(options: Options, values: absl_flags.FlagValues) -> None:
     for option in options:
         name, default, help_line = option.field.name, option.field.default, option.field.metadata["help"]
         if option.kind is bool:
-            absl_flags.DEFINE_boolean(name, bool(default), help_line, flag_values=values)
+            flag = absl_flags.BooleanFlag(name, bool(default), help_line)
+            flag.parser = _BooleanParser()
+            absl_flags.DEFINE_flag(flag, values)
         else:
             absl_flags.DEFINE(_parser(option), name, default, help_line, flag_values=values)
 
@@ -57,6 +59,16 @@ class _FileParser(absl_flags.ArgumentParser[str]):
         if self._suffixes and not argument.endswith(self._suffixes):
             raise ValueError(f"give a file that ends in {', '.join(self._suffixes)}")
         return argument and os.path.abspath(argument)
+
+
+class _BooleanParser(absl_flags.BooleanParser):
+    """Parses true or false, or says what to give."""
+
+    def parse(self, argument: str | int) -> bool:
+        try:
+            return super().parse(argument)
+        except (TypeError, ValueError) as error:
+            raise ValueError("give true or false") from error
 
 
 class _IntegerParser(absl_flags.IntegerParser):

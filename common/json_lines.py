@@ -1,9 +1,43 @@
-"""Files of JSON lines that grow."""
+"""JSON lines, and files of them that grow."""
 
 import json
 import os
+import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+# Line separators, which JSON allows in a string but some readers split lines at.
+_SEPARATORS = {ord(character): f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"}
+_FLOAT32 = struct.Struct("f")
+
+
+def json_line(content: Any) -> str:
+    """Returns JSON for people and programs: one line in UTF-8, with floats as short as float32 allows."""
+    return json.dumps(_shortened(content), ensure_ascii=False).translate(_SEPARATORS)
+
+
+def _shortened(content: Any) -> Any:
+    """Returns a nest of dictionaries, lists and tuples with its floats rounded to the digits of float32."""
+    if isinstance(content, dict):
+        return {name: _shortened(value) for name, value in cast("dict[str, Any]", content).items()}
+    if isinstance(content, list | tuple):
+        return [_shortened(value) for value in cast("list[Any]", content)]
+    return _short(content) if isinstance(content, float) else content
+
+
+def _short(number: float) -> float:
+    """Returns the number with the fewest digits that is the same as a float32."""
+    packed = _packed(number)
+    shorter = (float(f"{number:.{digits}g}") for digits in range(1, 10))
+    return next((short for short in shorter if packed and _packed(short) == packed), number)
+
+
+def _packed(number: float) -> bytes | None:
+    """Returns the bytes of a number as a float32; None if it is too large."""
+    try:
+        return _FLOAT32.pack(number)
+    except OverflowError:
+        return None
 
 
 class JsonLines:

@@ -96,8 +96,8 @@ class TextGenerator(StreamingModel):
         max_length = _checked_length(max_length)
         if max_length > LONGEST_GENERATION:
             raise UserError(
-                f"max_length is {max_length}, but a call writes at most {LONGEST_GENERATION:,} characters; "
-                "`stream` has no limit."
+                f"max_length is {max_length}, but an answer has at most {LONGEST_GENERATION:,} characters; longer "
+                "texts are streamed, by `stream` in Python or by `unroll predict` on a terminal."
             )
         inputs |= {"prompt": encoded(prompts), "max_length": [max_length] * rows}
         if arguments.text(stop, "stop"):

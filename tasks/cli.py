@@ -2,8 +2,12 @@
 
 import dataclasses
 import os
+import platform
+import re
+import stat
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
 from typing import Any, NamedTuple, NoReturn
 
 from absl import flags as absl_flags
@@ -14,6 +18,7 @@ from ..common.options import Options, option
 from ..serving.versions import describe, newest_version
 from . import applications, commands
 from .datasets.text_files import read_lines
+from .incoming import incoming_lines
 from .training.run_directory import RunDirectory
 
 _USAGE = f"""\
@@ -29,7 +34,11 @@ TASK is one of: {", ".join(applications.APPLICATIONS)}.
 `unroll COMMAND --help` lists the flags of a command, `unroll train TASK --help` those of a task;
 `evaluate --workdir=RUN`, `export --workdir=RUN` and `predict --model=MODEL` accept flags of their task, too.
 --flagfile=FILE reads flags from a file, one per line. For captioning, TEXT is the path of an image.
+`unroll --version` prints the version.
 """
+
+# An argument that is meant as a flag; any other one that begins with a dash is a text.
+_FLAG = re.compile(r"--?[A-Za-z][\w-]*(=.*)?", re.DOTALL)
 
 
 class _HelpGiven(Exception):  # noqa: N818
@@ -73,6 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("--help", "-h", "help"):
         _give_help(_USAGE)
+    if arguments[0] == "--version":
+        libraries = ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras"))
+        _give_help(f"unroll {version('unroll')} (Python {platform.python_version()}, {libraries})\n")
     command, *rest = arguments
     if command not in _COMMANDS:
         raise UserError(f"There is no command {command!r}; choose one of {', '.join(_COMMANDS)}.")
@@ -110,7 +122,9 @@ class _EvaluateFlags:
 
 
 def _evaluate(arguments: list[str]) -> None:
-    values, _, changed = _parse("evaluate", _EvaluateFlags, arguments, _run_options("evaluate"))
+    values, _, changed = _parse(
+        "evaluate", _EvaluateFlags, arguments, _run_options("evaluate"), _options_by_task("evaluate")
+    )
     workdir = _required(values, "workdir", "evaluate")
     commands.evaluate(workdir, values.split, values.output, changed)
 
@@ -135,7 +149,9 @@ class _ExportFlags:
 
 
 def _export(arguments: list[str]) -> None:
-    values, _, changed = _parse("export", _ExportFlags, arguments, _run_options("export"))
+    values, _, changed = _parse(
+        "export", _ExportFlags, arguments, _run_options("export"), _options_by_task("export")
+    )
     workdir, output = _required(values, "workdir", "export"), _required(values, "output", "export")
     commands.export(workdir, output, changed)
 
@@ -143,17 +159,23 @@ def _export(arguments: list[str]) -> None:
 @dataclasses.dataclass(frozen=True)
 class _PredictFlags:
     model: str | None = option(None, "directory of an exported model")
-    input: str | None = option(None, "file with one text, or path of an image, per line; - is standard input")
+    input: str | None = option(
+        None,
+        "file with one text, or path of an image, per line; - is standard input, as without this flag and without "
+        "texts",
+    )
 
 
 def _predict(arguments: list[str]) -> None:
-    values, texts, changed = _parse("predict", _PredictFlags, arguments, _predict_options, positional=True)
+    values, texts, changed = _parse(
+        "predict", _PredictFlags, arguments, _predict_options, _options_of_models, positional=True
+    )
     model = _required(values, "model", "predict")
     # Bytes that are not UTF-8 arrive as surrogates, which no output can hold.
     texts = [os.fsencode(text).decode("utf-8", "replace") for text in texts]
     if texts and values.input:
         raise UserError("predict was given texts and --input; give one of them.")
-    commands.predict(model, texts or _lines(values.input or "-"), changed)
+    commands.predict(model, [texts] if texts else _lines(values.input or "-"), changed)
 
 
 _COMMANDS: dict[str, Callable[[list[str]], None]] = {
@@ -177,11 +199,16 @@ def _no_options(own: absl_flags.FlagValues) -> Options:
     return []
 
 
+def _no_tasks() -> Mapping[str, Options]:
+    return {}
+
+
 def _parse(
     command: str,
     own_flags: type,
     arguments: list[str],
     options_of: Callable[[absl_flags.FlagValues], Options] = _no_options,
+    options_by_task: Callable[[], Mapping[str, Options]] = _no_tasks,
     positional: bool = False,
 ) -> _Arguments:
     """Parses the flags of a command: first its own, then those of the task, which its own determine.
@@ -191,6 +218,7 @@ def _parse(
         own_flags: Dataclass of the command's own flags.
         arguments: The arguments after the command.
         options_of: Returns the options of the task, from the command's own flags.
+        options_by_task: Returns the options of each task, for a help without a task.
         positional: Whether to allow arguments that are no flags.
 
     Raises:
@@ -213,12 +241,34 @@ def _parse(
             raise
         more = []
     if values.help:
-        _give_help(f"unroll {command} [flags]\n\n{flags.help_text([*own, *more])}\n")
+        sections = [f"unroll {command} [flags]", flags.help_text([*own, *more])]
+        for task, of_task in ({} if more else options_by_task()).items():
+            sections += [f"for {task}:", flags.help_text(of_task)] if of_task else []
+        _give_help("\n\n".join(sections) + "\n")
     flags.define(more, values)
-    rest = values(unknown)[1:]
+    rest = _texts(values, unknown) if positional else values(unknown)[1:]
     if rest and not positional:
-        raise UserError(f"unroll {command} takes no argument {rest[0]!r}; write flags as --name=value.")
+        raise UserError(f"{command} takes no argument {rest[0]!r}; write flags as --name=value.")
     return _Arguments(values, rest, flags.given(more, values))
+
+
+def _texts(values: absl_flags.FlagValues, arguments: list[str]) -> list[str]:
+    """Parses the flags among arguments, and returns the others, which may begin with a dash.
+
+    Args:
+        values: The defined flags.
+        arguments: Name of the command, and its arguments.
+    """
+    rest = values(arguments, known_only=True)[1:]
+    # After -- everything is a text.
+    end = rest.index("--") if "--" in rest else len(rest)
+    for argument in rest[:end]:
+        if _FLAG.fullmatch(argument):
+            try:
+                values([arguments[0], argument])
+            except absl_flags.UnrecognizedFlagError as error:
+                raise UserError(f"{error}. If it is a text, put -- before the texts.") from error
+    return rest[:end] + rest[end + 1 :]
 
 
 def _give_help(text: str) -> NoReturn:
@@ -233,11 +283,19 @@ def _run_options(command: str) -> Callable[[absl_flags.FlagValues], Options]:
         if not own.workdir:
             return []
         application, _ = applications.read_config(RunDirectory(own.workdir))
-        return options.of(
-            applications.config_class(application), lambda field: command in field.metadata["commands"]
-        )
+        return _changeable(application, command)
 
     return find
+
+
+def _options_by_task(command: str) -> Callable[[], Mapping[str, Options]]:
+    """Returns a function that finds the options of each task's runs which a command may change."""
+    return lambda: {task: _changeable(task, command) for task in applications.APPLICATIONS}
+
+
+def _changeable(task: str, command: str) -> Options:
+    """Returns the options of a run which a command may change."""
+    return options.of(applications.config_class(task), lambda field: command in field.metadata["commands"])
 
 
 def _predict_options(own: absl_flags.FlagValues) -> Options:
@@ -250,6 +308,11 @@ def _predict_options(own: absl_flags.FlagValues) -> Options:
         if application in applications.APPLICATIONS
         else []
     )
+
+
+def _options_of_models() -> Mapping[str, Options]:
+    """Returns the options of `predict` for each task."""
+    return {task: options.of(applications.predict_class(task)) for task in applications.APPLICATIONS}
 
 
 def _preset_options(task: str, preset: str | None, fields: Options) -> dict[str, Any]:
@@ -272,13 +335,18 @@ def _required(values: absl_flags.FlagValues, name: str, command: str) -> str:
     return value
 
 
-def _lines(path: str) -> Iterator[str]:
-    if path != "-":
-        yield from read_lines(path, "a text file, or - for standard input", errors="replace")
+def _lines(path: str) -> Iterator[Iterable[str]]:
+    """Yields the lines of a file at once, those of a pipe or a terminal as they come."""
+    try:
+        waits = path == "-" or not stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        waits = False
+    if not waits or os.path.isdir(path):
+        yield read_lines(path, "a text file, or - for standard input", errors="replace")
         return
-    # By its file descriptor: `sys.stdin` would fail on bytes that are not UTF-8.
-    with open(0, encoding="utf-8", errors="replace", closefd=False) as file:
-        yield from (line.rstrip("\n") for line in file)
+    # By its file descriptor: `sys.stdin` would wait for a whole buffer.
+    with open(0 if path == "-" else path, "rb", buffering=0, closefd=path != "-") as file:
+        yield from incoming_lines(file)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """The commands, without the parsing of the command line."""
 
 import dataclasses
-import json
 import os
 import sys
 from collections.abc import Collection, Iterable, Mapping
@@ -11,7 +10,7 @@ from typing import Any
 
 from ..common.errors import UserError
 from ..common.files import write_json
-from ..common.json_lines import JsonLines
+from ..common.json_lines import JsonLines, json_line
 from ..common.options import refuse_without_effect
 from ..common.quiet_start import import_tensorflow
 from ..serving.versions import describe, newest_version
@@ -130,12 +129,12 @@ def export(workdir: str, output: str, changed: Mapping[str, Any]) -> None:
     print(f"Exported and verified: {version}")
 
 
-def predict(model: str, lines: Iterable[str], changed: Mapping[str, Any]) -> None:
+def predict(model: str, batches: Iterable[Iterable[str]], changed: Mapping[str, Any]) -> None:
     """Prints a JSON object for each line of input. On a terminal, a language model's text is printed as it is written.
 
     Args:
         model: Directory of an exported model.
-        lines: Lines of input.
+        batches: Lines of input; those of a batch are answered together.
         changed: Options of the application's `PREDICT` class to change, by name.
     """
     from .. import serving
@@ -146,12 +145,21 @@ def predict(model: str, lines: Iterable[str], changed: Mapping[str, Any]) -> Non
     with explained("standard output"):
         loaded, arguments = serving.load(model), dataclasses.asdict(options)
         if isinstance(loaded, StreamingModel) and sys.stdout.isatty():
-            for line in lines:
+            for line in chain.from_iterable(batches):
                 for piece in chain([line], loaded.stream(line, **arguments), ["\n"]):
                     print(piece, end="", flush=True)
             return
-        for result in loaded.predict(lines, **arguments):
-            print(json.dumps(result._asdict(), ensure_ascii=False), flush=True)
+        printed = 0
+        for batch in batches:
+            for result in loaded.predict(batch, **arguments):
+                print(json_line(result._asdict()), flush=True)
+                printed += 1
+            # The first input alone is drawn.
+            arguments.pop("plot", None)
+        if changed.get("plot") and not printed:
+            raise UserError(
+                f"--plot={changed['plot']} draws the first line of the input, and there was none."
+            )
 
 
 def _resumed_config(

@@ -33,6 +33,9 @@ HELP = {
     "export": (["export", "--help"], "--output"),
     "predict": (["predict", "--help"], "standard input"),
     "predict_short": (["predict", "-h"], "--model"),
+    "predict_of_tasks": (["predict", "--help"], "for language_modeling:\n\n  --max_length=int (default 200)"),
+    "evaluate_of_tasks": (["evaluate", "--help"], "zip file or folder of JPEG and PNG images"),
+    "version": (["--version"], "unroll 0.1.0 (Python 3."),
 }
 HELP |= {task: (["train", task, "--help"], "--epochs=int") for task in applications.APPLICATIONS}
 FLAG_ERRORS = {
@@ -43,6 +46,8 @@ FLAG_ERRORS = {
     "help_of_unknown_task": (["train", "weather", "--help"], "no task 'weather'"),
     "flag": ([*TRAIN, "--unitz=3"], "'unitz'. Did you mean: units"),
     "flag_of_command": (["predict", "--bogus"], "'bogus'"),
+    "flag_or_text": (["predict", "-Good"], "'Good'. If it is a text, put -- before the texts."),
+    "flag_or_text_with_dashes": (["predict", "--max-length=3"], "'max-length'. If it is a text, put --"),
     "flag_of_a_model_that_is_not_there": (["predict", "--model=m", "--seed=1"], "m holds no exported model"),
     "flag_of_a_run_that_is_not_there": (["evaluate", "--workdir=run", "--test_data=f"], "run is not a run"),
     "not_a_whole_number": ([*TRAIN, "--units=2.5"], "--units=2.5: give a whole number"),
@@ -58,7 +63,8 @@ FLAG_ERRORS = {
     "too_small": ([*TRAIN, "--units=0"], "--units=0"),
     "too_large": ([*TRAIN, "--dropout=1.5"], "--dropout=1.5"),
     "not_a_choice": ([*TRAIN, "--cell=gur"], "lstm|gru|simple_rnn"),
-    "not_a_boolean": ([*TRAIN, "--bidirectional=perhaps"], "--bidirectional=perhaps"),
+    "not_a_boolean": ([*TRAIN, "--bidirectional=perhaps"], "--bidirectional=perhaps: give true or false"),
+    "not_a_boolean_either": ([*TRAIN_TRANSLATOR, "--residual=2"], "--residual=2: give true or false"),
     "no_value": ([*TRAIN, "--units"], "--units"),
     "preset": ([*TRAIN, "--preset=nosuch"], "no preset 'nosuch'; choose one of"),
     "flagfile": ([*TRAIN, "--flagfile=nosuch.flags"], "nosuch.flags"),
@@ -66,7 +72,7 @@ FLAG_ERRORS = {
         [*TRAIN, f"--flagfile={sys.executable}"],
         "--flagfile names a file that is not text",
     ),
-    "stray": ([*TRAIN, "reviews.tsv"], "takes no argument 'reviews.tsv'"),
+    "stray": ([*TRAIN, "reviews.tsv"], "unroll: train sentiment takes no argument 'reviews.tsv'"),
     "stray_between_flags": ([*TRAIN, "reviews.tsv", "--units=3"], "'reviews.tsv'"),
     "no_workdir": (["train", "sentiment"], "needs --workdir; see `unroll train sentiment --help`"),
     "evaluate_no_workdir": (["evaluate"], "evaluate needs --workdir"),
@@ -264,7 +270,8 @@ def test_help_of_a_task_tells_every_flag(without_tensorflow, task):
 
 def test_help_of_evaluate_tells_the_flags_of_the_run(without_tensorflow, trained_run, capsys):
     _, out, _ = without_tensorflow["evaluate", "--help"]
-    assert "--test_data" not in out
+    assert "for sentiment:\n\n  --test_data" in out
+    assert "--ngram_order" in out
     assert cli.main(["evaluate", f"--workdir={trained_run}", "--help"]) == 0
     out = capsys.readouterr().out
     assert "--test_data" in out
@@ -586,12 +593,52 @@ def test_predict_lines_of_a_file(exported_model, tmp_path, capsys):
     assert [result["text"] for result in predicted(capsys)] == lines
 
 
-def test_predict_lines_of_standard_input(exported_model):
+def test_predict_answers_each_line_of_a_pipe_before_the_next(exported_model):
     # As in most terminals, not in the tolerant C locale.
     environment = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
     command = [Path(sys.executable).with_name("unroll"), "predict", f"--model={exported_model}"]
-    given = "A wonderful film, said Amélie.\n".encode() + b"An awful \xff film.\n"
-    result = subprocess.run(command, input=given, capture_output=True, env=environment, check=True)
-    results = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [r["text"] for r in results] == ["A wonderful film, said Amélie.", "An awful \ufffd film."]
-    assert [r["label"] for r in results] == ["positive", "negative"]
+    given = ["A wonderful film, said Amélie.\n".encode(), b"An awful \xff film.\r\n", b"\n", b"Dull. Dull."]
+    results = []
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
+        for line in given[:-1]:
+            process.stdin.write(line)
+            process.stdin.flush()
+            results.append(json.loads(process.stdout.readline()))
+        last, _ = process.communicate(given[-1])
+    results.append(json.loads(last))
+    assert process.returncode == 0
+    assert [r["text"] for r in results] == [
+        "A wonderful film, said Amélie.",
+        "An awful \ufffd film.",
+        "",
+        "Dull. Dull.",
+    ]
+    assert [results[number]["label"] for number in (0, 1, 3)] == ["positive", "negative", "negative"]
+
+
+def test_predict_texts_that_begin_with_a_dash(exported_model, capsys):
+    texts = ["- Wonderful.", "-1 of 10", "--- Awful ---", "-", "-Dull", "--model=m", "--"]
+    arguments = [f"--model={exported_model}", *texts[:4], "--", *texts[4:]]
+    assert cli.main(["predict", *arguments]) == 0
+    assert [result["text"] for result in predicted(capsys)] == texts
+
+
+def test_predict_prints_a_line_for_each_text(exported_model, capsys):
+    texts = ["Dull.\u2028Dull.", "\x85", "\u2029\x0b\x0c\x1c\x1d\x1e\r\n", "Amélie"]
+    assert cli.main(["predict", f"--model={exported_model}", "--", *texts]) == 0
+    printed = capsys.readouterr().out
+    assert len(printed.splitlines()) == len(texts)
+    results = [json.loads(line) for line in printed.splitlines()]
+    assert [result["text"] for result in results] == texts
+    assert "Amélie" in printed
+    for result in results:
+        assert len(str(result["score"])) <= len("0.33333334")
+
+
+def test_a_plot_needs_an_input(exported_translation, tmp_path, refused):
+    arguments = ["predict", f"--model={exported_translation}", f"--plot={tmp_path / 'plot.png'}"]
+    (tmp_path / "empty.txt").touch()
+    for path in (os.devnull, tmp_path / "empty.txt"):
+        refused(
+            [*arguments, f"--input={path}"], "plot.png draws the first line of the input, and there was none"
+        )

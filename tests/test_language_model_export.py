@@ -444,7 +444,7 @@ def test_options_that_make_no_sense_are_refused(model, options, said):
 
 
 def test_more_than_a_call_writes_is_refused_but_for_the_stream(model):
-    with pytest.raises(UserError, match="at most 10,000 characters; `stream` has no limit"):
+    with pytest.raises(UserError, match="at most 10,000 characters; longer texts are streamed"):
         model.generate(["the "], max_length=1_000_000)
     assert next(model.stream("the ", max_length=1_000_000, temperature=0))
 

@@ -1,6 +1,5 @@
 """Captions of a part of the data: BLEU, CIDEr-D, ROUGE-L, loss, and files with every caption."""
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -12,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from ...common.files import replacing
+from ...common.json_lines import json_line
 from ...models.blocks.losses import shifted
 from ...models.decoding import Beams
 from ...models.text import PADDING, SubwordCodec, with_start_and_end
@@ -158,4 +158,4 @@ def _write_captions(path: Path, captioned: Sequence[Captioned]) -> None:
         for one in captioned:
             line = one._asdict()
             del line["ids"]
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.write(json_line(line) + "\n")

@@ -54,6 +54,7 @@ class Captioner(Writer):
     """A captioning model."""
 
     application = "captioning"
+    known_by = ("attend", "error")
 
     def caption(self, images: Iterable[ImageSource], n_best: int = 1, batch_size: int = 16) -> list[Caption]:
         """Returns the best captions of each image.

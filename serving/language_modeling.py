@@ -49,6 +49,7 @@ class TextGenerator(StreamingModel):
     """A character language model."""
 
     application = "language_modeling"
+    known_by = ("generate", "text")
 
     def score(self, texts: Iterable[str], batch_size: int = 64) -> list[Score]:
         """Returns the log probability of each text from its start; characters unseen in training count as unknown.

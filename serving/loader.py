@@ -2,19 +2,12 @@
 
 import os
 
-from ..common.errors import UserError
-from .captioning import Captioner
-from .language_modeling import TextGenerator
+from .applications import model_of
+from .connect import connect
 from .model import Model
+from .remote import is_address
 from .saved_model import SavedModel
-from .sentiment import SentimentAnalyzer
-from .translation import Translator
 from .versions import describe, newest_version
-
-# The class of each application.
-_MODELS: dict[str, type[Model]] = {
-    model.application: model for model in (SentimentAnalyzer, TextGenerator, Translator, Captioner)
-}
 
 
 def load(path: str | os.PathLike[str]) -> Model:
@@ -30,7 +23,21 @@ def load(path: str | os.PathLike[str]) -> Model:
         UserError: If the path holds no exported model.
     """
     directory = newest_version(path)
-    application = describe(directory)["application"]
-    if application not in _MODELS:
-        raise UserError(f"{directory} holds a model for {application!r}, which this version does not know.")
-    return _MODELS[application](SavedModel(directory))
+    return model_of(describe(directory)["application"], SavedModel(directory), directory)
+
+
+def application(model: str) -> str:
+    """Returns the application of a model, which a path or the URL of a server names.
+
+    Raises:
+        UserError: If there is no exported model.
+        ServerError: If the server does not answer.
+    """
+    if is_address(model):
+        return connect(model).application
+    return describe(newest_version(model))["application"]
+
+
+def load_or_connect(model: str) -> Model:
+    """Loads a model from a path, or connects to one by the URL of a server; errors as for `application`."""
+    return connect(model) if is_address(model) else load(model)

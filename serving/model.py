@@ -3,7 +3,7 @@
 import abc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -11,6 +11,25 @@ from . import arguments
 
 # Lines that `predict` reads before it answers.
 _BATCH = 64
+
+
+class TensorSpec(NamedTuple):
+    """An input or output of a signature.
+
+    Attributes:
+        dtype: Its NumPy type; object for strings.
+        shape: Its sizes, None where any is allowed.
+    """
+
+    dtype: np.dtype[Any]
+    shape: tuple[int | None, ...]
+
+
+class SignatureSpec(NamedTuple):
+    """The inputs and outputs of a signature, by name."""
+
+    inputs: Mapping[str, TensorSpec]
+    outputs: Mapping[str, TensorSpec]
 
 
 class Backend(Protocol):
@@ -37,6 +56,8 @@ class Model(abc.ABC):
     """
 
     application: ClassVar[str]
+    # A signature and one of its outputs, by which a model of this application is known.
+    known_by: ClassVar[tuple[str, str]]
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend

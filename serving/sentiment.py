@@ -27,6 +27,7 @@ class SentimentAnalyzer(Model):
     """A sentiment model."""
 
     application = "sentiment"
+    known_by = ("serving_default", "label")
 
     def classify(self, texts: Iterable[str], batch_size: int = 64) -> list[Classification]:
         """Returns the label of each text.

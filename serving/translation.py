@@ -47,6 +47,7 @@ class Translator(Writer):
     """A translation model."""
 
     application = "translation"
+    known_by = ("align", "source_tokens")
 
     def translate(self, texts: Iterable[str], n_best: int = 1, batch_size: int = 32) -> list[Translation]:
         """Returns the best translations of each text.

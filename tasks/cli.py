@@ -15,7 +15,7 @@ from absl import flags as absl_flags
 from ..common import flags, options
 from ..common.errors import FailedError, UserError
 from ..common.options import Options, option
-from ..serving.versions import describe, newest_version
+from ..serving.loader import application as application_of
 from . import applications, commands
 from .datasets.text_files import read_lines
 from .incoming import incoming_lines
@@ -158,7 +158,9 @@ def _export(arguments: list[str]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _PredictFlags:
-    model: str | None = option(None, "directory of an exported model")
+    model: str | None = option(
+        None, "directory of an exported model, or its URL on a server: http://localhost:8501/NAME"
+    )
     input: str | None = option(
         None,
         "file with one text, or path of an image, per line; - is standard input, as without this flag and without "
@@ -302,7 +304,7 @@ def _predict_options(own: absl_flags.FlagValues) -> Options:
     """Returns the options of `predict` for the model's task."""
     if not own.model:
         return []
-    application = describe(newest_version(own.model))["application"]
+    application = application_of(own.model)
     return (
         options.of(applications.predict_class(application))
         if application in applications.APPLICATIONS

@@ -13,7 +13,6 @@ from ..common.files import write_json
 from ..common.json_lines import JsonLines, json_line
 from ..common.options import refuse_without_effect
 from ..common.quiet_start import import_tensorflow
-from ..serving.versions import describe, newest_version
 from .applications import predict_class, read_config, task_of
 from .exhaustion import explained, memory_flags
 from .training.config import TrainingConfig
@@ -133,17 +132,17 @@ def predict(model: str, batches: Iterable[Iterable[str]], changed: Mapping[str, 
     """Prints a JSON object for each line of input. On a terminal, a language model's text is printed as it is written.
 
     Args:
-        model: Directory of an exported model.
+        model: Directory of an exported model, or its URL on a server.
         batches: Lines of input; those of a batch are answered together.
         changed: Options of the application's `PREDICT` class to change, by name.
     """
-    from .. import serving
+    from ..serving.loader import application, load_or_connect
     from ..serving.model import StreamingModel
 
-    options = predict_class(describe(newest_version(model))["application"])(**changed)
+    options = predict_class(application(model))(**changed)
     refuse_without_effect(options, changed)
     with explained("standard output"):
-        loaded, arguments = serving.load(model), dataclasses.asdict(options)
+        loaded, arguments = load_or_connect(model), dataclasses.asdict(options)
         if isinstance(loaded, StreamingModel) and sys.stdout.isatty():
             for line in chain.from_iterable(batches):
                 for piece in chain([line], loaded.stream(line, **arguments), ["\n"]):

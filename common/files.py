@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .errors import UserError, first_line
+
 # Supported file extensions of plots.
 PICTURES = (".png", ".svg", ".pdf")
 # Temporary names begin with it.
@@ -18,11 +20,31 @@ PARTIAL = ".partial-"
 def write_json(path: Path, content: Any) -> None:
     """Writes readable JSON, complete or not at all."""
     with replacing(path) as temporary:
-        temporary.write_text(
-            json.dumps(content, ensure_ascii=False, indent=1) + "\n",
-            encoding="utf-8",
-            errors="surrogateescape",
-        )
+        temporary.write_text(json_text(content), encoding="utf-8", errors="surrogateescape")
+
+
+def json_text(content: Any) -> str:
+    """Returns readable JSON."""
+    return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+
+
+def read_json(path: Path, advice: str) -> Any:
+    """Reads a file that `write_json` wrote.
+
+    Args:
+        path: The file.
+        advice: What to do if it cannot be read.
+
+    Raises:
+        UserError: If the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or error}); {advice}.") from error
+    # The second means JSON nested too deep.
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be used: it is not JSON ({first_line(error)}); {advice}.") from error
 
 
 @contextmanager

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from ..common.checksums import seal
 from ..common.errors import UserError
 from ..models.recurrent.portable import device_portable
-from ..serving.versions import versions
+from ..serving.versions import CHECKSUMS, versions
 from . import replay
 from .bundle import Bundle, Signature
 from .serving_files import write_serving_files
@@ -42,6 +43,7 @@ def export(bundle: Bundle, output: str | os.PathLike[str]) -> Path:
     staging = Path(tempfile.mkdtemp(prefix=".partial-", dir=output))
     try:
         _write(bundle, staging, output.name)
+        seal(staging, CHECKSUMS)
         verify(staging)
         write_serving_files(output)
         version = output / str(max(versions(output), default=0) + 1)

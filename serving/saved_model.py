@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..common.errors import UserError
+from ..common.errors import UserError, first_line
 from ..common.quiet_start import import_tensorflow
+from .versions import check_files
 
 
 class SavedModel:
@@ -16,16 +17,28 @@ class SavedModel:
 
     Args:
         directory: The version directory.
+
+    Raises:
+        UserError: If a file is missing or damaged.
     """
 
     def __init__(self, directory: Path) -> None:
+        check_files(directory)
         # Late, since it takes seconds, and the command line answers `--help` without it.
         import_tensorflow()
         import tensorflow as tf
 
         self.directory = directory
         # Kept, since the signatures alone do not keep the variables alive.
-        self._loaded = tf.saved_model.load(os.fspath(directory))
+        try:
+            self._loaded = tf.saved_model.load(os.fspath(directory))
+        except (MemoryError, tf.errors.ResourceExhaustedError):
+            raise
+        # TensorFlow raises anything for a file that it does not understand.
+        except Exception as error:
+            raise UserError(
+                f"{directory} cannot be loaded ({first_line(error)}); export the model again."
+            ) from error
         self._constant = tf.constant
 
     def call(self, signature: str, inputs: Mapping[str, np.ndarray | Sequence[Any]]) -> dict[str, np.ndarray]:

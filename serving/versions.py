@@ -5,7 +5,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ..common.checksums import MANIFEST, verify
 from ..common.errors import UserError
+
+# Servers ignore the directory.
+CHECKSUMS = f"assets.extra/{MANIFEST}"
 
 
 def versions(directory: Path) -> list[int]:
@@ -34,8 +38,9 @@ def describe(version: Path) -> dict[str, Any]:
     """Returns the description of a version: its `application`, and `examples`, requests with answers.
 
     Raises:
-        UserError: If `unroll export` did not write the version.
+        UserError: If `unroll export` did not write the version, or its description is damaged.
     """
+    check_files(version, "assets.extra/unroll.json")
     try:
         description = json.loads((version / "assets.extra" / "unroll.json").read_text(encoding="utf-8"))
         missing = {"application", "examples"} - description.keys()
@@ -44,3 +49,21 @@ def describe(version: Path) -> dict[str, Any]:
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(f"{version} is not a model made by `unroll export` ({error}).") from error
     return description
+
+
+def check_files(version: Path, *names: str) -> None:
+    """Compares files of a version with their checksums.
+
+    Args:
+        version: The version directory.
+        names: Files in it; none: all.
+
+    Raises:
+        UserError: If a file is missing or damaged.
+    """
+    verify(
+        version,
+        *names,
+        manifest=CHECKSUMS,
+        advice="export the model again, or restore the file from a backup",
+    )

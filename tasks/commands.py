@@ -98,6 +98,7 @@ def inspect(workdir: str, batches: int, output: str | None) -> None:
     import_tensorflow()
     task = task_of(application)
     data = task.data(config, run)
+    data.prepare()
     model, weights = _with_any_weights(task, data)
     from .inspection.measurements import measure
     from .inspection.report import write_report
@@ -200,7 +201,7 @@ def _trained(workdir: str, changed: Mapping[str, Any]) -> tuple:
     task = task_of(application)
     data = task.data(config, run)
     model = task.build_model(config, data.sizes)
-    model.load_weights(run.best_weights)
+    run.load_best_weights(model)
     return task, data, model
 
 
@@ -213,7 +214,7 @@ def _with_any_weights(task: Any, data: Any) -> tuple[Any, str]:
 
     run, model = data.run, task.build_model(data.config, data.sizes)
     if run.best_weights.exists():
-        model.load_weights(run.best_weights)
+        run.load_best_weights(model)
         return model, "best weights"
     # A checkpoint finds layers in lists only through the optimiser, which has all trained weights.
     optimizer = build_optimizer(data.config)

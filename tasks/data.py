@@ -2,7 +2,6 @@
 
 import abc
 import dataclasses
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
@@ -12,14 +11,15 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import tensorflow as tf
 
+from ..common.checksums import lists, seal
 from ..common.errors import UserError
-from ..common.files import replacing, write_json
+from ..common.files import read_json, replacing, write_json
 from ..models.text import Codec
 from .datasets.batching import chunks
 from .datasets.documents import TextSplits
 from .datasets.shards import read_shards, shards_for, write_shards
 from .datasets.splits import Splits, keep_examples, kept_examples
-from .training.run_directory import RunDirectory
+from .training.run_directory import RESTORE, RunDirectory
 
 Encoded = dict[str, np.ndarray]
 AnyCodec = TypeVar("AnyCodec", bound=Codec)
@@ -92,17 +92,22 @@ class PreparedData(abc.ABC):
         self.run = run
 
     def prepare(self) -> None:
-        """Reads the data once: learns the vocabulary and writes the training examples. Does nothing if that is done."""
+        """Reads the data once: learns the vocabulary and writes the training examples. If that is done, compares them
+        with their checksums."""
         if self.run.data.exists():
+            self.run.intact(self.run.vocabulary)
+            self.run.intact(self.run.data)
             return
         with replacing(self.run.vocabulary) as folder:
             folder.mkdir()
             examples = self._learn(folder)
+            seal(folder)
         with replacing(self.run.data) as folder:
             folder.mkdir()
             if self.has_validation:
                 self._keep(folder / self.kept_name)
             write_json(folder / _COUNTS, dataclasses.asdict(self._write(folder, examples)))
+            seal(folder)
 
     @property
     @abc.abstractmethod
@@ -117,7 +122,13 @@ class PreparedData(abc.ABC):
     @property
     def has_validation(self) -> bool:
         """Whether the data has a validation part; without one, the weights of the last epoch are the best."""
-        return "validation" in self.splits
+        return self._keeps_validation if self.run.data.exists() else "validation" in self.splits
+
+    @property
+    def _keeps_validation(self) -> bool:
+        """Whether the prepared data has a validation part."""
+        listed = lists(self.run.data, self.kept_name)
+        return (self.run.data / self.kept_name).exists() if listed is None else listed
 
     @property
     def train_examples(self) -> int:
@@ -145,12 +156,18 @@ class PreparedData(abc.ABC):
     def examples(self, split: str) -> Iterator[Any]:
         """Returns the examples of a part; the validation part as saved when the data was prepared."""
         kept = self.run.data / self.kept_name
-        return self._kept(kept) if split == "validation" and kept.exists() else self._read(split)
+        if split == "validation" and self._keeps_validation:
+            return self._kept(self.run.intact(kept))
+        return self._read(split)
 
     @cached_property
     def counts(self) -> Counts:
         """Counts of the training data."""
-        return Counts(**json.loads((self.run.data / _COUNTS).read_text(encoding="utf-8")))
+        path = self.run.data / _COUNTS
+        try:
+            return Counts(**read_json(self.run.intact(path), RESTORE))
+        except TypeError as error:
+            raise UserError(f"{path} cannot be used ({error}); {RESTORE}.") from error
 
     @abc.abstractmethod
     def _learn(self, folder: Path) -> int:
@@ -183,7 +200,7 @@ class PreparedData(abc.ABC):
 
     def _read_json(self, name: str) -> Any:
         """Reads a JSON file of the vocabulary, written by `_learn`."""
-        return json.loads((self.run.vocabulary / name).read_text(encoding="utf-8"))
+        return read_json(self.run.intact(self.run.vocabulary / name), RESTORE)
 
 
 def check_vocabulary(codec: Codec, name: str, min_count: int) -> None:

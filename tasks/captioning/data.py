@@ -102,7 +102,10 @@ class CaptioningData(PreparedData):
         def features(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             # By their numbers, after shuffling: neither the buffers nor the checkpoints hold features.
             images = tf.numpy_function(
-                self._training_features.take, [batch["image"]], self.image_features.dtype, stateful=False
+                self._cache(self._keys["train"]).take,
+                [batch["image"]],
+                self.image_features.dtype,
+                stateful=False,
             )
             return {
                 "captions": batch["captions"],
@@ -127,7 +130,9 @@ class CaptioningData(PreparedData):
     def image_features(self) -> ImageFeatures:
         """The encoder of images for the model."""
         # Until the data is prepared, the user may choose another encoder.
-        return ImageFeatures(self.config, self.run.vocabulary if self.run.data.exists() else None)
+        if not self.run.data.exists():
+            return ImageFeatures(self.config, None)
+        return ImageFeatures(self.config, self.run.intact(self.run.vocabulary))
 
     def features(self, split: str) -> FeatureCache:
         """Returns the features of the images of a part, in the order of `examples`."""
@@ -146,7 +151,9 @@ class CaptioningData(PreparedData):
     def seen(self, captions: set[tuple[int, ...]]) -> set[tuple[int, ...]]:
         """Returns the captions, tuples of ids, that occur in the training data."""
         found = set()
-        for example in read_shards(self.run.data, ["ids", "lengths"], [], 1, 0).as_numpy_iterator():
+        for example in read_shards(
+            self.run.intact(self.run.data), ["ids", "lengths"], [], 1, 0
+        ).as_numpy_iterator():
             ends = np.cumsum(example["lengths"])
             rows = (tuple(row[1:-1].tolist()) for row in np.split(example["ids"], ends[:-1]))
             found.update(row for row in rows if row in captions)
@@ -217,18 +224,23 @@ class CaptioningData(PreparedData):
             key.add(image)
         return str(key)
 
-    @cached_property
-    def _training_features(self) -> FeatureCache:
-        # One for all epochs: it holds the files open.
-        return self._cache(self._keys["train"])
-
     @property
     def _cache_directory(self) -> Path:
         return Path(self.config.feature_cache or self.run.path / "features")
 
     def _cache(self, key: str) -> FeatureCache:
-        images = self.image_features
-        return FeatureCache(self._cache_directory, key, images.shape, images.dtype.as_numpy_dtype)
+        # Kept, since it compares its files with their checksums once.
+        if key not in self._caches:
+            images = self.image_features
+            self._caches[key] = FeatureCache(
+                self._cache_directory, key, images.shape, images.dtype.as_numpy_dtype
+            )
+        return self._caches[key]
+
+    @cached_property
+    def _caches(self) -> dict[str, FeatureCache]:
+        """The caches of features by their keys."""
+        return {}
 
     def _features(self, split: str, kept_key: str | None, fresh: bool = False) -> FeatureCache:
         """Returns the features of a part; encodes missing ones.

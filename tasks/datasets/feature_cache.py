@@ -14,8 +14,9 @@ from filelock import FileLock, Timeout
 from numpy.typing import DTypeLike
 from tqdm import tqdm
 
+from ...common.checksums import replacing_listed, verify
 from ...common.errors import UserError
-from ...common.files import replacing, write_json
+from ...common.files import write_json
 from .batching import chunks
 
 # Images in a file: a killed process loses at most the work for these.
@@ -74,6 +75,8 @@ class FeatureCache:
         self.images = int(key.rsplit("-", 1)[1])
         self.shape = tuple(shape)
         self.dtype = np.dtype(dtype)
+        # Numbers of the files whose checksums were compared.
+        self._intact: set[int] = set()
 
     @property
     def complete(self) -> bool:
@@ -101,6 +104,8 @@ class FeatureCache:
             with bar:
                 for number, chunk in enumerate(chunks(images, _SHARD)):
                     if self._load(number) is None:
+                        if self._path(number).exists():
+                            print(f"{self._path(number)} is damaged; it is made again.", file=sys.stderr)
                         self._encode(number, chunk, encode, bar)
                     else:
                         bar.update(len(chunk))
@@ -129,9 +134,14 @@ class FeatureCache:
         return self.directory / f"features-{number:05d}-of-{self._shard_count:05d}.npy"
 
     def _load(self, number: int) -> np.ndarray | None:
-        """Maps a file to memory; returns None if it is missing, cut short or of another shape."""
+        """Maps a file to memory; returns None if it is missing, damaged or of another shape."""
+        path = self._path(number)
         try:
-            arrays = np.load(self._path(number), mmap_mode="r")
+            if number not in self._intact:
+                verify(self.directory, path.name, advice="it is made again")
+                self._intact.add(number)
+            arrays = np.load(path, mmap_mode="r")
+        # A UserError of `verify` is a ValueError.
         except (OSError, EOFError, ValueError):
             return None
         images = min(_SHARD, self.images - number * _SHARD)
@@ -149,7 +159,7 @@ class FeatureCache:
                     )
             shard.append(arrays.numpy().astype(self.dtype))
             bar.update(len(batch))
-        with replacing(self._path(number)) as temporary:
+        with replacing_listed(self._path(number)) as temporary:
             np.save(temporary, np.concatenate(shard))
 
     @contextmanager

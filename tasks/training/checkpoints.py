@@ -1,7 +1,6 @@
 """Checkpoints, from which a killed run resumes exactly."""
 
 import dataclasses
-import json
 import os
 import shutil
 import sys
@@ -11,12 +10,15 @@ from typing import Any
 
 import tensorflow as tf
 
+from ...common.checksums import seal, verify
 from ...common.errors import UserError, first_line
-from ...common.files import replacing, write_json
+from ...common.files import read_json, replacing, write_json
 from .progress import Progress
 
 # The newest checkpoint, and one more in case the newest is damaged.
 _KEPT = 2
+_PROGRESS = "progress.json"
+_ADVICE = "the one before it is used"
 # Errors of a damaged checkpoint; TensorFlow's readers turn some of theirs into Python's own.
 _DAMAGE = (OSError, ValueError, TypeError, LookupError, RuntimeError, AssertionError, tf.errors.OpError)
 
@@ -36,7 +38,8 @@ class Checkpoints:
         with replacing(self._directory / f"step-{progress.step:09d}-epoch-{progress.epoch:05d}") as folder:
             folder.mkdir()
             tensors.write(os.fspath(folder / "tensors"))
-            write_json(folder / "progress.json", dataclasses.asdict(progress))
+            write_json(folder / _PROGRESS, dataclasses.asdict(progress))
+            seal(folder)
         for old in self._complete()[:-_KEPT]:
             shutil.rmtree(old)
 
@@ -56,7 +59,8 @@ class Checkpoints:
         found = self._complete()
         for folder in reversed(found):
             try:
-                progress = Progress(**json.loads((folder / "progress.json").read_text(encoding="utf-8")))
+                verify(folder, advice=_ADVICE)
+                progress = Progress(**read_json(folder / _PROGRESS, _ADVICE))
             except _DAMAGE as error:
                 _warn(folder, error)
                 continue

@@ -1,7 +1,6 @@
 """The run directory: all files of one training."""
 
 import dataclasses
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +9,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ...common.errors import UserError
-from ...common.files import PARTIAL, write_json
+from ...common.checksums import MANIFEST, verify, write_listed_json
+from ...common.errors import UserError, first_line
+from ...common.files import PARTIAL, read_json
 from .config import TrainingConfig
 
 _LOCK = ".lock"
+# What to do about a damaged file.
+RESTORE = "restore it from a backup, or train again in another --workdir"
 
 
 class RunDirectory:
@@ -30,7 +32,8 @@ class RunDirectory:
         gradient_flow.jsonl    a line every --inspect_every steps
         inspect/         the report of `unroll inspect`
 
-    Every file is written under a temporary name and renamed when complete.
+    Every file is written under a temporary name and renamed when complete. Files that are read again have checksums in
+    a `checksums.txt` beside them.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -45,6 +48,7 @@ class RunDirectory:
         self.gradient_flow = self.path / "gradient_flow.jsonl"
         self.inspection = self.path / "inspect"
         self.config = self.path / "config.json"
+        self._intact: set[Path] = set()
 
     def exists(self) -> bool:
         """Returns whether the directory holds a run."""
@@ -84,15 +88,48 @@ class RunDirectory:
             raise UserError(
                 f"{self.path} is not a run directory (it has no config.json); `unroll train` makes one."
             )
+        changed = f"restore it from a backup, or, if you changed it yourself, delete {self.path / MANIFEST}"
+        verify(self.path, self.config.name, advice=changed)
+        saved = read_json(self.config, RESTORE)
         try:
-            saved = json.loads(self.config.read_text(encoding="utf-8", errors="surrogateescape"))
-            return saved["application"], dict(saved["config"])
+            application, options = saved["application"], dict(saved["config"])
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{self.config} cannot be used ({error}); it was changed by hand.") from error
+        return application, options
 
     def save_config(self, application: str, config: TrainingConfig) -> None:
         """Writes the options of the run."""
-        write_json(self.config, {"application": application, "config": dataclasses.asdict(config)})
+        write_listed_json(self.config, {"application": application, "config": dataclasses.asdict(config)})
+
+    def intact(self, path: Path) -> Path:
+        """Returns the path of a file or folder of the run, after comparing its content with its checksums, once.
+
+        Raises:
+            UserError: If it is missing or damaged.
+        """
+        if path not in self._intact:
+            # `vocabulary/`, `data/` and `best/` have a manifest each.
+            top, *names = path.relative_to(self.path).parts
+            if not path.exists():
+                raise UserError(f"{path} is missing; {RESTORE}.")
+            verify(self.path / top, *(["/".join(names)] if names else []), advice=RESTORE)
+            self._intact.add(path)
+        return path
+
+    def load_best_weights(self, model: Any) -> None:
+        """Gives a model the best weights.
+
+        Raises:
+            UserError: If they are missing or damaged.
+        """
+        path = self.intact(self.best_weights)
+        try:
+            model.load_weights(path)
+        except MemoryError:
+            raise
+        # HDF5 and Keras raise anything for a file that they do not understand.
+        except Exception as error:
+            raise UserError(f"{path} cannot be loaded ({first_line(error)}); {RESTORE}.") from error
 
     def _has_foreign_files(self) -> bool:
         """Whether the directory holds files that starting a run does not leave behind, even when killed."""

@@ -8,8 +8,8 @@ from contextlib import nullcontext
 import keras
 import tensorflow as tf
 
+from ...common.checksums import replacing_listed, write_listed_json
 from ...common.errors import FailedError, UserError
-from ...common.files import replacing, write_json
 from ...common.json_lines import JsonLines
 from ...models.blocks.precision import dtype_policy
 from ..data import PreparedData
@@ -164,9 +164,11 @@ class Trainer:
                 config, metrics.get(config.monitor), self.task.metrics[config.monitor]
             )
             if is_best:
-                with replacing(self.run.best_weights) as temporary:
+                with replacing_listed(self.run.best_weights) as temporary:
                     state.model.save_weights(temporary)
-                write_json(self.run.best_metrics, {"epoch": progress.epoch, "step": progress.step} | metrics)
+                write_listed_json(
+                    self.run.best_metrics, {"epoch": progress.epoch, "step": progress.step} | metrics
+                )
         logs = {"train_loss": train_loss} | {f"validation_{name}": value for name, value in metrics.items()}
         journal.write(
             progress.step, {"epoch": progress.epoch} | logs | {"compilations": state.step.compilations}

@@ -1,7 +1,10 @@
 """Plots of attention."""
 
 import io
-from collections.abc import Sequence
+import logging
+import unicodedata
+import warnings
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ from PIL import Image, ImageOps
 
 from ..common.errors import UserError
 from ..common.files import PICTURES
+from .fonts import fonts_for
 
 # Inches of a token's row or column.
 _CELL = 0.36
@@ -20,6 +24,10 @@ _PANEL = 2.0
 _TITLE = 0.35
 _PIXELS = 320
 _DIM = 0.45
+# Dots per inch, and of the longer side of a picture.
+_RESOLUTION, _LONGEST = 150, 16_000
+# Categories of characters that have no shape: control characters, line and paragraph separators.
+_SHAPELESS = ("Cc", "Zl", "Zp")
 
 
 def open_image(image: bytes) -> Image.Image:
@@ -46,8 +54,9 @@ def draw_alignment(
     figure = _figure(path, (2 + _CELL * len(source), 1.5 + _CELL * len(target)))
     axes = figure.add_subplot()
     image = axes.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="equal")
-    axes.set_xticks(range(len(source)), source, rotation=45, ha="left", rotation_mode="anchor")
-    axes.set_yticks(range(len(target)), target)
+    style = _text_style([*source, *target])
+    axes.set_xticks(range(len(source)), source, rotation=45, ha="left", rotation_mode="anchor", **style)
+    axes.set_yticks(range(len(target)), target, **style)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -81,17 +90,31 @@ def draw_attention(image: bytes, tokens: Sequence[str], weights: np.ndarray, pat
         panel.set_axis_off()
     panels[0].imshow(pixels)
     colors = np.asarray(pixels)
-    for panel, token, attention in zip(panels[1:], shown, weights, strict=False):
+    titles = [*map(_label, shown)]
+    style = _text_style(titles)
+    for panel, title, attention in zip(panels[1:], titles, weights, strict=False):
         light = Image.fromarray((attention / max(attention.max(), 1e-9)).astype(np.float32))
         light = np.asarray(light.resize(pixels.size, Image.Resampling.BICUBIC))[..., None].clip(0, 1)
         panel.imshow((dim + light * (colors - dim)).astype(np.uint8))
-        panel.set_title(_label(token), fontsize=12)
+        panel.set_title(title, fontsize=12, **style)
     _save(figure, path)
 
 
 def _label(token: str) -> str:
-    """Returns a token without its space mark; a single space becomes a visible character."""
-    return token.replace("\u2581", "") or "\u2423"
+    """Returns a token without its space mark; a single space and control characters become visible."""
+    label = token.replace("\u2581", "") or "\u2423"
+    return "".join(ascii(c)[1:-1] if unicodedata.category(c) in _SHAPELESS else c for c in label)
+
+
+def _text_style(labels: Iterable[str]) -> dict[str, Any]:
+    """Returns how to draw labels: in fonts that have their characters, and a dollar sign as it stands."""
+    families, missing = fonts_for(labels)
+    if missing:
+        logging.getLogger(__name__).warning(
+            "No installed font has the characters %s; install one to see them in the plot.",
+            " ".join(missing[:10]),
+        )
+    return {"family": families, "parse_math": False}
 
 
 def _figure(path: Path, size: tuple[float, float]) -> Any:
@@ -108,4 +131,7 @@ def _figure(path: Path, size: tuple[float, float]) -> Any:
 
 def _save(figure: Any, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    with warnings.catch_warnings():
+        # Said in one sentence for all of them.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font")
+        figure.savefig(path, dpi=min(_RESOLUTION, _LONGEST / max(figure.get_size_inches())))

@@ -1,5 +1,6 @@
 """The custom layers against stock Keras, against a NumPy oracle, and against autodiff of a plain loop."""
 
+import json
 from functools import partial
 
 import keras
@@ -447,12 +448,69 @@ def test_new_lstm_remembers():
         ({"activation": "gelu"}, "'gelu' is not known.*use one of"),
         ({"activation": keras.ops.sin}, "not known"),
         ({"truncate_gradient": 0}, "at least 1"),
+        ({"truncate_gradient": 2.5}, "truncate_gradient is 2.5; give a number of steps, at least 1, or None"),
+        ({"truncate_gradient": "2"}, "truncate_gradient is '2'; give"),
+        ({"truncate_gradient": True}, "truncate_gradient is True; give"),
         ({"dropout": 1.0}, "up to, but not including, 1"),
+        ({"dropout": "x"}, "dropout is 'x'; give a share"),
+        ({"dropout": None}, "dropout is None; give a share"),
+        ({"dropout": float("nan")}, "dropout is nan; give a share"),
+        ({"recurrent_dropout": [0.1]}, "recurrent_dropout is .0.1.; give a share"),
+        ({"units": "4"}, "units is '4'; give the number of units, at least 1"),
+        ({"units": 4.0}, "units is 4.0; give"),
+        ({"units": 0}, "units is 0; give"),
+        ({"units": None}, "units is None; give"),
+        ({"units": True}, "units is True; give"),
     ],
 )
 def test_wrong_options_say_what_to_do(cell, options, message):
     with pytest.raises(ValueError, match=message):
-        PAIRS[cell][0](UNITS, **options)
+        PAIRS[cell][0](**{"units": UNITS} | options)
+
+
+def test_numbers_of_numpy_are_options():
+    layer = LSTM(np.int64(3), dropout=np.float32(0.5), truncate_gradient=np.int32(2))
+    config = json.loads(json.dumps(layer.get_config()))
+    assert (config["units"], config["dropout"], config["truncate_gradient"]) == (3, 0.5, 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"mask": np.ones((BATCH, TIME - 1))},
+            r"mask has the shape \[{0}, {2}\]; give a mask .* \[{0}, {1}\]",
+        ),
+        ({"mask": np.ones((BATCH + 1, TIME))}, "mask has the shape"),
+        ({"mask": np.ones(TIME)}, "mask has the shape"),
+        ({"mask": np.ones((BATCH, TIME, 1))}, "mask has the shape"),
+        (
+            {"initial_state": tf.zeros((BATCH, UNITS + 1))},
+            r"initial_state has the shape .* states \[batch, units\]",
+        ),
+        ({"initial_state": tf.zeros((1, UNITS))}, "initial_state has the shape"),
+        ({"initial_state": tf.zeros(UNITS)}, "initial_state has the shape"),
+    ],
+)
+def test_inputs_of_a_wrong_shape_say_so(x, given, message):
+    with pytest.raises(ValueError, match=message.format(BATCH, TIME, TIME - 1)):
+        GRU(UNITS)(x, **given)
+
+
+def test_inputs_with_other_features_say_so(cell, x):
+    layer = PAIRS[cell][0](UNITS)
+    layer.build((None, None, FEATURES + 1))
+    with pytest.raises(ValueError, match=f"expected axis -1 of input shape to have value {FEATURES + 1}"):
+        layer(x)
+
+
+def test_a_keras_file_names_the_import_that_it_needs(tmp_path, monkeypatch):
+    path = tmp_path / "model.keras"
+    keras.Sequential([keras.Input([None, FEATURES]), LSTM(UNITS)]).save(path)
+    # As in a process that has not imported the layers.
+    monkeypatch.delitem(keras.saving.get_custom_objects(), "unroll>LSTM")
+    with pytest.raises(TypeError, match=r"all imported.*'module': 'unroll\.models\.recurrent"):
+        keras.saving.load_model(path)
 
 
 def test_wrong_number_of_states_says_so(x):

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from ..blocks.random import ReplicaSeedGenerator
 from ..blocks.transpose import transpose_discrete
-from . import activations, loop
+from . import activations, arguments, loop
 from .cell import Cell, GateMatrices
 from .tracing import current
 
@@ -99,16 +99,7 @@ class RecurrentLayer(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if units < 1:
-            raise ValueError(f"units is {units}; a recurrent layer needs at least 1.")
-        if truncate_gradient is not None and truncate_gradient < 1:
-            raise ValueError(
-                f"truncate_gradient is {truncate_gradient}; give a number of steps, at least 1, or None."
-            )
-        for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
-            if not 0 <= rate < 1:
-                raise ValueError(f"{name} is {rate}; give a share from 0 up to, but not including, 1.")
-        self.units = units
+        self.units = arguments.count(units, "units", "the number of units, at least 1")
         self.activation = activations.get(activation)
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
@@ -120,8 +111,11 @@ class RecurrentLayer(keras.layers.Layer):
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.recurrent_constraint = keras.constraints.get(recurrent_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
-        self.dropout = dropout
-        self.recurrent_dropout = recurrent_dropout
+        self.dropout = arguments.share(dropout, "dropout")
+        self.recurrent_dropout = arguments.share(recurrent_dropout, "recurrent_dropout")
+        if truncate_gradient is not None:
+            wanted = "a number of steps, at least 1, or None"
+            truncate_gradient = arguments.count(truncate_gradient, "truncate_gradient", wanted)
         self.truncate_gradient = truncate_gradient
         self.memory_bias = keras.initializers.get(memory_bias)
         self.return_sequences = return_sequences
@@ -158,6 +152,7 @@ class RecurrentLayer(keras.layers.Layer):
         return self.memory_bias
 
     def build(self, sequences_shape: tuple, initial_state_shape: Any = None) -> None:
+        self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: sequences_shape[-1]})
         width = self.cell.gate_count * self.units
         self.kernel = self.add_weight(
             name="kernel",
@@ -302,7 +297,11 @@ class RecurrentLayer(keras.layers.Layer):
         batch_size = tf.shape(sequences)[0]
         if training and self.dropout:
             sequences *= self.dropout_mask(self.dropout, batch_size, sequences.shape[-1])[:, None]
-        real = None if mask is None else transpose_discrete(tf.cast(mask, tf.bool))[..., None]
+        real = None
+        if mask is not None:
+            wanted = "a mask [batch, time] of the sequences"
+            mask = arguments.of_shape(tf.cast(mask, tf.bool), tuple(sequences.shape[:2]), "mask", wanted)
+            real = transpose_discrete(mask)[..., None]
         sequences = tf.transpose(sequences, [1, 0, 2])
         if self.go_backwards:
             sequences = tf.reverse(sequences, [0])
@@ -336,7 +335,9 @@ class RecurrentLayer(keras.layers.Layer):
                 f"{type(self).__name__} has {self.cell.state_count} state tensor(s), but initial_state has "
                 f"{len(tensors)}."
             )
-        return tuple(tf.cast(tf.convert_to_tensor(t), self.compute_dtype) for t in tensors)
+        shape = (sequences.shape[1], self.units)
+        tensors = (tf.cast(tf.convert_to_tensor(t), self.compute_dtype) for t in tensors)
+        return tuple(arguments.of_shape(t, shape, "initial_state", "states [batch, units]") for t in tensors)
 
     def _masks(
         self, sequences: tf.Tensor, real: tf.Tensor | None, training: bool, truncates: bool

@@ -44,7 +44,9 @@ def help_text(options: Options) -> str:
 
 
 class _FileParser(absl_flags.ArgumentParser[str]):
-    """Makes a path absolute, so that later commands find it from any directory.
+    """Expands ~ and makes a path absolute, so that later commands find it from any directory.
+
+    A URL and -, which stands for standard input, stay unchanged.
 
     Args:
         suffixes: Allowed endings; none: any.
@@ -58,7 +60,12 @@ class _FileParser(absl_flags.ArgumentParser[str]):
     def parse(self, argument: str) -> str:
         if self._suffixes and not argument.endswith(self._suffixes):
             raise ValueError(f"give a file that ends in {', '.join(self._suffixes)}")
-        return argument and os.path.abspath(argument)
+        if argument in ("", "-") or "://" in argument:
+            return argument
+        path = os.path.expanduser(argument)
+        if path.startswith("~"):
+            raise ValueError(f"there is no user {path.split('/')[0][1:]!r}; write ./~ for a name with ~")
+        return os.path.abspath(path)
 
 
 class _BooleanParser(absl_flags.BooleanParser):

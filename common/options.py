@@ -68,7 +68,7 @@ def option(
         choices: Allowed strings.
         minimum, maximum: Bounds of a number, inclusive.
         resumable: Whether a run may be resumed with another value.
-        is_path: Whether to make a relative path absolute, so that later commands find it from any directory.
+        is_path: Whether to expand ~ and make a path absolute, so that later commands find it from any directory.
         suffixes: Allowed endings of a file's name; none: any.
         only: When the option has an effect; elsewhere the command line refuses it.
         saves_memory: Whether a smaller value saves memory.

@@ -62,7 +62,8 @@ def _begin_replay(directory: Path, loader: str) -> subprocess.Popen:
         env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
     )
 
 

@@ -1,6 +1,7 @@
 """The command line: `unroll COMMAND [flags]`."""
 
 import dataclasses
+import io
 import os
 import platform
 import re
@@ -53,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         user's mistake; 130 after an interrupt.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _write_utf8()
     try:
         _dispatch(arguments)
     except _HelpGiven:
@@ -79,6 +81,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _write_utf8() -> None:
+    """Makes output UTF-8 whatever the locale says; escapes stand for surrogates, which no encoding has."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
 def _dispatch(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("--help", "-h", "help"):
         _give_help(_USAGE)
@@ -102,7 +111,7 @@ def _train(arguments: list[str]) -> None:
 
     @dataclasses.dataclass(frozen=True)
     class TrainFlags:
-        workdir: str | None = option(None, "run directory")
+        workdir: str | None = option(None, "run directory", is_path=True)
         preset: str | None = option(
             None, f"flags for a data set, which other flags override; one of: {names}"
         )
@@ -116,9 +125,9 @@ def _train(arguments: list[str]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _EvaluateFlags:
-    workdir: str | None = option(None, "run directory")
+    workdir: str | None = option(None, "run directory", is_path=True)
     split: str = option("test", "part of the data", choices=("train", "validation", "test"))
-    output: str | None = option(None, "JSON file; by default metrics.json in the run directory")
+    output: str | None = option(None, "JSON file; by default metrics.json in the run directory", is_path=True)
 
 
 def _evaluate(arguments: list[str]) -> None:
@@ -131,9 +140,11 @@ def _evaluate(arguments: list[str]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _InspectFlags:
-    workdir: str | None = option(None, "run directory")
+    workdir: str | None = option(None, "run directory", is_path=True)
     batches: int = option(4, "batches of the training data to read", minimum=1)
-    output: str | None = option(None, "directory of the report; by default inspect in the run directory")
+    output: str | None = option(
+        None, "directory of the report; by default inspect in the run directory", is_path=True
+    )
 
 
 def _inspect(arguments: list[str]) -> None:
@@ -144,8 +155,10 @@ def _inspect(arguments: list[str]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _ExportFlags:
-    workdir: str | None = option(None, "run directory")
-    output: str | None = option(None, "directory for the versions of the model; its name is the model's")
+    workdir: str | None = option(None, "run directory", is_path=True)
+    output: str | None = option(
+        None, "directory for the versions of the model; its name is the model's", is_path=True
+    )
 
 
 def _export(arguments: list[str]) -> None:
@@ -159,12 +172,15 @@ def _export(arguments: list[str]) -> None:
 @dataclasses.dataclass(frozen=True)
 class _PredictFlags:
     model: str | None = option(
-        None, "directory of an exported model, or its URL on a server: http://localhost:8501/NAME"
+        None,
+        "directory of an exported model, or its URL on a server: http://localhost:8501/NAME",
+        is_path=True,
     )
     input: str | None = option(
         None,
         "file with one text, or path of an image, per line; - is standard input, as without this flag and without "
         "texts",
+        is_path=True,
     )
 
 

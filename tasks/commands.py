@@ -12,9 +12,9 @@ from ..common.errors import UserError
 from ..common.files import write_json
 from ..common.json_lines import JsonLines, json_line
 from ..common.options import refuse_without_effect
-from ..common.quiet_start import import_tensorflow
 from .applications import predict_class, read_config, task_of
 from .exhaustion import explained, memory_flags
+from .keras_settings import import_keras
 from .training.config import TrainingConfig
 from .training.run_directory import RunDirectory
 
@@ -38,7 +38,7 @@ def train(
     else:
         refuse_without_effect(config, named)
         run.create(application, config)
-    import_tensorflow()
+    import_keras()
     from .inspection.live import LiveInspection
     from .inspection.measurements import step_name
     from .training.trainer import Trainer
@@ -95,7 +95,7 @@ def inspect(workdir: str, batches: int, output: str | None) -> None:
     application, config = read_config(run)
     if not run.data.exists():
         raise UserError(f"The run in {run.path} has no data yet; `unroll train` resumes it.")
-    import_tensorflow()
+    import_keras()
     task = task_of(application)
     data = task.data(config, run)
     data.prepare()
@@ -149,13 +149,16 @@ def predict(model: str, batches: Iterable[Iterable[str]], changed: Mapping[str, 
                 for piece in chain([line], loaded.stream(line, **arguments), ["\n"]):
                     print(piece, end="", flush=True)
             return
-        printed = 0
+        printed = unusable = 0
         for batch in batches:
             for result in loaded.predict(batch, **arguments):
                 print(json_line(result._asdict()), flush=True)
                 printed += 1
+                unusable += bool(getattr(result, "error", ""))
             # The first input alone is drawn.
             arguments.pop("plot", None)
+        if printed and unusable == printed:
+            raise UserError(f'No input of {printed} can be used; "error" says why.')
         if changed.get("plot") and not printed:
             raise UserError(
                 f"--plot={changed['plot']} draws the first line of the input, and there was none."
@@ -197,7 +200,7 @@ def _trained(workdir: str, changed: Mapping[str, Any]) -> tuple:
     refuse_without_effect(config, changed)
     if not run.best_weights.exists():
         raise UserError(f"The run in {run.path} has not finished an epoch; `unroll train` resumes it.")
-    import_tensorflow()
+    import_keras()
     task = task_of(application)
     data = task.data(config, run)
     model = task.build_model(config, data.sizes)

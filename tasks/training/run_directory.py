@@ -4,6 +4,7 @@ import dataclasses
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,32 @@ from filelock import FileLock, Timeout
 
 from ...common.checksums import MANIFEST, verify, write_listed_json
 from ...common.errors import UserError, first_line
-from ...common.files import PARTIAL, read_json
+from ...common.files import read_json
 from .config import TrainingConfig
 
 _LOCK = ".lock"
+# Files that the user's system, shell, scheduler and editor leave in a directory; hidden ones include those of a killed
+# start. A new run may begin beside them.
+_STRAY = (
+    *(".*", "lost+found", "Thumbs.db", "desktop.ini", "$RECYCLE.BIN", "System Volume Information"),
+    *("@eaDir", "__MACOSX", "nohup*", "screenlog*", "typescript"),
+    *(
+        "*.log",
+        "*.log.*",
+        "*.out",
+        "*.err",
+        "log",
+        "logs",
+        "*.pid",
+        "*.lock",
+        "*.swp",
+        "*~",
+        "core",
+        "core.*",
+    ),
+    *("*.flags", "*.sh", "*.sbatch", "wandb", "mlruns"),
+    "checksums.txt",
+)
 # What to do about a damaged file.
 RESTORE = "restore it from a backup, or train again in another --workdir"
 
@@ -132,5 +155,7 @@ class RunDirectory:
             raise UserError(f"{path} cannot be loaded ({first_line(error)}); {RESTORE}.") from error
 
     def _has_foreign_files(self) -> bool:
-        """Whether the directory holds files that starting a run does not leave behind, even when killed."""
-        return any(not name.startswith((PARTIAL, _LOCK)) for name in os.listdir(self.path))
+        """Whether the directory holds more than a killed start and other programs leave behind."""
+        return any(
+            not any(fnmatch(name, pattern) for pattern in _STRAY) for name in sorted(os.listdir(self.path))
+        )

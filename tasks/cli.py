@@ -18,6 +18,7 @@ from ..common.errors import FailedError, UserError
 from ..common.options import Options, option
 from ..serving.loader import application as application_of
 from . import applications, commands
+from .datasets.tables import read_table, refuse_table
 from .datasets.text_files import read_lines
 from .incoming import incoming_lines
 from .training.run_directory import RunDirectory
@@ -178,10 +179,11 @@ class _PredictFlags:
     )
     input: str | None = option(
         None,
-        "file with one text, or path of an image, per line; - is standard input, as without this flag and without "
-        "texts",
+        "file with one text, or path of an image, per line, plain or .gz, or with --text_column a CSV, TSV or JSON "
+        "lines file; - is standard input, as without this flag and without texts",
         is_path=True,
     )
+    text_column: str | None = option(None, "column of --input with the texts, or the paths of images")
 
 
 def _predict(arguments: list[str]) -> None:
@@ -193,7 +195,11 @@ def _predict(arguments: list[str]) -> None:
     texts = [os.fsencode(text).decode("utf-8", "replace") for text in texts]
     if texts and values.input:
         raise UserError("predict was given texts and --input; give one of them.")
-    commands.predict(model, [texts] if texts else _lines(values.input or "-"), changed)
+    if values.text_column and values.input in (None, "-"):
+        raise UserError(
+            f"--text_column={values.text_column} needs --input=FILE, a CSV, TSV or JSON lines file."
+        )
+    commands.predict(model, [texts] if texts else _lines(values.input or "-", values.text_column), changed)
 
 
 _COMMANDS: dict[str, Callable[[list[str]], None]] = {
@@ -353,14 +359,18 @@ def _required(values: absl_flags.FlagValues, name: str, command: str) -> str:
     return value
 
 
-def _lines(path: str) -> Iterator[Iterable[str]]:
-    """Yields the lines of a file at once, those of a pipe or a terminal as they come."""
+def _lines(path: str, column: str | None) -> Iterator[Iterable[str]]:
+    """Yields the lines of a file at once, those of a pipe or a terminal as they come; or a column of a table."""
+    if column:
+        yield (text for (text,) in read_table(path, [column], chosen_by="--text_column"))
+        return
     try:
         waits = path == "-" or not stat.S_ISREG(os.stat(path).st_mode)
     except OSError:
         waits = False
     if not waits or os.path.isdir(path):
-        yield read_lines(path, "a text file, or - for standard input", errors="replace")
+        refuse_table(path)
+        yield read_lines(path, "a text file, or - for standard input")
         return
     # By its file descriptor: `sys.stdin` would wait for a whole buffer.
     with open(0 if path == "-" else path, "rb", buffering=0, closefd=path != "-") as file:

@@ -6,6 +6,9 @@ import sys
 from collections.abc import Iterator
 from io import FileIO
 
+from ..common.errors import UserError
+from .datasets.file_kinds import binary_kind, compressed_or_wide
+
 # Bytes of a read, and lines that are handed on together.
 _READ = 1 << 16
 _LINES = 64
@@ -17,6 +20,9 @@ def incoming_lines(file: FileIO, lines: int = _LINES) -> Iterator[list[str]]:
     Args:
         file: The unbuffered file. Bytes that are not UTF-8 become U+FFFD.
         lines: Maximum number of lines to yield at a time.
+
+    Raises:
+        UserError: If the input begins as something else than UTF-8 text does.
     """
     prompt = "> " if file.isatty() and sys.stderr.isatty() else ""
     if prompt:
@@ -24,6 +30,7 @@ def incoming_lines(file: FileIO, lines: int = _LINES) -> Iterator[list[str]]:
         print(f"Type a line of input and press Enter; {end} ends.", file=sys.stderr)
     # The beginning of a line whose end has not come yet.
     begun: list[bytes] = []
+    is_first = True
     # Removes the byte order mark that some programs write first.
     decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
     while True:
@@ -34,6 +41,9 @@ def incoming_lines(file: FileIO, lines: int = _LINES) -> Iterator[list[str]]:
             # Another program has set the pipe to answer at once, with nothing.
             select.select([file], [], [])
             continue
+        if is_first and (kind := binary_kind(content) or compressed_or_wide(content)):
+            raise UserError(f"The input is {kind.name}; {kind.advice}.")
+        is_first = False
         *whole, last = content.split(b"\n")
         if whole:
             whole[0] = b"".join([*begun, whole[0]])

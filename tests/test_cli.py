@@ -428,7 +428,17 @@ DATA_ERRORS = {
     "label_not_utf8": (
         [],
         rows("ab") + "Good.\tn\udce9gatif\n",
-        "label 'n\\udce9gatif'; labels are printable",
+        "0xe9 is not UTF-8; if the file is in latin1",
+    ),
+    "label_not_printable": (
+        [],
+        rows(["a", "ne\u2028gative"]),
+        "label 'ne\\u2028gative'; labels are printable",
+    ),
+    "label_blank": (
+        [],
+        rows("ab") + "Good.\t \n",
+        "has nothing in the column 'label'; correct the line",
     ),
     "no_token": (["--min_count=99"], rows("ab"), "No token occurs 99 times"),
     "plateau_of_nothing": (

@@ -16,7 +16,7 @@ from unroll.tasks.datasets.batching import batch_by_tokens, bucket_boundaries, c
 from unroll.tasks.datasets.embedded import reviews
 from unroll.tasks.datasets.shards import read_shards, write_shards
 from unroll.tasks.datasets.splits import SPLITS, Splits
-from unroll.tasks.datasets.tables import read_table
+from unroll.tasks.datasets.tables import has_columns, read_table, refuse_table
 
 # Parts of a data set.
 
@@ -148,17 +148,6 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(table):
     assert read(table("a.csv", "\ufefftext,label\nfilm\ufeff,good\n")) == [("film\ufeff", "good")]
 
 
-def test_bytes_that_are_not_utf8_come_back_unchanged(table):
-    text = b"caf\xe9 \xff\xfe \xc3( \0 na\xc3\xafve \xed\xa0\x80"
-    for name, separator in (("a.tsv", b"\t"), ("a.csv", b","), ("a.tsv.gz", b"\t")):
-        rows = read(table(name, separator.join([b"text", b"label\n"]) + separator.join([text, b"good\n"])))
-        assert [(row[0].encode("utf-8", "surrogateescape"), row[1]) for row in rows] == [(text, "good")]
-
-
-def test_nul_bytes_are_kept(table):
-    assert read(table("a.csv", 'text,label\n\0a\0,"\0"\n')) == [("\0a\0", "\0")]
-
-
 @pytest.mark.parametrize("name", ["a.tsv", "a.csv"])
 def test_a_field_may_be_long(table, name):
     separator = "," if name.endswith("csv") else "\t"
@@ -174,11 +163,53 @@ def test_a_field_may_be_long(table, name):
         ("a.tsv", "text\tlabel\n", "header, but no rows"),
         ("a.csv", "text,label\n\n\n", "header, but no rows"),
         ("a.tsv", "review\tlabel\nfilm\tgood\n", "no column 'text'.*review, label.*--text_column"),
-        ("a.csv", "text\tlabel\nfilm\tgood\n", "no column 'text'"),
+        (
+            "a.csv",
+            "text\tlabels\nfilm\tgood\n",
+            "no column 'label'; its columns are text, labels, separated by tabs",
+        ),
+        (
+            "a.csv",
+            "a great film,good\na bad film,bad\n",
+            "no column 'text'.*names of the columns into the first line",
+        ),
+        ("a.csv", "text,label,label\nfilm,good,bad\n", "2 columns 'label'; rename"),
         ("a.tsv", "text\tlabel\nfilm\tgood\nfilm\n", r"line 3: 1 field\(s\).* header has 2"),
         ("a.tsv", "text\tlabel\nfilm\tgood\tbad\n", r"line 2: 3 field\(s\).* header has 2"),
         ("a.csv", 'text,label\n"two\nlines",good\nfilm\n', r"line 4: 1 field\(s\)"),
-        ("a.csv", 'text,label\n"never closed,good\nfilm,bad\n', r"1 field\(s\)"),
+        ("a.csv", 'text,label\n"never closed,good\nfilm,bad\n', "line 2: a quote begins"),
+        (
+            "a.csv",
+            'text,label\na,b\n"never closed,good\nfilm,bad\n"quoted, too",bad\n',
+            "line 3: a quote begins",
+        ),
+        ("a.csv", 'text,label\n"two\nlines","good\nfilm,bad\n', "line 3: a quote begins"),
+        ("a.csv", 'text,label\n"more" than that,good\n', "line 2: a quote begins"),
+        (
+            "a.csv",
+            'text,label\n"never closed,good\n' + "film,bad\n" * 300 + 'the, "end",bad\n',
+            "line 2: a quote",
+        ),
+        (
+            "a.csv",
+            'text,label\n"never closed,good\n' + "film,bad\n" * 300 + 'the end",bad\n',
+            "line 2: a quote",
+        ),
+        (
+            "a.tsv",
+            'text\tlabel\n"say ""no"""\tgood\n"never closed\tgood\nfilm\tbad\n',
+            "line 3: a quote begins",
+        ),
+        ("a.jsonl", '{"text": "film"}\n', "line 1: the object has no 'label'; it has 'text'"),
+        ("a.jsonl", '{"text": "film", "label": null}\n', "line 1: 'label' is null, but a text was expected"),
+        (
+            "a.jsonl",
+            '{"text": "film", "label": "a"}\n{"text"\n',
+            "line 2: this is no JSON.*one object on each line",
+        ),
+        ("a.jsonl", '{"text": "cut \\ud83d", "label": "a"}\n', "'text' has half a surrogate pair"),
+        ("a.json", '[{"text": "film", "label": "a"}]\n', "line 1: this is JSON, but no object"),
+        ("a.jsonl", '{"text": ' + "[" * 100_000, "line 1: .*JSON"),
     ],
 )
 def test_a_table_that_cannot_be_used(table, name, content, message):
@@ -186,6 +217,97 @@ def test_a_table_that_cannot_be_used(table, name, content, message):
     with pytest.raises(UserError, match=message) as error:
         read(path)
     assert str(error.value).startswith(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", 'text,label\n"one, ""two""",good\nthree,bad\n'),
+        ("A.CSV", 'text,label\n"one, ""two""",good\nthree,bad\n'),
+        ("a.tsv", 'text,label\n"one, ""two""",good\nthree,bad\n'),
+        ("a.csv", 'text;label\none, "two";good\nthree;bad\n'),
+        ("a.csv", 'text\tlabel\none, "two"\tgood\nthree\tbad\n'),
+        ("a.txt", ' text | label \none, "two"|good\nthree|bad\n'),
+        ("a.tsv", '"text"\t"label"\n"one, ""two"""\t"good"\n"three"\t"bad"\n'),
+        ("a.tsv", 'text\tlabel\n"one, ""two"""\tgood\nthree\tbad\n'),
+        ("a.csv", ',text,id, label\r\n0,"one, ""two""",7,good\r\n1,three,8,bad\r\n'),
+        ("a.csv", '\r\n  \ntext,label\n"one, ""two""",good\n\nthree,bad'),
+        ("a.csv", 'text,label\r"one, ""two""",good\rthree,bad\r'),
+        (
+            "a.jsonl",
+            '{"text": "one, \\"two\\"", "label": "good", "x": null}\n\n{"label": "bad", "text": "three"}',
+        ),
+        ("a.csv", '{"text": "one, \\u0022two\\u0022", "label": "good"}\n{"label": "bad", "text": "three"}\n'),
+    ],
+)
+def test_a_table_is_known_by_its_content(table, name, content):
+    assert read(table(name, content)) == [('one, "two"', "good"), ("three", "bad")]
+
+
+def test_quotes_around_a_whole_field_of_a_tsv_file_may_be_part_of_the_text(table):
+    content = 'text\tlabel\n"Great!"\tgood\n"It was", he said\tbad\n"unclosed\tbad\n'
+    assert [text for text, _ in read(table("a.tsv", content))] == [
+        '"Great!"',
+        '"It was", he said',
+        '"unclosed',
+    ]
+
+
+def test_a_quoted_field_of_a_tsv_file_may_have_tabs_and_line_breaks(table):
+    content = 'text\tlabel\nplain\tgood\n"two\nlines"\tbad\n"a\ttab"\tbad\n'
+    assert [text for text, _ in read(table("a.tsv", content))] == ["plain", "two\nlines", "a\ttab"]
+
+
+def test_a_long_text_with_commas_is_no_swallowed_table(table):
+    text = "\n".join(f"Line {number}, and more." + "," * (number % 3) for number in range(100))
+    assert read(table("a.csv", f'text,label\n"{text}",good\nfilm,bad\n')) == [(text, "good"), ("film", "bad")]
+
+
+def test_numbers_and_truth_values_of_json_lines_are_labels_as_they_are_written(table):
+    lines = [f'{{"text": "x", "label": {label}}}' for label in ("1", "1.0", "true", '"1"')]
+    assert [label for _, label in read(table("a.jsonl", "\n".join(lines)))] == ["1", "1.0", "true", "1"]
+
+
+@pytest.mark.parametrize(
+    "content", ["text,label\na,b\nfilm, \n", '{"text":"a","label":"b"}\n\n{"text":"","label":""}']
+)
+def test_a_column_that_must_not_be_blank(table, content):
+    with pytest.raises(UserError, match=r"line 3 has nothing in the column 'label'"):
+        list(read_table(table("a.csv", content), COLUMNS, filled=["label"]))
+    assert len(read(table("a.csv", content))) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "is_table"),
+    [
+        ("a.csv", "text,label\n", True),
+        ("a.TSV.gz", "text\tlabel\n", True),
+        ("a.txt", '{"text": "film", "label": "a"}\n', True),
+        ("a.txt", "{not JSON}\n", False),
+        ("a.txt", "One, two\tthree.\n", False),
+        ("a.csv", "", False),
+    ],
+)
+def test_a_table_in_the_place_of_lines_is_refused_with_its_columns(table, name, content, is_table):
+    path = table(name, content)
+    if not is_table:
+        refuse_table(path)
+        return
+    with pytest.raises(UserError, match=r"is a table with the columns text, label; .*--text_column"):
+        refuse_table(path)
+
+
+def test_columns_are_found_whatever_separates_them(table):
+    for content in (
+        "image,caption\n",
+        "image | caption",
+        '{"caption": "", "image": ""}',
+        '"image"\t"caption"',
+    ):
+        assert has_columns(table("a", content), ["image", "caption"])
+        assert not has_columns(table("a", content), ["image", "text"])
+    for content in ("", "a.jpg#0\tA dog.\n", "{", '{"image": 1}'):
+        assert not has_columns(table("a", content), ["image", "caption"])
 
 
 def test_rows_before_a_bad_one_are_read(table):

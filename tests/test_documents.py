@@ -3,13 +3,14 @@
 import gzip
 import io
 import itertools
+import unicodedata
 
 import numpy as np
 import pytest
 
 from unroll.common.errors import UserError
 from unroll.tasks.datasets import documents
-from unroll.tasks.datasets.documents import Document, TextSplits, read_files, read_public
+from unroll.tasks.datasets.documents import Document, TextSplits, read_files, read_public, read_written
 from unroll.tasks.datasets.splits import SPLITS
 
 TEXT = "Amélie: naïve\r\n我爱你 👍🏽\0 \ufeff\U0010ffff\tend.\n"
@@ -99,10 +100,11 @@ def test_nothing_is_read_past_the_end_of_a_part(monkeypatch):
 def test_a_document_is_written_as_it_is_read(piece, unit, tmp_path):
     for number, part in enumerate([{}, {"start": 3}, {"start": 2, "stop": 18}, {"stop": 0}]):
         for content in (TEXT, NOT_UTF8):
-            path = tmp_path / f"{number}.txt"
+            path = tmp_path / f"{number}" / "0.txt"
+            path.parent.mkdir(exist_ok=True)
             ours = document(content, unit, **part)
             ours.write(path)
-            (again,) = read_files(str(path), unit)
+            (again,) = read_written(path.parent, unit)
             assert whole(again) == whole(ours)
             if unit == "bytes" and not part:
                 assert path.read_bytes() == (content.encode() if isinstance(content, str) else content)
@@ -185,6 +187,24 @@ def test_a_damaged_gz_file_is_named(fault, read, tmp_path):
     with pytest.raises(UserError, match=r"damaged\.txt\.gz cannot be read") as error:
         read(ours)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_file_is_clean_text_whatever_its_encoding(unit, tmp_path):
+    text = "cafe\u0301 \u0915\u093c\n" * 40_000
+    for encoding in ("utf-8-sig", "utf-16"):
+        (tmp_path / "a.txt").write_text(text, encoding=encoding)
+        (ours,) = read_files(str(tmp_path / "a.txt"), unit)
+        assert whole(ours) == numbers(unicodedata.normalize("NFC", text), unit)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("content", [NOT_UTF8, b"a\0b", gzip.compress(b"%PDF-1.7"), b"PK\x03\x04"])
+def test_a_file_without_text_is_refused(unit, content, tmp_path):
+    (tmp_path / "a.txt").write_bytes(content)
+    (ours,) = read_files(str(tmp_path / "a.txt"), unit)
+    with pytest.raises(UserError, match=r"a\.txt"):
+        ours.count()
 
 
 def test_a_file_that_went_away_is_named(tmp_path):

@@ -332,12 +332,12 @@ def test_plain_and_zipped_files_are_read_side_by_side(data, tmp_path):
     assert [tuple(pair) for pair in read_parallel(str(data / "train"), "de", "en")] == [
         p[::-1] for p in pairs
     ]
-    # A byte order mark, Windows' line ends, no line end at the end of the file, and bytes that are not UTF-8.
-    (tmp_path / "odd.en").write_bytes(b"\xef\xbb\xbfA man.\r\nA caf\xe9\x0b.\r\n")
-    (tmp_path / "odd.de").write_bytes("Ein Mann.\nEin Café.".encode())
+    # A byte order mark, Windows' line ends, no line end at the end of the file, UTF-16, and a decomposed accent.
+    (tmp_path / "odd.en").write_bytes("\ufeffA man.\r\nA cafe\u0301\x0b.\r\n".encode())
+    (tmp_path / "odd.de").write_bytes("Ein Mann.\nEin Café.".encode("utf-16"))
     found = list(read_parallel(str(tmp_path / "odd"), "en", "de"))
-    assert found == [Pair("A man.", "Ein Mann."), Pair("A caf\udce9\x0b.", "Ein Café.")]
-    assert found[1].in_bytes == (b"A caf\xe9\x0b.", "Ein Café.".encode())
+    assert found == [Pair("A man.", "Ein Mann."), Pair("A café\x0b.", "Ein Café.")]
+    assert found[1].in_bytes == ("A café\x0b.".encode(), "Ein Café.".encode())
 
 
 # Data sets by name.
@@ -467,8 +467,8 @@ def test_evaluation_takes_the_flags_of_the_search(evaluated):
 
 
 def test_evaluation_of_other_files_whatever_is_in_them(evaluated, tmp_path, capsys):
-    # Unknown words, marks of tables and of quotation, bytes that are not UTF-8, and something very long.
-    sources = [b'A "caf\xe9" \\ of\ttabs.', b"The dog sleeps.", b"word " * 10_000]
+    # Unknown words, marks of tables and of quotation, what is no character, and something very long.
+    sources = [b'A "caf\xef\xbf\xbd" \\ of\ttabs.', b"The dog sleeps.", b"word " * 10_000]
     (tmp_path / "odd.en").write_bytes(b"\n".join(sources))
     (tmp_path / "odd.de").write_bytes('Ein "Café" \\ mit\tTab.\nDas Hund schläft.\nWort\n'.encode())
     metrics = evaluate(evaluated, f"--test_data={tmp_path / 'odd'}")

@@ -12,6 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ...common.errors import UserError
+from ...common.normalization import nfc
 from . import public
 from .splits import SPLITS
 from .text_files import open_bytes
@@ -75,10 +76,10 @@ class Document:
 
 
 def read_files(pattern: str, unit: str) -> Iterator[Document]:
-    """Yields the files that a name or a glob matches, plain or .gz, in the order of their names.
+    """Yields the text files that a name or a glob matches, in the order of their names.
 
     Raises:
-        UserError: If no file matches, or one cannot be read.
+        UserError: If no file matches.
     """
     # An existing file may have brackets in its name.
     names = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))
@@ -91,10 +92,17 @@ def read_files(pattern: str, unit: str) -> Iterator[Document]:
         yield Document(lambda name=name: open_bytes(name), unit)
 
 
+def read_written(folder: Path, unit: str) -> Iterator[Document]:
+    """Yields the documents that `Document.write` wrote into a folder, in the order of their names; a part of a text
+    counted in bytes may begin within a character."""
+    for path in sorted(folder.glob("*.txt")):
+        yield Document(lambda path=path: path.open("rb"), unit)
+
+
 def read_public(name: str, split: str, feature: str, unit: str) -> Iterator[Document]:
     """Yields the texts of a tensorflow-datasets split, each as a document."""
     for (text,) in public.read_features(name, split, (feature,)):
-        content = str(text).encode("utf-8", "surrogateescape")
+        content = nfc(str(text)).encode("utf-8", "surrogateescape")
         yield Document(lambda content=content: io.BytesIO(content), unit)
 
 

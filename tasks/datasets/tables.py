@@ -1,55 +1,323 @@
-"""Examples from the user's TSV and CSV files, plain or gzipped."""
+"""Examples from the user's tables: CSV, TSV and JSON lines, recognised by their content."""
 
 import csv
+import json
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
+from typing import Any
 
 from ...common.errors import UserError
+from ...common.normalization import nfc
 from .text_files import open_text
 
 # A field may hold a long document; Python's limit is 128 KiB.
 csv.field_size_limit(sys.maxsize)
 
+_EXPECTED = "a TSV or CSV file or JSON lines, plain or .gz"
+_CHOSEN_BY = "--text_column and --label_column"
+_DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars"}
+_QUOTED = re.compile(r'(?:(?<=\t)|(?<=\n)|\A)"((?:[^"]|"")*+)"(?=\t|\r?\n|\Z)')
+# Lines within one quoted field that look like rows of the table: so many are no text.
+_SWALLOWED = 10
+# Lines to look for the end of a quoted field in a TSV file, to learn whether it has such fields.
+_LONGEST_FIELD = 1000
 
-def read_table(path: str, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
+
+def read_table(
+    path: str, columns: Sequence[str], *, filled: Collection[str] = (), chosen_by: str = _CHOSEN_BY
+) -> Iterator[tuple[str, ...]]:
     """Yields the chosen columns of each row.
 
-    A name that ends in .csv or .csv.gz means commas and quotes; any other, tabs and no quotes. Bytes that are not UTF-8
-    become surrogate escapes, so that encoding with `errors="surrogateescape"` restores them.
+    JSON lines are objects, whose strings, numbers and truth values are read. In other files, the delimiter is the one
+    that gives the header the chosen columns: a comma, a tab, a semicolon or a bar. Fields may be quoted; in TSV files,
+    quotes are part of the text unless the file was written with quotes around the fields that need them.
 
     Args:
-        path: File with a header.
-        columns: Names of columns in the header.
+        path: The file; without JSON, with a header.
+        columns: Names of columns.
+        filled: Those of the columns that may not be blank.
+        chosen_by: Flags that name the columns, for the error message.
 
     Raises:
-        UserError: If the file is missing, damaged or without rows, lacks a column, or has a row with more or fewer
-            fields than its header.
+        UserError: If the file cannot be read or has no rows, lacks a column, has a row with more or fewer fields than
+            its header, or a quote that is not closed.
     """
-    rows = 0
-    with open_text(path, "a TSV or CSV file, plain or .gz", newline="") as file:
-        if path.removesuffix(".gz").endswith(".csv"):
-            reader = csv.reader(file)
-        else:
-            reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        header = next(reader, None)
-        if header is None:
+    count = 0
+    with open_text(path, _EXPECTED, newline="") as file:
+        lines = _Lines(path, file)
+        first = lines.first()
+        if first is None:
             raise UserError(f"{path} is empty; a header with the names of the columns was expected.")
-        for column in columns:
-            if column not in header:
-                raise UserError(
-                    f"{path} has no column {column!r}; its columns are {', '.join(header)}. Choose with "
-                    "--text_column and --label_column."
-                )
-        positions = [header.index(column) for column in columns]
-        for row in reader:
-            if not row:
-                continue
-            if len(row) != len(header):
-                raise UserError(
-                    f"{path}, line {reader.line_num}: {len(row)} field(s), but the header has {len(header)}; "
-                    "correct the line."
-                )
-            rows += 1
-            yield tuple(row[position] for position in positions)
-    if not rows:
+        if first.lstrip().startswith(("{", "[")):
+            rows = _json_rows(lines, columns)
+        else:
+            rows = _delimited_rows(lines, columns, _delimiter(path, first, columns, chosen_by))
+        for row in rows:
+            for column, value in zip(columns, row, strict=True):
+                if column in filled and not value.strip():
+                    raise UserError(
+                        f"{lines.position} has nothing in the column {column!r}; correct the line."
+                    )
+            count += 1
+            yield row
+    if not count:
         raise UserError(f"{path} has a header, but no rows; at least one example was expected.")
+
+
+def has_columns(path: str, columns: Sequence[str]) -> bool:
+    """Returns whether a file is a table with some columns.
+
+    Raises:
+        UserError: If the file cannot be read.
+    """
+    with open_text(path, _EXPECTED, newline="") as file:
+        first = _Lines(path, file).first() or ""
+    if first.lstrip().startswith("{"):
+        try:
+            return set(columns) <= _object(first).keys()
+        except ValueError:
+            return False
+    return any(set(columns) <= {*_header(first, delimiter)} for delimiter in _DELIMITERS)
+
+
+def refuse_table(path: str) -> None:
+    """Raises UserError if a file of lines was expected, and this one is a table by its name or content."""
+    with open_text(path, _EXPECTED, newline="") as file:
+        first = _Lines(path, file).first() or ""
+    columns: Collection[str] = ()
+    if first.startswith("{"):
+        with suppress(ValueError):
+            columns = _object(first)
+    elif path.lower().removesuffix(".gz").endswith((".csv", ".tsv", ".tab")):
+        columns = max((_header(first, delimiter) for delimiter in _DELIMITERS), key=len)
+    if columns:
+        raise UserError(
+            f"{path} is a table with the columns {_listed(columns)}; choose the column to read with --text_column, or "
+            "give a text file with a text on each line."
+        )
+
+
+class _Lines:
+    """The lines of a table, with the position of the current row.
+
+    Args:
+        path: The file, for messages.
+        lines: Its lines, with their ends.
+    """
+
+    def __init__(self, path: str, lines: Iterable[str]) -> None:
+        self.path = path
+        # The lines of the current row.
+        self.row: list[str] = []
+        self._lines = iter(lines)
+        self._ahead: deque[str] = deque()
+        self._read = 0
+
+    def __iter__(self) -> Iterator[str]:
+        while (line := self._ahead.popleft() if self._ahead else next(self._lines, None)) is not None:
+            self._read += 1
+            self.row.append(line)
+            yield line
+
+    @property
+    def position(self) -> str:
+        """File and line where the current row begins."""
+        return self.at(0)
+
+    def at(self, offset: int) -> str:
+        """Returns file and line some lines after the beginning of the current row."""
+        return f"{self.path}, line {self._read - len(self.row) + 1 + offset}"
+
+    def first(self) -> str | None:
+        """Returns the first line that is not blank, and skips those before it; the line itself is still to be read."""
+        for line in self:
+            if line.strip():
+                self.unread()
+                return line
+            self.row.clear()
+        return None
+
+    def unread(self) -> None:
+        """Puts the current row back."""
+        self._ahead.extendleft(reversed(self.row))
+        self._read -= len(self.row)
+        self.row.clear()
+
+    def ahead(self) -> Iterator[str]:
+        """Yields the lines that are still to be read."""
+        yield from list(self._ahead)
+        for line in self._lines:
+            self._ahead.append(line)
+            yield line
+
+
+def _delimiter(path: str, first: str, columns: Sequence[str], chosen_by: str) -> str:
+    """Returns the delimiter that gives the header the columns; the one that the name promises if several do."""
+    is_csv = path.lower().removesuffix(".gz").endswith(".csv")
+    likely = sorted(_DELIMITERS, key=lambda delimiter: delimiter != ("," if is_csv else "\t"))
+    headers = {delimiter: _header(first, delimiter) for delimiter in likely}
+    for delimiter, header in headers.items():
+        if set(columns) <= {*header}:
+            return delimiter
+    delimiter = max(headers, key=lambda delimiter: len(headers[delimiter]))
+    header = headers[delimiter]
+    missing = next(column for column in columns if column not in header)
+    separated = f", separated by {_DELIMITERS[delimiter]}" if len(header) > 1 else ""
+    raise UserError(
+        f"{path} has no column {missing!r}; its columns are {_listed(header)}{separated}. Choose with {chosen_by}, or "
+        "put the names of the columns into the first line."
+    )
+
+
+def _listed(columns: Iterable[str]) -> str:
+    return ", ".join(name if len(name) <= 40 else f"{name[:40]}..." for name in islice(columns, 20))
+
+
+def _header(line: str, delimiter: str) -> list[str]:
+    try:
+        return [name.strip() for name in next(csv.reader([line], delimiter=delimiter))]
+    except csv.Error:
+        return []
+
+
+def _delimited_rows(lines: _Lines, columns: Sequence[str], delimiter: str) -> Iterator[tuple[str, ...]]:
+    records = _records(lines, delimiter)
+    header = [name.strip() for name in next(records)]
+    for column in columns:
+        if header.count(column) > 1:
+            raise UserError(
+                f"{lines.path} has {header.count(column)} columns {column!r}; rename all but one."
+            )
+    positions = [header.index(column) for column in columns]
+    for record in records:
+        if not record:
+            continue
+        if len(record) != len(header):
+            raise UserError(
+                f"{lines.at(len(lines.row) - 1)}: {len(record)} field(s), but the header has {len(header)}, separated "
+                f"by {_DELIMITERS[delimiter]}; correct the line."
+            )
+        inner = lines.row[1:-1]
+        like_rows = sum(line.count(delimiter) == len(header) - 1 for line in inner)
+        if len(header) > 1 and like_rows >= max(_SWALLOWED, 0.9 * len(inner)):
+            raise _unclosed(lines, delimiter)
+        yield tuple(record[position] for position in positions)
+
+
+def _records(lines: _Lines, delimiter: str) -> Iterator[list[str]]:
+    """Yields the fields of each row, none for a blank line."""
+    # In a TSV file, the first line with a quote tells whether quotes are part of the text.
+    undecided = delimiter == "\t"
+    if undecided:
+        for line in lines:
+            if undecided and '"' in line:
+                if _has_quoted_fields(line, lines.ahead()):
+                    lines.unread()
+                    break
+                undecided = False
+            fields = line.rstrip("\r\n")
+            yield fields.split("\t") if fields else []
+            lines.row.clear()
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        lines.row.clear()
+        try:
+            record = next(reader, None)
+        except csv.Error as error:
+            raise _unclosed(lines, delimiter) from error
+        if record is None:
+            return
+        yield record
+
+
+def _has_quoted_fields(line: str, ahead: Iterator[str]) -> bool:
+    """Returns whether a TSV file has quoted fields, as spreadsheets and pandas write them.
+
+    Args:
+        line: Its first line with a quote.
+        ahead: The lines after that line.
+    """
+    quotes = line.count('"')
+    several = [line]
+    for following in islice(ahead, _LONGEST_FIELD):
+        if quotes % 2 == 0:
+            break
+        several.append(following)
+        quotes += following.count('"')
+    text = "".join(several).rstrip("\r\n")
+    fields = _QUOTED.findall(text)
+    everywhere = len(fields) == _QUOTED.sub("", text).count("\t") + 1
+    # Without that, only fields that need quotes have them.
+    needed = any('"' in field or "\t" in field or "\n" in field for field in fields)
+    return '"' not in _QUOTED.sub("", text) and (everywhere or needed)
+
+
+def _unclosed(lines: _Lines, delimiter: str) -> UserError:
+    record = "".join(lines.row)
+    line = record.count("\n", 0, _opening_quote(record, delimiter))
+    return UserError(
+        f'{lines.at(line)}: a quote begins a field there, and none ends the field; add it, or write "" for a quote '
+        "that is part of a quoted field."
+    )
+
+
+def _opening_quote(record: str, delimiter: str) -> int:
+    """Returns the position of the quote that is not closed as it should be, or else of the last that begins a field."""
+    position = opening = 0
+    while position < len(record):
+        if record[position] == '"':
+            opening = position
+            field = re.compile(r'"(?:[^"]|"")*+"').match(record, position)
+            if field is None or record[field.end() : field.end() + 1] not in (delimiter, "\r", "\n", ""):
+                return opening
+            position = field.end()
+        following = record.find(delimiter, position)
+        if following < 0:
+            break
+        position = following + 1
+    return opening
+
+
+def _json_rows(lines: _Lines, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    for line in lines:
+        if line.strip():
+            try:
+                fields = _object(line)
+                yield tuple(_value(fields, column) for column in columns)
+            except ValueError as error:
+                raise UserError(
+                    f"{lines.position}: {error}; JSON lines hold one object on each line, such as "
+                    f"{json.dumps(dict.fromkeys(columns, '...'))}."
+                ) from error
+        lines.row.clear()
+
+
+def _object(line: str) -> dict[str, Any]:
+    """Returns the object of a JSON line; raises ValueError if it is none."""
+    try:
+        found = json.loads(line)
+    except RecursionError as error:
+        raise ValueError("the JSON is nested too deeply") from error
+    except ValueError as error:
+        raise ValueError(f"this is no JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise ValueError("this is JSON, but no object")
+    return found
+
+
+def _value(fields: dict[str, Any], column: str) -> str:
+    """Returns a field as text; raises ValueError if there is none."""
+    if column not in fields:
+        raise ValueError(f"the object has no {column!r}; it has {', '.join(map(repr, fields)) or 'nothing'}")
+    value = fields[column]
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    if not isinstance(value, str):
+        raise ValueError(f"{column!r} is {json.dumps(value)[:40]}, but a text was expected")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError(f"{column!r} has half a surrogate pair")
+    return nfc(value)

@@ -1,89 +1,271 @@
-"""The user's text files, plain or .gz, with errors that name the file and the expected format."""
+"""The user's text files: recognised by their content, decompressed, checked and normalised, and read in pieces.
 
+UTF-8 with or without a byte order mark, UTF-16 and UTF-32 with one, each plain or compressed by gzip, give the same
+text, in Unicode's normal form C. Anything else is refused in a sentence that names the file, the line and the byte.
+"""
+
+import codecs
 import gzip
 import io
+import re
+import shlex
+import unicodedata
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from ...common.errors import UserError
+from ...common.normalization import nfc
+from .file_kinds import HEAD, binary_kind
 
 _EXPECTED = "a text file, plain or .gz"
 # The errors of a missing or damaged file.
 _ERRORS = (OSError, EOFError, zlib.error)
+# Bytes read at a time.
+_PIECE = 1 << 16
+_GZIP = b"\x1f\x8b"
+# Decoder and name of an encoding by its byte order mark; that of UTF-16 begins that of UTF-32.
+_MARKS = {
+    codecs.BOM_UTF32_LE: (codecs.utf_32_le_decode, "utf-32-le"),
+    codecs.BOM_UTF32_BE: (codecs.utf_32_be_decode, "utf-32-be"),
+    codecs.BOM_UTF16_LE: (codecs.utf_16_le_decode, "utf-16-le"),
+    codecs.BOM_UTF16_BE: (codecs.utf_16_be_decode, "utf-16-be"),
+    codecs.BOM_UTF8: (codecs.utf_8_decode, "utf-8"),
+}
+_MARK = "\ufeff"
+_LATER_MARKS = re.compile(f"(?<=\n){_MARK}+")
 
 
 def open_bytes(path: str, expected: str = _EXPECTED) -> BinaryIO:
-    """Opens the bytes of a file.
+    """Opens the text of a file as UTF-8, without byte order marks.
 
     Args:
-        path: The file; a name that ends in .gz means a compressed one.
+        path: The file.
         expected: Description of the expected file, for the error message.
 
     Raises:
-        UserError: If the file cannot be opened, or proves damaged while reading.
+        UserError: If the file cannot be opened, or proves while reading to be damaged or no text.
     """
     try:
         # Closed with the object that holds it.
-        file = gzip.open(path) if path.endswith(".gz") else Path(path).open("rb")  # noqa: SIM115
-    except _ERRORS as error:
+        file = Path(path).open("rb", buffering=0)  # noqa: SIM115
+    except OSError as error:
         raise _unreadable(path, expected, error) from error
-    return io.BufferedReader(_UserFile(file, path, expected))
+    source = _buffered(file, path, expected)
+    if source.peek(2)[:2] == _GZIP or (path.endswith(".gz") and source.peek(1)):
+        source = _buffered(gzip.GzipFile(fileobj=source), path, expected, source)
+    return io.BufferedReader(_Pieces(_Reader(source, path).texts(), source.close), _PIECE)
 
 
-def open_text(
-    path: str, expected: str = _EXPECTED, *, newline: str = "\n", errors: str = "surrogateescape"
-) -> TextIO:
-    """Opens a file as UTF-8, without the byte order mark that spreadsheets write.
+def open_text(path: str, expected: str = _EXPECTED, *, newline: str = "\n") -> TextIO:
+    """Opens a file as text.
 
     Args:
         path, expected: As for `open_bytes`.
         newline: As for `open`.
-        errors: As for `open`. By default, bytes that are not UTF-8 become surrogate escapes, so that encoding with the
-            same `errors` restores them.
 
     Raises:
         UserError: As for `open_bytes`.
     """
-    return io.TextIOWrapper(open_bytes(path, expected), encoding="utf-8-sig", errors=errors, newline=newline)
+    return io.TextIOWrapper(open_bytes(path, expected), encoding="utf-8", newline=newline)
 
 
-def read_lines(path: str, expected: str = _EXPECTED, *, errors: str = "surrogateescape") -> Iterator[str]:
+def read_lines(path: str, expected: str = _EXPECTED) -> Iterator[str]:
     """Yields the lines of a file without their ends.
 
     Args:
-        path, expected, errors: As for `open_text`.
+        path, expected: As for `open_text`.
 
     Raises:
         UserError: As for `open_bytes`.
     """
-    with open_text(path, expected, errors=errors) as file:
+    with open_text(path, expected) as file:
         yield from (line.rstrip("\r\n") for line in file)
+
+
+class _Reader:
+    """Decodes a file, and knows the line and the byte where it is wrong.
+
+    Args:
+        file: The bytes, decompressed.
+        name: Name of the file, for messages.
+    """
+
+    def __init__(self, file: io.BufferedReader, name: str) -> None:
+        self._file = file
+        self._name = name
+        self._decode: Callable[..., tuple[str, int]] = codecs.utf_8_decode
+        self._encoding = "utf-8"
+        # Line breaks read, and bytes read after the last one.
+        self._lines = 0
+        self._bytes = 0
+
+    def texts(self) -> Iterator[str]:
+        """Yields the text in pieces, each in normal form; pieces are cut where no character belongs to both sides."""
+        head = self._file.peek(HEAD)
+        if kind := binary_kind(head[:HEAD]):
+            raise UserError(f"{self._name} is {kind.name}; {kind.advice}.")
+        for mark, (decode, encoding) in _MARKS.items():
+            if head.startswith(mark):
+                self._decode, self._encoding = decode, encoding
+                break
+        newline = "\r" if b"\r" in head and b"\n" not in self._file.peek() else "\n"
+        kept, at_start = "", True
+        for text, last in self._decoded(head):
+            text = kept + text
+            end = len(text) if last else _boundary(text)
+            kept, text = text[end:], nfc(text[:end])
+            # A mark begins the file; where files with marks were joined, it begins a line.
+            if _MARK in text:
+                text = _LATER_MARKS.sub("", text)
+                text = text.lstrip(_MARK) if at_start else text
+            at_start = text.endswith("\n") or (at_start and not text)
+            # Old Macintosh files end their lines with a carriage return alone.
+            yield text if newline == "\n" else text.replace("\r", "\n")
+
+    def _decoded(self, head: bytes) -> Iterator[tuple[str, bool]]:
+        """Yields the text in pieces, and whether each is the last."""
+        rest, last = b"", False
+        while not last:
+            piece = self._file.read1(_PIECE)
+            last, data = not piece, rest + piece
+            try:
+                text, used = self._decode(data, "strict", last)
+            except UnicodeDecodeError as error:
+                raise self._not_text(data, error) from error
+            if "\0" in text:
+                raise self._nul(text[: text.index("\0")], head)
+            self._count(text, used)
+            rest = data[used:]
+            yield text, last
+
+    def _count(self, text: str, size: int) -> None:
+        breaks = text.count("\n")
+        if breaks:
+            self._lines += breaks
+            self._bytes = len(text[text.rindex("\n") + 1 :].encode(self._encoding, "surrogatepass"))
+        else:
+            self._bytes += size
+
+    def _position(self, text: str) -> str:
+        """Returns line and byte of the end of a text that follows the counted one."""
+        self._count(text, len(text.encode(self._encoding, "surrogatepass")))
+        return f"{self._name}, line {self._lines + 1}, byte {self._bytes + 1}"
+
+    def _not_text(self, data: bytes, error: UnicodeDecodeError) -> UserError:
+        before, _ = self._decode(data[: error.start], "strict", False)
+        where = self._position(before)
+        found = data[error.start]
+        # Windows has letters where ISO 8859-1 has control characters.
+        charset = "windows-1252" if 0x80 <= found < 0xA0 else "latin1"
+        if error.reason.startswith(("unexpected end", "truncated")):
+            advice = "it was cut off, so give the whole file"
+            if self._encoding == "utf-8":
+                advice += f", or it is in {charset}, so convert it: {self._conversion(charset)}"
+            return UserError(f"{where}: the file ends in the middle of a character; {advice}.")
+        if self._encoding != "utf-8":
+            return UserError(
+                f"{where}: 0x{found:02x} is no {self._encoding.upper()}; save the file as UTF-8."
+            )
+        return UserError(
+            f"{where}: 0x{found:02x} is not UTF-8; if the file is in {charset}, convert it: "
+            f"{self._conversion(charset)}."
+        )
+
+    def _nul(self, before: str, head: bytes) -> UserError:
+        where = self._position(before)
+        for charset, zeros, others in (
+            ("utf-16le", head[1::2], head[::2]),
+            ("utf-16be", head[::2], head[1::2]),
+        ):
+            if zeros.count(0) > len(zeros) // 3 and others.count(0) <= len(others) // 20:
+                return UserError(
+                    f"{where} is NUL; if the file is UTF-16 without a byte order mark, convert it: "
+                    f"{self._conversion(charset)}."
+                )
+        return UserError(
+            f"{where} is NUL, which no text holds; give a text file in UTF-8, or remove these bytes with "
+            r"`tr -d '\000'`."
+        )
+
+    def _conversion(self, charset: str) -> str:
+        path = Path(self._name)
+        new = shlex.quote(str(path.with_name(f"utf8-{path.name.removesuffix('.gz')}")))
+        if path.suffix == ".gz":
+            return f"`zcat {shlex.quote(self._name)} | iconv -f {charset} -t utf-8 > {new}`"
+        return f"`iconv -f {charset} -t utf-8 {shlex.quote(self._name)} > {new}`"
+
+
+def _boundary(text: str) -> int:
+    """Returns where to cut a text so that normalisation treats both sides as it treats the whole."""
+    if text.endswith("\n"):
+        return len(text)
+    for position in range(len(text) - 1, 0, -1):
+        character = text[position]
+        # Marks, and the vowels and final consonants of Korean, join the character before them.
+        if unicodedata.category(character)[0] != "M" and not "\u1160" <= character <= "\u11ff":
+            return position
+    return 0
 
 
 class _UserFile(io.RawIOBase):
     """A file whose errors are the user's."""
 
-    def __init__(self, file: Any, path: str, expected: str) -> None:
+    def __init__(self, file: Any, name: str, expected: str, below: Any = None) -> None:
         super().__init__()
         self._file = file
-        self._path = path
+        self._name = name
         self._expected = expected
+        self._below = below
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        try:
+            return self._file.readinto(buffer)
+        except _ERRORS as error:
+            raise _unreadable(self._name, self._expected, error) from error
+
+    def close(self) -> None:
+        self._file.close()
+        if self._below is not None:
+            self._below.close()
+        super().close()
+
+
+class _Pieces(io.RawIOBase):
+    """Pieces of text as a file in UTF-8."""
+
+    def __init__(self, texts: Iterator[str], close: Callable[[], None]) -> None:
+        super().__init__()
+        self._texts = texts
+        self._close = close
+        self._rest = memoryview(b"")
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        try:
-            return self._file.readinto(buffer)
-        except _ERRORS as error:
-            raise _unreadable(self._path, self._expected, error) from error
+        while not self._rest:
+            text = next(self._texts, None)
+            if text is None:
+                return 0
+            self._rest = memoryview(text.encode("utf-8"))
+        size = min(len(buffer), len(self._rest))
+        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
+        return size
 
     def close(self) -> None:
-        self._file.close()
+        if not self.closed:
+            self._close()
         super().close()
 
 
-def _unreadable(path: str, expected: str, error: Exception) -> UserError:
-    return UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}. Give {expected}.")
+def _buffered(file: Any, name: str, expected: str, below: Any = None) -> io.BufferedReader:
+    return io.BufferedReader(_UserFile(file, name, expected, below), _PIECE)
+
+
+def _unreadable(name: str, expected: str, error: Exception) -> UserError:
+    return UserError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}. Give {expected}.")

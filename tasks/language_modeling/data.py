@@ -1,6 +1,5 @@
 """The data of language modelling: long texts."""
 
-import glob
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +12,7 @@ from ...common.files import write_json
 from ...models.text import BOUNDARY, CharacterCodec
 from ..data import Counts, Encoded, PreparedData, check_vocabulary
 from ..datasets.batching import batch_by_tokens
-from ..datasets.documents import Document, TextSplits, read_files, read_public
+from ..datasets.documents import Document, TextSplits, read_files, read_public, read_written
 from ..datasets.lanes import Lanes, count_windows, cut_windows
 from ..datasets.sources import readers
 from .config import LanguageModelingConfig
@@ -124,7 +123,7 @@ class LanguageModelingData(PreparedData):
             document.write(path / f"{number:08d}.txt")
 
     def _kept(self, path: Path) -> Iterator[Document]:
-        return read_files(f"{glob.escape(str(path))}/*.txt", self.config.tokenizer)
+        return read_written(path, self.config.tokenizer)
 
     def _lanes(self) -> Lanes:
         config = self.config

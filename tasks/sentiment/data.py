@@ -1,5 +1,6 @@
 """The data of sentiment analysis: texts with labels."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cached_property
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from ...common.errors import UserError
 from ...common.files import write_json
+from ...common.normalization import nfc
 from ...models.text import WordCodec
 from ..data import Counts, Encoded, PreparedData, encode, learn_codec
 from ..datasets import public
@@ -21,9 +23,14 @@ from ..datasets.splits import Splits
 from ..datasets.tables import read_table
 from .config import SentimentConfig
 
+# Categories of Unicode that no label has: control characters, surrogates, separators of lines and of paragraphs.
+_UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
+# Labels printed at the start.
+_SHOWN = 20
+
 
 class Example(NamedTuple):
-    """A text and its label; in the text, surrogate escapes stand for bytes that are not UTF-8."""
+    """A text and its label; in the text of a public set, surrogate escapes stand for bytes that are not UTF-8."""
 
     text: str
     label: str
@@ -96,6 +103,7 @@ class SentimentData(PreparedData):
 
         codec = learn_codec(WordCodec, texts(), self.config)
         self._check_labels(labels)
+        print(f"Labels: {_listed(labels)}.")
         write_json(folder / "text.json", codec.get_config())
         write_json(folder / "labels.json", dict(sorted(labels.items())))
         return labels.total()
@@ -123,7 +131,9 @@ class SentimentData(PreparedData):
                 f"The training data has only the label {next(iter(labels), None)!r}; a classifier needs at least two."
             )
         for label in labels:
-            if not label.isprintable() or not label.strip():
+            if not any(map(str.isprintable, label.strip())) or _UNPRINTABLE & {
+                *map(unicodedata.category, label)
+            }:
                 raise UserError(
                     f"The training data has the label {label!r}; labels are printable text in UTF-8. Mend the column "
                     f"{self.config.label_column!r}, or choose another by --label_column."
@@ -135,7 +145,7 @@ def read_splits(config: SentimentConfig) -> Splits:
     columns = (config.text_column, config.label_column)
 
     def from_file(path: str) -> Iterator[Example]:
-        return _examples(read_table(path, columns))
+        return _examples(read_table(path, columns, filled=[config.label_column]))
 
     def from_public(name: str, split: str) -> Iterator[Example]:
         return _examples(public.read_features(name, split, columns))
@@ -145,4 +155,11 @@ def read_splits(config: SentimentConfig) -> Splits:
 
 
 def _examples(rows: Iterable[tuple[str, ...]]) -> Iterator[Example]:
-    return (Example(str(text), str(label)) for text, label in rows)
+    return (Example(nfc(str(text)), nfc(str(label)).strip()) for text, label in rows)
+
+
+def _listed(labels: Counter[str]) -> str:
+    """Returns the labels with their counts, the most frequent first."""
+    shown = ", ".join(f"{label} ({count:,})" for label, count in labels.most_common(_SHOWN))
+    more = len(labels) - _SHOWN
+    return f"{shown} and {more:,} more" if more > 0 else shown

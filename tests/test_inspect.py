@@ -262,20 +262,45 @@ def test_inspect_draws_the_history(watched):
     assert text.count("data:image/png") == 3
 
 
-def test_warning_comes_once(tmp_path, capsys):
-    length = 30
-    ones = np.ones(length, np.float32)
-    inspection = LiveInspection(JsonLines(tmp_path / "lines"), 10, None, "word")
-    scripted = {"rows": ones, "loss": [ones], "reach": 0.5 ** np.arange(length), "last": ones}
+def scripted_inspection(path, reach):
+    """An inspection of every tenth step, where the gradient of the last step reaches so far."""
+    ones = np.ones(len(reach), np.float32)
+    inspection = LiveInspection(JsonLines(path), 10, None, "word")
+    scripted = {"rows": ones, "loss": [ones], "reach": reach, "last": ones}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("unroll.tasks.inspection.live.FlowMeter", lambda *_, **__: _Scripted(scripted))
         inspection.begin(MagicMock(), tf.summary.create_noop_writer())
-    for step in range(11):
-        inspection.before_step(step, None)
+    return inspection
+
+
+@pytest.mark.parametrize(
+    ("reach", "said"),
+    [
+        (0.5 ** np.arange(30), "Step 100: rnn: vanishing: a word 29 steps back gets 2e-09"),
+        (1.5 ** np.arange(30), "Step 0: rnn: exploding: the last word's gradient grows"),
+        (0.9 ** np.arange(30), ""),
+    ],
+)
+def test_a_warning_comes_once_in_a_run(tmp_path, capsys, reach, said):
+    for steps in (range(115), range(115, 135)):
+        # The second time the run is resumed.
+        inspection = scripted_inspection(tmp_path / "lines", reach)
+        for step in steps:
+            inspection.before_step(step, None)
     err = capsys.readouterr().err
-    assert err.count("vanishing") == 1
-    assert err.startswith("Step 0: rnn: vanishing: a word 29 steps back gets 2e-09")
-    assert [line["step"] for line in inspection.lines.read()] == [0, 10]
+    assert err.startswith(said)
+    assert err.count("Step") == bool(said)
+    assert [line["step"] for line in inspection.lines.read()] == list(range(0, 135, 10))
+
+
+def test_a_run_that_resumes_before_its_warning_warns_again(tmp_path, capsys):
+    inspection = scripted_inspection(tmp_path / "lines", 0.5 ** np.arange(30))
+    inspection.before_step(90, None)
+    size = inspection.lines.size
+    inspection.before_step(100, None)
+    inspection.lines.cut(size)
+    scripted_inspection(tmp_path / "lines", 0.5 ** np.arange(30)).before_step(100, None)
+    assert capsys.readouterr().err.count("vanishing") == 2
 
 
 class _Scripted:

@@ -20,6 +20,8 @@ from .verdict import judge_layer
 _PICTURED, _PIXELS = 200, 6
 # One grid of distances for batches of any length.
 _DISTANCES = [0, *spread_distances(1 << 16)]
+# Steps before a warning of vanishing gradients: an untrained network says little about the trained one.
+_SETTLED = 100
 # Range of the colours, in powers of ten.
 _LOW, _HIGH = -6, 1
 
@@ -42,7 +44,6 @@ class LiveInspection:
         self._every = every
         self._truncation = truncation
         self._step_name = step_name
-        self._warned: set[str] = set()
 
     def begin(self, state: TrainingState, writer: tf.summary.SummaryWriter) -> None:
         """Prepares for a training that begins or resumes."""
@@ -50,7 +51,10 @@ class LiveInspection:
         self.meter = FlowMeter(objective, state.model, state.element_spec, state.carry, truncated=False)
         self._carry = state.carry
         self._writer = writer
-        self._history = self.lines.read()[-_PICTURED:]
+        lines = self.lines.read()
+        self._history = lines[-_PICTURED:]
+        # The run's earlier processes may have warned.
+        self._warned = {kind for line in lines for kind in line.get("warnings", ())}
 
     def before_step(self, step: int, batch: Batch) -> None:
         """Measures the batch of every `every`-th step, after `step` earlier steps."""
@@ -64,20 +68,25 @@ class LiveInspection:
             {"name": name} | curves(of_layer, of_layer)
             for name, of_layer in zip(self.meter.names, sums, strict=True)
         ]
-        self._warn(step, layers)
         line = for_json({"step": step, "layers": [_thinned(layer) for layer in layers]})
+        if warnings := self._warn(step, layers):
+            line["warnings"] = warnings
         self.lines.append(line)
         self._history = [*self._history, line][-_PICTURED:]
         self._to_tensorboard(step, line)
 
-    def _warn(self, step: int, layers: list[dict[str, Any]]) -> None:
+    def _warn(self, step: int, layers: list[dict[str, Any]]) -> list[str]:
+        """Prints each kind of problem once in a run, and returns the kinds printed now."""
         judgements = [judge_layer(layer, self._truncation, self._step_name) for layer in layers]
-        for kind in ("exploding", "vanishing"):
+        kinds: list[str] = []
+        for kind, first in (("exploding", 0), ("vanishing", _SETTLED)):
             found = [judgement.sentence for judgement in judgements if judgement.kind == kind]
-            if found and kind not in self._warned:
-                self._warned.add(kind)
+            if found and step >= first and kind not in self._warned:
+                kinds.append(kind)
                 hint = "`unroll inspect` says what to try; this warning appears once"
                 tqdm.write(f"Step {step}: {' '.join(found)} ({hint}.)", file=sys.stderr)
+        self._warned |= {*kinds}
+        return kinds
 
     def _to_tensorboard(self, step: int, line: dict[str, Any]) -> None:
         with self._writer.as_default(step):

@@ -27,7 +27,7 @@ from unroll.models.translation import TranslationModel
 from unroll.tasks import cli
 from unroll.tasks.inspection.flow import FlowMeter
 from unroll.tasks.inspection.live import LiveInspection
-from unroll.tasks.inspection.pictures import distance_picture
+from unroll.tasks.inspection.pictures import distance_picture, spectrum_picture
 from unroll.tasks.sentiment.task import Classification
 from unroll.tasks.translation.task import TargetTokens
 
@@ -79,14 +79,17 @@ def test_verdict_is_printed(inspected):
     assert "report.html" in out
 
 
-def test_no_note_outside_the_limits_takes_the_room_of_the_axes(inspected, recwarn):
-    measured = report(inspected[0] / "inspect")
+@pytest.mark.parametrize("layers", [2, 12])
+@pytest.mark.parametrize("reach", [0.9, 1.0, 1e-5, 0.0, None])
+def test_notes_and_legends_leave_the_axes_their_room(inspected, recwarn, reach, layers):
+    measured = report(inspected[0] / "inspect") | {"truncation": 3}
     for layer in measured["layers"]:
-        layer["reach"] = [0.9] * len(layer["reach"])
-    figure = distance_picture(measured)
-    figure.draw_without_rendering()
+        layer["reach"] = [1.0] + [reach] * (len(layer["reach"]) - 1)
+    measured["layers"] *= layers // 2
+    for figure in (distance_picture(measured), spectrum_picture(measured)):
+        figure.draw_without_rendering()
+        assert min(axes.get_position().height for axes in figure.axes) > 0.5
     assert not recwarn.list
-    assert min(axes.get_position().height for axes in figure.axes) > 0.5
 
 
 def test_page_needs_no_network(inspected):

@@ -19,6 +19,8 @@ from .verdict import VANISHED
 _WIDTH, _HEIGHT = 5.2, 3.6
 _DOTS = 110
 _MOST_LAYERS = 6
+# Lines of a column of a legend.
+_LONG_LEGEND = 16
 # With less than this share of the rows, a mean is noise.
 _FEW = 0.02
 
@@ -50,7 +52,7 @@ def distance_picture(measured: dict[str, Any]) -> Figure:
     for axes in (left, right):
         axes.set_xlabel(f"{measured['step']}s back from the last")
         axes.set_yscale("log")
-        axes.legend(fontsize=7)
+        _add_legend(axes)
         axes.grid(alpha=0.3)
     _bound(left, [layer["reach"] for layer in layers])
     _bound(right, [layer[name] for layer in layers for name in ("loss_h", "loss_c") if name in layer])
@@ -92,7 +94,7 @@ def spectrum_picture(measured: dict[str, Any]) -> Figure:
     _bound(right, [layer["jacobians"]["largest_singular_values"] for layer in measured["layers"]])
     for axes in (left, right):
         axes.axhline(1, color="0.6", linewidth=0.8)
-        axes.legend(fontsize=7)
+        _add_legend(axes)
         axes.grid(alpha=0.3)
     return figure
 
@@ -127,6 +129,12 @@ def history_picture(history: Sequence[dict[str, Any]], step: str) -> Figure:
 def _panels(number: int) -> tuple[Figure, Sequence[Axes]]:
     figure = Figure((_WIDTH * number, _HEIGHT), layout="constrained")
     return figure, list(figure.subplots(1, number, squeeze=False)[0])
+
+
+def _add_legend(axes: Axes) -> None:
+    """Adds a legend inside the axes, which takes none of their room; that of many curves is small."""
+    columns = 1 + len(axes.get_lines()) // _LONG_LEGEND
+    axes.legend(fontsize=7 if columns == 1 else 4, ncols=columns).set_in_layout(False)
 
 
 def _without_tail(layer: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Imports TensorFlow without its start-up notes."""
+"""Starts TensorFlow without its start-up notes."""
 
 import os
 import subprocess
@@ -31,19 +31,26 @@ _TIMEOUT = 5
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow and finds its devices; afterwards both cost nothing and print nothing.
+    """Imports TensorFlow and finds its devices; afterwards both cost nothing and print nothing."""
+    if "tensorflow" in sys.modules:
+        return
+    with quiet_start():
+        import tensorflow as tf
+
+        # Looks for a GPU, and prints a note if it finds none.
+        tf.config.list_physical_devices()
+
+
+@contextmanager
+def quiet_start() -> Generator[None]:
+    """Drops the notes of a block that loads TensorFlow's libraries or looks for devices.
 
     The notes come from C++, before TensorFlow reads `TF_CPP_MIN_LOG_LEVEL`, so they are filtered out of file descriptor
     2. All other lines come through. Warnings and notes of later work are silenced unless that variable is set.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    if "tensorflow" in sys.modules:
-        return
     with _filtered_stderr():
-        import tensorflow as tf
-
-        # Looks for a GPU, and prints a note if it finds none.
-        tf.config.list_physical_devices()
+        yield
 
 
 @contextmanager

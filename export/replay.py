@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..serving.python_api import PythonSession
 from ..serving.saved_model import SavedModel
 from ..serving.versions import describe
 
@@ -81,7 +82,7 @@ def from_json(saved: Mapping[str, Any]) -> np.ndarray:
 
 
 def _c_api_call(directory: Path) -> Call:
-    from .c_api import SavedModelSession
+    from ..serving.c_api import SavedModelSession
 
     return SavedModelSession(directory).run
 
@@ -92,7 +93,7 @@ def main() -> None:
         if loader == "c_api":
             replay(directory, _c_api_call(directory))
             return
-        call = SavedModel(directory).call
+        call = SavedModel(directory, PythonSession).call
         replay(directory, call)
         # Late, since it imports TensorFlow, and the C API must work without it.
         from .warmup import read_warmup_requests

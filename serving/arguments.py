@@ -32,11 +32,11 @@ def listed(values: Iterable[Any], argument: str, kinds: type | tuple[type, ...],
     is_table = getattr(values, "ndim", 1) != 1
     is_iterable = isinstance(values, Iterable)  # pyright: ignore[reportUnnecessaryIsInstance]
     if isinstance(values, _SINGLE) or is_table or not is_iterable:
-        raise UserError(f"{argument} is {_shown(values)}; give a list of {expected}.")
+        raise UserError(f"{argument} is {shown(values)}; give a list of {expected}.")
     found = list(values)
     for position, value in enumerate(found):
         if not isinstance(value, kinds):
-            raise UserError(f"{argument}[{position}] is {_shown(value)}; give a list of {expected}.")
+            raise UserError(f"{argument}[{position}] is {shown(value)}; give a list of {expected}.")
     return found
 
 
@@ -52,7 +52,7 @@ def text(value: str, argument: str) -> str:
         UserError: If the value is not a string.
     """
     if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise UserError(f"{argument} is {_shown(value)}; give a string.")
+        raise UserError(f"{argument} is {shown(value)}; give a string.")
     return value
 
 
@@ -73,7 +73,7 @@ def integer(value: int, argument: str, wanted: str, least: int, most: int | None
     except TypeError:
         number = None
     if number is None or number < least or (most is not None and number > most):
-        raise UserError(f"{argument} is {_shown(value)}; give {wanted}.")
+        raise UserError(f"{argument} is {shown(value)}; give {wanted}.")
     return number
 
 
@@ -94,11 +94,11 @@ def number(value: float, argument: str, wanted: str, allowed: Callable[[float], 
     except OverflowError:
         real = None
     if real is None or not allowed(real):
-        raise UserError(f"{argument} is {_shown(value)}; give {wanted}.")
+        raise UserError(f"{argument} is {shown(value)}; give {wanted}.")
     return real
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """Returns a short form of a value for a message: only the type of a collection."""
     if value is None or isinstance(value, bool | Real | str | bytes):
         return reprlib.repr(value) if not isinstance(value, Real) else str(value)

@@ -87,6 +87,10 @@ class GrpcBackend:
         answer = self._answered(self._stub.Predict, request)
         return {name: self._tf.make_ndarray(proto) for name, proto in answer.outputs.items()}
 
+    def close(self) -> None:
+        """Closes the connection. Closing again does nothing."""
+        self._channel.close()
+
     def _described(self) -> dict[str, SignatureSpec]:
         request: Any = self._metadata.GetModelMetadataRequest()
         self._address_to(request)

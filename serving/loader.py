@@ -2,6 +2,8 @@
 
 import os
 
+from ..common.errors import UserError
+from . import arguments
 from .applications import model_of
 from .connect import connect
 from .model import Model
@@ -17,11 +19,14 @@ def load(path: str | os.PathLike[str]) -> Model:
         path: A model's directory, whose newest version is loaded, or a version directory.
 
     Returns:
-        The model, with the methods of its application, such as `classify`.
+        The model, with the methods of its application, such as `classify`. Its memory comes back with `close`, at the
+        end of a `with` block, or with the last reference to it.
 
     Raises:
-        UserError: If the path holds no exported model.
+        UserError: If the path holds no exported model, or the process was forked after a model was loaded.
     """
+    if not isinstance(path, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UserError(f"path is {arguments.shown(path)}; give the directory of an exported model.")
     directory = newest_version(path)
     return model_of(describe(directory)["application"], SavedModel(directory), directory)
 

@@ -3,7 +3,7 @@
 import abc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
 
@@ -47,9 +47,13 @@ class Backend(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Frees the backend's memory and connections; later calls raise UserError."""
+        ...
+
 
 class Model(abc.ABC):
-    """An exported model.
+    """An exported model. It is a context manager; its memory comes back with `close`, or with the object.
 
     Args:
         backend: Runs its signatures.
@@ -61,6 +65,16 @@ class Model(abc.ABC):
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives the memory of the model back; later calls raise UserError. Closing again does nothing."""
+        self.backend.close()
 
     def predict(self, lines: Iterable[str], **options: Any) -> Iterator[Any]:
         """Yields the application's result for each line, as `unroll predict` prints it; reads some lines at a time.

@@ -71,6 +71,10 @@ class RestBackend:
         except (KeyError, TypeError, ValueError) as error:
             raise ServerError(f"{self._address} gave an answer that does not fit its metadata.") from error
 
+    def close(self) -> None:
+        """Closes the connections. Closing again does nothing."""
+        self._client.close()
+
     def _connected(self) -> httpx2.Client:
         server = f"{self._address.scheme}://{self._address.server}"
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=32)
@@ -80,6 +84,8 @@ class RestBackend:
         if self._process != os.getpid():
             # A forked process must not write into the connections of its parent.
             self._client, self._process = self._connected(), os.getpid()
+        if self._client.is_closed:
+            raise UserError("The model is closed; connect to it again.")
         return retried(lambda seconds: self._attempt(method, path, body, seconds), self._deadline)
 
     def _attempt(self, method: str, path: str, body: bytes | None, seconds: float) -> dict[str, Any]:

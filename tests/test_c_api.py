@@ -10,7 +10,7 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 
-from unroll.export.c_api import SavedModelSession, SignatureDef, TensorInfo
+from unroll.serving.c_api import SavedModelSession, SignatureDef, TensorInfo
 
 WORDS = ["cat", "dog", "a word of more than the 22 bytes that a TF_TString holds inline", ""]
 
@@ -194,7 +194,7 @@ def test_memory_is_released(fresh, saved_model):
 
 
 def test_script(saved_model):
-    command = [sys.executable, "-m", "unroll.export.c_api", str(saved_model), "look_up"]
+    command = [sys.executable, "-m", "unroll.serving.c_api", str(saved_model), "look_up"]
     given = json.dumps({"words": ["dog", "\u7da0"]})
     result = subprocess.run(command, input=given, capture_output=True, text=True, check=True)
     assert json.loads(result.stdout) == {

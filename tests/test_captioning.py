@@ -20,7 +20,7 @@ from tiny_training import best_model, best_weights, checkpoint_tensors, checkpoi
 
 import unroll.serving as ue
 from unroll.common.errors import UserError
-from unroll.export.c_api import SavedModelSession
+from unroll.serving.c_api import SavedModelSession
 from unroll.tasks import cli
 from unroll.tasks.captioning.config import CaptioningConfig
 from unroll.tasks.captioning.data import CaptioningData, mirrored, read_splits

@@ -175,7 +175,7 @@ json.dump(ue.load(sys.argv[1]).classify(json.load(sys.stdin)), sys.stdout)
 
 def test_equals_what_the_c_api_answers(version, model):
     texts = [*TEXTS, "wonderful \0 film", "\N{GRINNING FACE}"]
-    command = [sys.executable, "-m", "unroll.export.c_api", str(version), "serving_default"]
+    command = [sys.executable, "-m", "unroll.serving.c_api", str(version), "serving_default"]
     given = json.dumps({"text": texts})
     result = subprocess.run(command, input=given, capture_output=True, text=True, check=True)
     answered, expected = json.loads(result.stdout), call(model, texts)

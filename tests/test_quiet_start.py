@@ -134,6 +134,8 @@ for words in range(8):
 for _ in range(6):
     unroll.serving.load(sys.argv[1]).translate(["The dog."])
 
+from unroll.common.quiet_start import import_tensorflow
+import_tensorflow()
 import tensorflow as tf
 from unroll.models.recurrent import LSTM, SimpleRNN
 for layer_class in (LSTM, SimpleRNN):

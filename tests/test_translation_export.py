@@ -104,7 +104,7 @@ def test_warm_up_requests_call_every_signature(exported_translation, model):
 def test_answers_in_a_fresh_process_and_through_the_c_api(exported_translation, model):
     program = """
 import numpy as np
-from unroll.export.c_api import SavedModelSession
+from unroll.serving.c_api import SavedModelSession
 texts = json.load(sys.stdin)
 rows = np.array([text.encode() for text in texts], object)
 session = SavedModelSession(sys.argv[1] + "/1")

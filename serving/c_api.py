@@ -1,9 +1,9 @@
 """Loads a SavedModel through TensorFlow's C API, with the loader of TensorFlow Serving, Go, Java and C++.
 
-The shared libraries come from the installed tensorflow wheel (Linux), but this module never imports the Python package
-`tensorflow`: a model that runs here needs neither Python nor Keras nor the code that built it.
+The shared libraries come from the installed tensorflow wheel (under Linux and macOS), but this module never imports the
+Python package `tensorflow`: a model that runs here needs neither Python nor Keras nor the code that built it.
 
-As a script, `python -m unroll.export.c_api SAVED_MODEL_DIR SIGNATURE` reads the inputs of one call from
+As a script, `python -m unroll.serving.c_api SAVED_MODEL_DIR SIGNATURE` reads the inputs of one call from
 stdin, a JSON object {input name: nested list}, and prints the outputs in the same form.
 """
 
@@ -15,7 +15,7 @@ import json
 import os
 import sys
 import weakref
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,9 @@ from typing import Any, Self
 
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+
+# Numbers of TF_Code.
+INVALID_ARGUMENT, RESOURCE_EXHAUSTED = 3, 8
 
 # Strings have no memory layout in NumPy: object arrays of bytes stand for them.
 _STRING = np.dtype(object)
@@ -49,7 +52,7 @@ _TF_DTYPES = {dtype: number for number, dtype in _DTYPES.items()}
 # The part of MetaGraphDef that describes signatures; parsing skips all other fields. On the wire, a map is a
 # repeated message of key and value, which is simpler to declare.
 _META_GRAPH_SCHEMA = """
-name: "unroll/export/meta_graph.proto" package: "unroll.export" syntax: "proto3"
+name: "unroll/serving/meta_graph.proto" package: "unroll.serving" syntax: "proto3"
 message_type { name: "MetaGraph"
   field { name: "signatures" number: 5 label: LABEL_REPEATED type_name: "SignatureEntry" } }
 message_type { name: "SignatureEntry"
@@ -60,13 +63,21 @@ message_type { name: "Signature"
 message_type { name: "TensorEntry"
   field { name: "key" number: 1 type: TYPE_STRING } field { name: "value" number: 2 type_name: "Tensor" } }
 message_type { name: "Tensor"
-  field { name: "name" number: 1 type: TYPE_STRING } field { name: "dtype" number: 2 type: TYPE_INT32 } }
+  field { name: "name" number: 1 type: TYPE_STRING } field { name: "dtype" number: 2 type: TYPE_INT32 }
+  field { name: "shape" number: 3 type_name: "Shape" } }
+message_type { name: "Shape"
+  field { name: "sizes" number: 2 label: LABEL_REPEATED type_name: "Size" } }
+message_type { name: "Size"
+  field { name: "size" number: 1 type: TYPE_INT64 } }
 """
 
 _PTR, _INT, _INT64, _SIZE = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_size_t
 
+# Under Linux and under macOS.
+_LIBRARIES = ("libtensorflow_cc.so.2", "libtensorflow_cc.2.dylib")
+
 # Result type and argument types of each function.
-_PROTOTYPES = {
+_PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "TF_NewStatus": (_PTR, []),
     "TF_GetCode": (_INT, [_PTR]),
     "TF_Message": (ctypes.c_char_p, [_PTR]),
@@ -104,10 +115,17 @@ class _Output(ctypes.Structure):
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """An input or output: its tensor in the graph, `operation:index`, and its dtype, `object` for strings."""
+    """An input or output.
+
+    Attributes:
+        tensor: Its tensor in the graph, `operation:index`.
+        dtype: Its dtype, `object` for strings.
+        shape: Its sizes, None where any is allowed.
+    """
 
     tensor: str
     dtype: np.dtype
+    shape: tuple[int | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,10 +136,22 @@ class SignatureDef:
     outputs: dict[str, TensorInfo]
 
 
+class TensorFlowError(RuntimeError):
+    """An error of TensorFlow.
+
+    Attributes:
+        code: Its TF_Code, such as `INVALID_ARGUMENT`.
+    """
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class SavedModelSession:
     """A SavedModel, loaded for serving: its graph tagged `serve`, with restored variables and tables.
 
-    It is a context manager. Without `close`, the memory is released with the object.
+    It is a context manager. Without `close`, the memory is released with the object. Threads may share it.
 
     Attributes:
         signatures: Signatures by name, except the loader's own, `__saved_model_*`.
@@ -131,26 +161,11 @@ class SavedModelSession:
         """Loads the SavedModel in `directory`.
 
         Raises:
-            RuntimeError: If TensorFlow cannot load it; the message is TensorFlow's.
+            TensorFlowError: If TensorFlow cannot load it.
             ValueError: If a tensor of a signature is not dense, or its dtype is unknown to NumPy.
         """
-        tf = _library()
-        with ExitStack() as owned, ExitStack() as temporary:
-            self._graph = tf.TF_NewGraph()
-            owned.callback(tf.TF_DeleteGraph, self._graph)
-            options = tf.TF_NewSessionOptions()
-            temporary.callback(tf.TF_DeleteSessionOptions, options)
-            meta_graph = tf.TF_NewBuffer()
-            temporary.callback(tf.TF_DeleteBuffer, meta_graph)
-            path, tags = os.fsencode(directory), (ctypes.c_char_p * 1)(b"serve")
-            with _checked_status() as status:
-                self._session = tf.TF_LoadSessionFromSavedModel(
-                    options, None, path, tags, len(tags), self._graph, meta_graph, status
-                )
-            owned.callback(_delete_session, self._session)
-            buffer = _Buffer.from_address(meta_graph)
-            self.signatures = _signatures(ctypes.string_at(buffer.data, buffer.length))
-            self._release = weakref.finalize(self, owned.pop_all().close)
+        self._loaded: _Loaded | None = _Loaded(directory)
+        self.signatures = self._loaded.signatures
 
     def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Calls a signature.
@@ -166,10 +181,12 @@ class SavedModelSession:
 
         Raises:
             ValueError: If the session is closed, the signature does not exist, or the inputs do not fit it.
-            RuntimeError: If the call fails in TensorFlow; the message is TensorFlow's.
+            TensorFlowError: If the call fails in TensorFlow.
         """
-        if not self._release.alive:
-            raise ValueError("The session is closed.")
+        # Of its own, since another thread may close the session before the call has ended.
+        loaded = self._loaded
+        if loaded is None:
+            raise ValueError("The model is closed; load it again.")
         called = self._signature(signature)
         if inputs.keys() != called.inputs.keys():
             raise ValueError(
@@ -177,7 +194,7 @@ class SavedModelSession:
                 f"and was given {sorted(inputs)}."
             )
         tf = _library()
-        sources, targets = self._endpoints(called.inputs.values()), self._endpoints(called.outputs.values())
+        sources, targets = loaded.endpoints(called.inputs.values()), loaded.endpoints(called.outputs.values())
         fed, fetched = (_PTR * len(sources))(), (_PTR * len(targets))()
         # TF_DeleteTensor also deallocates strings, with the last tensor that shares them. An output may share the
         # strings of an input, so TF_StringDealloc on either would be wrong.
@@ -188,14 +205,15 @@ class SavedModelSession:
                 tensors.callback(tf.TF_DeleteTensor, fed[index])
             feeds, fetches = (sources, fed, len(sources)), (targets, fetched, len(targets))
             with _checked_status() as status:
-                tf.TF_SessionRun(self._session, None, *feeds, *fetches, None, 0, None, status)
+                tf.TF_SessionRun(loaded.session, None, *feeds, *fetches, None, 0, None, status)
             for tensor in fetched:
                 tensors.callback(tf.TF_DeleteTensor, tensor)
             return {name: _to_array(tensor) for name, tensor in zip(called.outputs, fetched, strict=True)}
 
     def close(self) -> None:
-        """Releases the session and its graph; `run` then raises ValueError. Closing again does nothing."""
-        self._release()
+        """Releases the session and its graph, once calls in other threads have ended; `run` then raises ValueError.
+        Closing again does nothing."""
+        self._loaded = None
 
     def __enter__(self) -> Self:
         return self
@@ -208,7 +226,35 @@ class SavedModelSession:
             raise ValueError(f"The SavedModel has no signature {name!r}, but {sorted(self.signatures)}.")
         return self.signatures[name]
 
-    def _endpoints(self, specs: Collection[TensorInfo]) -> ctypes.Array[_Output]:
+
+class _Loaded:
+    """TensorFlow's session and graph of a SavedModel. They are released with this object.
+
+    Attributes:
+        session: Address of the session.
+        signatures: Signatures by name.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        tf = _library()
+        with ExitStack() as owned, ExitStack() as temporary:
+            self._graph = tf.TF_NewGraph()
+            owned.callback(tf.TF_DeleteGraph, self._graph)
+            options = tf.TF_NewSessionOptions()
+            temporary.callback(tf.TF_DeleteSessionOptions, options)
+            meta_graph = tf.TF_NewBuffer()
+            temporary.callback(tf.TF_DeleteBuffer, meta_graph)
+            path, tags = os.fsencode(directory), (ctypes.c_char_p * 1)(b"serve")
+            with _checked_status() as status:
+                self.session = tf.TF_LoadSessionFromSavedModel(
+                    options, None, path, tags, len(tags), self._graph, meta_graph, status
+                )
+            owned.callback(_delete_session, self.session)
+            buffer = _Buffer.from_address(meta_graph)
+            self.signatures = _signatures(ctypes.string_at(buffer.data, buffer.length))
+            weakref.finalize(self, _release, owned.pop_all(), os.getpid())
+
+    def endpoints(self, specs: Collection[TensorInfo]) -> ctypes.Array[_Output]:
         """Returns the operation and the output index of each tensor in the graph."""
         endpoints = (_Output * len(specs))()
         for endpoint, spec in zip(endpoints, specs, strict=True):
@@ -220,29 +266,50 @@ class SavedModelSession:
         return endpoints
 
 
+def _release(owned: ExitStack, process: int) -> None:
+    """Releases a session and its graph. In a forked process, whose threads are missing, it would wait for ever."""
+    if os.getpid() == process:
+        owned.close()
+
+
 @functools.cache
 def _library() -> ctypes.CDLL:
-    """Finds and loads TensorFlow's C API without importing TensorFlow."""
-    package = importlib.util.find_spec("tensorflow")
-    if package is None or package.origin is None:
+    """Loads TensorFlow's C API without importing TensorFlow."""
+    path = find_library()
+    if path is None:
         raise ModuleNotFoundError("TensorFlow's C API comes with tensorflow, which is not installed.")
-    # It loads libtensorflow_framework.so.2 beside it; this handle finds the symbols of both.
-    library = ctypes.CDLL(str(Path(package.origin).with_name("libtensorflow_cc.so.2")))
+    # It loads libtensorflow_framework beside it; this handle finds the symbols of both.
+    library = ctypes.CDLL(os.fspath(path))
     for name, (result, arguments) in _PROTOTYPES.items():
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
     return library
 
 
+def is_loaded() -> bool:
+    """Returns whether TensorFlow's C API is in use in this process."""
+    return _library.cache_info().currsize > 0
+
+
+def find_library() -> Path | None:
+    """Returns the path of TensorFlow's C API; None if tensorflow is not installed, or comes without, as on Windows."""
+    package = importlib.util.find_spec("tensorflow")
+    if package is None or package.origin is None:
+        return None
+    paths = (Path(package.origin).with_name(name) for name in _LIBRARIES)
+    return next((path for path in paths if path.exists()), None)
+
+
 @contextmanager
-def _checked_status() -> Iterator[int]:
-    """Yields a TF_Status for one call; raises RuntimeError with its message if the call failed."""
+def _checked_status() -> Generator[int]:
+    """Yields a TF_Status for one call; raises TensorFlowError if the call failed."""
     tf = _library()
     status = tf.TF_NewStatus()
     try:
         yield status
-        if tf.TF_GetCode(status) != 0:
-            raise RuntimeError(tf.TF_Message(status).decode(errors="replace"))
+        code = tf.TF_GetCode(status)
+        if code:
+            raise TensorFlowError(tf.TF_Message(status).decode(errors="replace"), code)
     finally:
         tf.TF_DeleteStatus(status)
 
@@ -256,7 +323,7 @@ def _delete_session(session: int) -> None:
 def _meta_graph_class() -> Any:
     pool = descriptor_pool.DescriptorPool()
     pool.Add(text_format.Parse(_META_GRAPH_SCHEMA, descriptor_pb2.FileDescriptorProto()))
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("unroll.export.MetaGraph"))
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("unroll.serving.MetaGraph"))
 
 
 def _signatures(meta_graph: bytes) -> dict[str, SignatureDef]:
@@ -279,7 +346,8 @@ def _tensor_info(signature: str, entry: Any) -> TensorInfo:
             f"Tensor {entry.key!r} of signature {signature!r} must be dense and have a dtype that NumPy has, "
             f"but its name is {tensor.name!r} and its TF_DataType is {tensor.dtype}."
         )
-    return TensorInfo(tensor.name, _DTYPES[tensor.dtype])
+    shape = tuple(None if size.size < 0 else size.size for size in tensor.shape.sizes)
+    return TensorInfo(tensor.name, _DTYPES[tensor.dtype], shape)
 
 
 def _to_tensor(given: np.ndarray, dtype: np.dtype, label: str) -> int:
@@ -337,7 +405,8 @@ def main() -> None:
     parser.add_argument("signature", help="the signature to call with the JSON object on stdin")
     arguments = parser.parse_args()
     with SavedModelSession(arguments.directory) as session:
-        dtypes = {name: spec.dtype for name, spec in session._signature(arguments.signature).inputs.items()}
+        called = session.signatures.get(arguments.signature)
+        dtypes = {name: spec.dtype for name, spec in called.inputs.items()} if called else {}
         inputs = {name: np.array(value, dtypes.get(name)) for name, value in json.load(sys.stdin).items()}
         outputs = session.run(arguments.signature, inputs)
     print(json.dumps({name: array.tolist() for name, array in outputs.items()}, default=bytes.decode))

@@ -7,7 +7,8 @@ from captioned_images import image_of, write_captioned_images
 
 from unroll.common.errors import UserError
 from unroll.tasks.captioning.config import CaptioningConfig
-from unroll.tasks.captioning.data import normalized, read_captions, read_names, read_splits, words
+from unroll.tasks.captioning.data import read_captions, read_names, read_splits
+from unroll.tasks.captioning.words import normalized, words
 from unroll.tasks.datasets.image_files import ImageFiles
 
 

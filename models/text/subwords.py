@@ -8,6 +8,7 @@ A space is part of the token that follows it, as a mark:
 """
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import ClassVar
 
 import tensorflow as tf
@@ -17,18 +18,24 @@ from .byte_pairs import byte_pairs
 from .cleaning import clean, with_single_spaces
 from .codec import Codec, Tokenizer
 from .ids import PADDING, UNKNOWN
+from .scripts import JOINERS, UNSPACED
 
 SPACE = "\u2581"
 
 
-def marked_words(texts: tf.Tensor) -> tf.RaggedTensor:
+def marked_words(texts: tf.Tensor, apart: str = "") -> tf.RaggedTensor:
     """Splits text into words, punctuation marks and digits, with the mark for a space: string [batch] -> string [batch,
-    (words)]. Runs of white space count as one space."""
+    (words)]. Runs of white space count as one space.
+
+    Args:
+        texts: string [batch].
+        apart: Classes of other characters that are words by themselves, with the combining marks after them.
+    """
     texts = with_single_spaces(tf.strings.regex_replace(clean(texts), SPACE, "_"))
     marked = tf.strings.regex_replace(tf.strings.join([" ", texts]), " ", f" {SPACE}")
     # Digits one by one: numbers are not words.
-    apart = tf.strings.regex_replace(marked, rf"({SPACE}?(?:[^\pL\pM\pN {SPACE}]|\pN))", r" \1 ")
-    words = tf.strings.split(apart)
+    single = rf"[^\pL\pM\pN{JOINERS} {SPACE}]|\pN" + (rf"|[{apart}]\pM*" if apart else "")
+    words = tf.strings.split(tf.strings.regex_replace(marked, rf"({SPACE}?(?:{single}))", r" \1 "))
     # An empty text leaves a mark by itself.
     return tf.ragged.boolean_mask(words, words != SPACE)
 
@@ -52,7 +59,8 @@ class SubwordCodec(Codec):
 
     tokenizers: ClassVar[Mapping[str, Tokenizer]] = {
         "subwords": Tokenizer(marked_words, byte_pairs, pieces=True),
-        "words": Tokenizer(marked_words),
+        # Subwords find the words of such a script by themselves.
+        "words": Tokenizer(partial(marked_words, apart=UNSPACED)),
         "characters": Tokenizer(marked_characters),
     }
     special = (*Codec.special, "<s>", "</s>")

@@ -7,16 +7,18 @@ import tensorflow as tf
 
 from .cleaning import clean, with_single_spaces, without_markup
 from .codec import Codec, Tokenizer
+from .scripts import JOINERS, UNSPACED
 
 _APOSTROPHE = "\u2019"
 
 
 def split_words(texts: tf.Tensor) -> tf.RaggedTensor:
-    """Splits text into lower-cased words; every punctuation mark and ideograph is a token.
+    """Splits text into lower-cased words; every punctuation mark is a token, and so is every letter of a script
+    without spaces, such as Chinese, Japanese and Thai.
 
         "It isn't bad -- <br />REALLY!"  ->  it isn't bad - - really !
 
-    An apostrophe between letters belongs to its word.
+    An apostrophe between letters belongs to its word, and combining marks belong to their letter.
     """
     texts = tf.strings.lower(without_markup(clean(texts)), encoding="utf-8")
     texts = tf.strings.regex_replace(texts, _APOSTROPHE, "'")
@@ -25,7 +27,7 @@ def split_words(texts: tf.Tensor) -> tf.RaggedTensor:
     for _ in range(2):
         texts = tf.strings.regex_replace(texts, r"([\pL\pM])'(\pL)", rf"\1{_APOSTROPHE}\2")
     texts = tf.strings.regex_replace(
-        texts, rf"([^\pL\pN\pM\s{_APOSTROPHE}]|[\p{{Han}}\p{{Hiragana}}\p{{Katakana}}])", r" \1 "
+        texts, rf"([^\pL\pN\pM{JOINERS}\s{_APOSTROPHE}]|[{UNSPACED}]\pM*)", r" \1 "
     )
     texts = tf.strings.regex_replace(texts, _APOSTROPHE, "'")
     # `tf.strings.split` knows ASCII spaces only.

@@ -1,7 +1,6 @@
 """The data of captioning: images with their captions."""
 
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
@@ -23,10 +22,7 @@ from ..datasets.splits import Splits
 from ..datasets.text_files import read_lines
 from .config import CaptioningConfig
 from .image_features import ImageFeatures
-
-# Splits words as the Penn Treebank does: clitics by themselves; hyphens and dots between letters belong to their word.
-_WORD = re.compile(r"\w+(?=n't\b)|n't\b|'(?:s|re|ve|ll|d|m)\b|\w+(?:[-.]\w+)*")
-_CLITIC = re.compile(r" (?=(?:n't|'(?:s|re|ve|ll|d|m))\b)")
+from .words import normalized
 
 
 class CaptionedImage(NamedTuple):
@@ -277,16 +273,6 @@ def mirrored(image: Image) -> Image:
         return tf.io.encode_png(tf.image.flip_left_right(pixels), compression=1).numpy()
 
     return Image(f"{image.name} mirrored", image.stamp, read)
-
-
-def words(caption: str) -> list[str]:
-    """Splits a caption for comparison: lower case, without punctuation."""
-    return _WORD.findall(caption.lower().replace("\u2019", "'"))
-
-
-def normalized(caption: str) -> str:
-    """Returns a caption in lower case and without punctuation, with clitics joined to their words."""
-    return _CLITIC.sub("", " ".join(words(caption)))
 
 
 def read_splits(config: CaptioningConfig) -> Splits:

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Sequence
 
 from .coco_metrics import bleu, cider_d, rouge_l
-from .data import words
+from .words import words
 
 
 def agreement(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:

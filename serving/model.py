@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
 
+from ..common.normalization import nfc
 from . import arguments
 
 # Lines that `predict` reads before it answers.
@@ -138,5 +139,5 @@ def checked_batch_size(batch_size: int) -> int:
 
 
 def encoded(texts: Sequence[str]) -> list[bytes]:
-    """Returns texts as UTF-8."""
-    return [text.encode("utf-8", "replace") for text in texts]
+    """Returns texts in normal form C, as in training, in UTF-8."""
+    return [nfc(text).encode("utf-8", "replace") for text in texts]

@@ -250,3 +250,23 @@ def test_seeds_for_each_prompt():
 def test_a_single_prompt_is_a_string(prompt):
     assert refusal(lambda: list(GENERATOR.stream(prompt))).startswith("prompt is ")
     assert refusal(GENERATOR.next_characters, prompt).startswith("text is ")
+
+
+def test_texts_are_sent_in_normal_form_and_returned_as_given():
+    given, sent = "cafe\u0301", "café".encode()
+    results = [
+        (CLASSIFIER, CLASSIFIER.classify([given])[0].text),
+        (TRANSLATOR, TRANSLATOR.translate([given])[0].source),
+        (GENERATOR, GENERATOR.generate([given], stop=given)[0].prompt),
+        (GENERATOR, GENERATOR.score([given])[0].text),
+    ]
+    assert [text for _, text in results] == [given] * 4
+    for model, inputs in (
+        (CLASSIFIER, {"text": lambda: CLASSIFIER.classify([given])}),
+        (TRANSLATOR, {"text": lambda: TRANSLATOR.align([given])}),
+        (TRANSLATOR, {name: lambda: TRANSLATOR.score([given], [given]) for name in ("source", "target")}),
+        (GENERATOR, {name: lambda: GENERATOR.generate([given], stop=given) for name in ("prompt", "stop")}),
+    ):
+        for name, call in inputs.items():
+            call()
+            assert list(model.backend.inputs[name]) == [sent]

@@ -8,7 +8,6 @@ from captioned_images import image_of, write_captioned_images
 from unroll.common.errors import UserError
 from unroll.tasks.captioning.config import CaptioningConfig
 from unroll.tasks.captioning.data import read_captions, read_names, read_splits
-from unroll.tasks.captioning.words import normalized, words
 from unroll.tasks.datasets.image_files import ImageFiles
 
 
@@ -134,17 +133,3 @@ def test_files_must_be_named_together(tmp_path):
         CaptioningConfig(dataset="files", images="x")
     with pytest.raises(UserError, match="--images is for files"):
         CaptioningConfig(images="x")
-
-
-def test_words_are_those_of_the_coco_evaluation():
-    assert words("A man's dog, isn't it? It's a T-shirt; 3.5 \u201cred\u201d!") == [
-        "a", "man", "'s", "dog", "is", "n't", "it", "it", "'s", "a", "t-shirt", "3.5", "red",
-    ]  # fmt: skip
-    assert words("...") == []
-
-
-def test_normalized_captions_can_be_read_and_are_normal():
-    text = "A man 's dog isn't here ."
-    assert normalized(text) == "a man's dog isn't here"
-    assert normalized(normalized(text)) == normalized(text)
-    assert words(normalized(text)) == words(text)

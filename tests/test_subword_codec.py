@@ -92,6 +92,22 @@ def test_text_is_split_into_marked_words_and_single_signs(text, words):
     assert strings(marked_words(tf.constant([text]))) == [words.split(" ") if words else []]
 
 
+@pytest.mark.parametrize(
+    ("text", "words", "unspaced"),
+    [
+        ("एक कुत्ता।", "▁एक ▁कुत्ता ।", "▁एक ▁कुत्ता ।"),
+        ("كِتَابٌ می\u200cخواهم", "▁كِتَابٌ ▁می\u200cخواهم", "▁كِتَابٌ ▁می\u200cخواهم"),
+        ("一只猫 3只abc", "▁一 只 猫 ▁3 只 abc", "▁一只猫 ▁3 只abc"),
+        ("กินข้าว。ひら", "▁กิ น ข้ า ว 。 ひ ら", "▁กินข้าว 。 ひら"),
+    ],
+)
+def test_letters_of_scripts_without_spaces_are_words_but_not_for_subwords(text, words, unspaced):
+    for tokenizer, expected in (("words", words), ("subwords", unspaced)):
+        split = SubwordCodec.tokenizers[tokenizer].split(tf.constant([text]))
+        assert strings(split) == [expected.split(" ")]
+        assert back(learnt([text], tokenizer), [text]) == [text]
+
+
 def test_the_mark_itself_becomes_an_underscore(tokenizer):
     texts = ["a\u2581b", "\u2581", "x \u2581 \u2581y"]
     assert strings(marked_words(tf.constant(texts))) == [["▁a", "_", "b"], ["▁_"], ["▁x", "▁_", "▁_", "y"]]

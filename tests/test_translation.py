@@ -34,7 +34,7 @@ from unroll.tasks.training.run_directory import RunDirectory
 from unroll.tasks.training.state import TrainingState
 from unroll.tasks.training.trainer import Trainer
 from unroll.tasks.translation.config import TranslationConfig
-from unroll.tasks.translation.data import Pair, TranslationData, read_parallel
+from unroll.tasks.translation.data import Pair, TranslationData, read_pairs
 from unroll.tasks.translation.task import TASK, TargetTokens
 
 
@@ -328,16 +328,37 @@ def test_long_pairs_are_left_out_of_training_and_cut_elsewhere(data, tmp_path, c
 
 def test_plain_and_zipped_files_are_read_side_by_side(data, tmp_path):
     pairs = lines_of(data / "train")
-    assert [tuple(pair) for pair in read_parallel(str(data / "train"), "en", "de")] == pairs
-    assert [tuple(pair) for pair in read_parallel(str(data / "train"), "de", "en")] == [
-        p[::-1] for p in pairs
-    ]
+    assert [tuple(pair) for pair in read_pairs(str(data / "train"), "en", "de")] == pairs
+    assert [tuple(pair) for pair in read_pairs(str(data / "train"), "de", "en")] == [p[::-1] for p in pairs]
     # A byte order mark, Windows' line ends, no line end at the end of the file, UTF-16, and a decomposed accent.
     (tmp_path / "odd.en").write_bytes("\ufeffA man.\r\nA cafe\u0301\x0b.\r\n".encode())
     (tmp_path / "odd.de").write_bytes("Ein Mann.\nEin Café.".encode("utf-16"))
-    found = list(read_parallel(str(tmp_path / "odd"), "en", "de"))
+    found = list(read_pairs(str(tmp_path / "odd"), "en", "de"))
     assert found == [Pair("A man.", "Ein Mann."), Pair("A café\x0b.", "Ein Café.")]
     assert found[1].in_bytes == ("A café\x0b.".encode(), "Ein Café.".encode())
+
+
+@pytest.mark.parametrize("given", ["train", "train.en", "train.de.gz"])
+def test_the_name_of_one_of_two_files_stands_for_both(data, given):
+    pairs = [tuple(pair) for pair in read_pairs(str(data / given), "en", "de")]
+    assert pairs == lines_of(data / "train")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.tsv", 'A "dog".\tEin „Hund“.\n\nA cat,\tEine Katze,\n'),
+        ("a.txt", 'A "dog".\tEin „Hund“.\tCC-BY 2.0\nA cat,\tEine Katze,\tCC-BY 2.0\n'),
+        ("a.tsv", '"A ""dog""."\tEin „Hund“.\nA cat,\tEine Katze,\n'),
+        ("a.tsv", 'de\ten\nEin „Hund“.\tA "dog".\nEine Katze,\tA cat,\n'),
+        ("a.csv", 'id,en,de\n1,"A ""dog"".",Ein „Hund“.\n2,"A cat,","Eine Katze,"\n'),
+        ("a.jsonl", '{"en": "A \\"dog\\".", "de": "Ein „Hund“."}\n{"de": "Eine Katze,", "en": "A cat,"}\n'),
+    ],
+)
+def test_pairs_in_one_file(tmp_path, name, content):
+    (tmp_path / name).write_text(content, encoding="utf-8-sig")
+    pairs = list(read_pairs(str(tmp_path / name), "en", "de"))
+    assert pairs == [Pair('A "dog".', "Ein „Hund“."), Pair("A cat,", "Eine Katze,")]
 
 
 # Data sets by name.
@@ -500,7 +521,34 @@ MISTAKES = {
     "no_source": ({"en": None}, [], "There is neither", "train.en nor", "train.en.gz"),
     "no_target": ({"de": None}, [], "There is neither", "train.de nor", "train.de.gz"),
     "language": ({}, ["--target_language=fr"], "train.fr.gz", "--source_language and --target_language"),
-    "full_name": ({}, ["--train_data={}/train.en"], "train.en.en", "give the common prefix of the two names"),
+    "one_of_two": (
+        {"de": None},
+        ["--train_data={}/train.en"],
+        "train.en, line 1 has 1 field(s)",
+        "a tab and its",
+    ),
+    "tabs": (
+        {"tsv": "A dog.\n"},
+        ["--train_data={}/train.tsv"],
+        "train.tsv, line 1 has 1 field(s), such as 'A dog.'",
+    ),
+    "tab_blank": (
+        {"tsv": "A\tB\n \tC\n"},
+        ["--train_data={}/train.tsv"],
+        "train.tsv, line 2 lacks a sentence",
+    ),
+    "tab_numbers": (
+        {"tsv": "1\tA\tB\n"},
+        ["--train_data={}/train.tsv"],
+        "line 1 has 3 field(s), such as '1'",
+    ),
+    "tab_empty": ({"tsv": "\n"}, ["--train_data={}/train.tsv"], "train.tsv is empty"),
+    "table_blank": (
+        {"csv": "de,en\nB,A\nC,\n"},
+        ["--train_data={}/train.csv"],
+        "line 3 has nothing",
+        "'en'",
+    ),
     "no_validation": ({}, ["--validation_data={}/none"], "none.en"),
     "damaged": ({"de": None, "de.gz": "plain"}, [], "train.de.gz cannot be read", "a sentence on each line"),
     "unknown": ({}, ["--min_count=99"], "No token of 'en' occurs 99 times", "--min_count"),

@@ -21,8 +21,8 @@ def words(caption: str) -> list[str]:
 
 
 def normalized(caption: str) -> str:
-    """Returns a caption in lower case and without punctuation, with a space between words unless the next is a clitic or
-    the script has no spaces."""
+    """Returns a caption in lower case and without punctuation; no space separates a clitic, or the letters of a script
+    without spaces."""
     pieces: list[str] = []
     end = 0
     for word in _WORD.finditer(_lowered(caption)):

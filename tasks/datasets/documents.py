@@ -12,7 +12,6 @@ from typing import BinaryIO
 import numpy as np
 
 from ...common.errors import UserError
-from ...common.normalization import nfc
 from . import public
 from .splits import SPLITS
 from .text_files import open_bytes
@@ -102,7 +101,7 @@ def read_written(folder: Path, unit: str) -> Iterator[Document]:
 def read_public(name: str, split: str, feature: str, unit: str) -> Iterator[Document]:
     """Yields the texts of a tensorflow-datasets split, each as a document."""
     for (text,) in public.read_features(name, split, (feature,)):
-        content = nfc(str(text)).encode("utf-8", "surrogateescape")
+        content = str(text).encode("utf-8", "surrogateescape")
         yield Document(lambda content=content: io.BytesIO(content), unit)
 
 

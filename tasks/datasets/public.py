@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...common.errors import UserError, first_line
+from ...common.normalization import nfc
 from .splits import SPLITS
 
 # The embedded data sets, which need no network, and the module that registers each.
@@ -127,7 +128,7 @@ def read_captioned_images(name: str, split: str) -> Iterator[tuple[bytes, tuple[
     dataset = builder(name).as_dataset(split=_split(name, split), shuffle_files=False, decoders=decoders)
     for example in tfds.as_numpy(dataset):
         texts = example["captions"]["text"] if described else example["captions"]
-        yield example["image"], tuple(text.decode("utf-8", "surrogateescape") for text in texts)
+        yield example["image"], tuple(nfc(text.decode("utf-8", "surrogateescape")) for text in texts)
 
 
 def _split(name: str, split: str) -> str:
@@ -141,7 +142,9 @@ def _decoder(feature: Any, where: str) -> Any:
     import tensorflow_datasets as tfds
 
     if not isinstance(feature, tfds.features.ClassLabel):
-        return lambda value: value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+        return lambda value: (
+            nfc(value.decode("utf-8", "surrogateescape")) if isinstance(value, bytes) else value
+        )
 
     def name_of(label: int) -> str:
         if label < 0:

@@ -2,9 +2,6 @@
 
 import csv
 import json
-import re
-import sys
-from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -12,19 +9,12 @@ from typing import Any
 
 from ...common.errors import UserError
 from ...common.normalization import nfc
+from .records import Lines, records
 from .text_files import open_text
-
-# A field may hold a long document; Python's limit is 128 KiB.
-csv.field_size_limit(sys.maxsize)
 
 _EXPECTED = "a TSV or CSV file or JSON lines, plain or .gz"
 _CHOSEN_BY = "--text_column and --label_column"
 _DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars"}
-_QUOTED = re.compile(r'(?:(?<=\t)|(?<=\n)|\A)"((?:[^"]|"")*+)"(?=\t|\r?\n|\Z)')
-# Lines within one quoted field that look like rows of the table: so many are no text.
-_SWALLOWED = 10
-# Lines to look for the end of a quoted field in a TSV file, to learn whether it has such fields.
-_LONGEST_FIELD = 1000
 
 
 def read_table(
@@ -48,7 +38,7 @@ def read_table(
     """
     count = 0
     with open_text(path, _EXPECTED, newline="") as file:
-        lines = _Lines(path, file)
+        lines = Lines(path, file)
         first = lines.first()
         if first is None:
             raise UserError(f"{path} is empty; a header with the names of the columns was expected.")
@@ -75,7 +65,7 @@ def has_columns(path: str, columns: Sequence[str]) -> bool:
         UserError: If the file cannot be read.
     """
     with open_text(path, _EXPECTED, newline="") as file:
-        first = _Lines(path, file).first() or ""
+        first = Lines(path, file).first() or ""
     if first.lstrip().startswith("{"):
         try:
             return set(columns) <= _object(first).keys()
@@ -84,10 +74,27 @@ def has_columns(path: str, columns: Sequence[str]) -> bool:
     return any(set(columns) <= {*_header(first, delimiter)} for delimiter in _DELIMITERS)
 
 
+def read_tabbed(path: str, expected: str) -> Iterator[tuple[str, list[str]]]:
+    """Yields the fields of each line with the position of the line, from a file with tabs and without a header.
+
+    Args:
+        path: The file. Blank lines are skipped.
+        expected: As for `open_text`.
+
+    Raises:
+        UserError: If the file cannot be read.
+    """
+    with open_text(path, expected, newline="") as file:
+        lines = Lines(path, file)
+        for fields in records(lines, "\t"):
+            if any(map(str.strip, fields)):
+                yield lines.position, fields
+
+
 def refuse_table(path: str) -> None:
     """Raises UserError if a file of lines was expected, and this one is a table by its name or content."""
     with open_text(path, _EXPECTED, newline="") as file:
-        first = _Lines(path, file).first() or ""
+        first = Lines(path, file).first() or ""
     columns: Collection[str] = ()
     if first.startswith("{"):
         with suppress(ValueError):
@@ -99,60 +106,6 @@ def refuse_table(path: str) -> None:
             f"{path} is a table with the columns {_listed(columns)}; choose the column to read with --text_column, or "
             "give a text file with a text on each line."
         )
-
-
-class _Lines:
-    """The lines of a table, with the position of the current row.
-
-    Args:
-        path: The file, for messages.
-        lines: Its lines, with their ends.
-    """
-
-    def __init__(self, path: str, lines: Iterable[str]) -> None:
-        self.path = path
-        # The lines of the current row.
-        self.row: list[str] = []
-        self._lines = iter(lines)
-        self._ahead: deque[str] = deque()
-        self._read = 0
-
-    def __iter__(self) -> Iterator[str]:
-        while (line := self._ahead.popleft() if self._ahead else next(self._lines, None)) is not None:
-            self._read += 1
-            self.row.append(line)
-            yield line
-
-    @property
-    def position(self) -> str:
-        """File and line where the current row begins."""
-        return self.at(0)
-
-    def at(self, offset: int) -> str:
-        """Returns file and line some lines after the beginning of the current row."""
-        return f"{self.path}, line {self._read - len(self.row) + 1 + offset}"
-
-    def first(self) -> str | None:
-        """Returns the first line that is not blank, and skips those before it; the line itself is still to be read."""
-        for line in self:
-            if line.strip():
-                self.unread()
-                return line
-            self.row.clear()
-        return None
-
-    def unread(self) -> None:
-        """Puts the current row back."""
-        self._ahead.extendleft(reversed(self.row))
-        self._read -= len(self.row)
-        self.row.clear()
-
-    def ahead(self) -> Iterator[str]:
-        """Yields the lines that are still to be read."""
-        yield from list(self._ahead)
-        for line in self._lines:
-            self._ahead.append(line)
-            yield line
 
 
 def _delimiter(path: str, first: str, columns: Sequence[str], chosen_by: str) -> str:
@@ -184,16 +137,16 @@ def _header(line: str, delimiter: str) -> list[str]:
         return []
 
 
-def _delimited_rows(lines: _Lines, columns: Sequence[str], delimiter: str) -> Iterator[tuple[str, ...]]:
-    records = _records(lines, delimiter)
-    header = [name.strip() for name in next(records)]
+def _delimited_rows(lines: Lines, columns: Sequence[str], delimiter: str) -> Iterator[tuple[str, ...]]:
+    rows = records(lines, delimiter)
+    header = [name.strip() for name in next(rows)]
     for column in columns:
         if header.count(column) > 1:
             raise UserError(
                 f"{lines.path} has {header.count(column)} columns {column!r}; rename all but one."
             )
     positions = [header.index(column) for column in columns]
-    for record in records:
+    for record in rows:
         if not record:
             continue
         if len(record) != len(header):
@@ -201,88 +154,10 @@ def _delimited_rows(lines: _Lines, columns: Sequence[str], delimiter: str) -> It
                 f"{lines.at(len(lines.row) - 1)}: {len(record)} field(s), but the header has {len(header)}, separated "
                 f"by {_DELIMITERS[delimiter]}; correct the line."
             )
-        inner = lines.row[1:-1]
-        like_rows = sum(line.count(delimiter) == len(header) - 1 for line in inner)
-        if len(header) > 1 and like_rows >= max(_SWALLOWED, 0.9 * len(inner)):
-            raise _unclosed(lines, delimiter)
         yield tuple(record[position] for position in positions)
 
 
-def _records(lines: _Lines, delimiter: str) -> Iterator[list[str]]:
-    """Yields the fields of each row, none for a blank line."""
-    # In a TSV file, the first line with a quote tells whether quotes are part of the text.
-    undecided = delimiter == "\t"
-    if undecided:
-        for line in lines:
-            if undecided and '"' in line:
-                if _has_quoted_fields(line, lines.ahead()):
-                    lines.unread()
-                    break
-                undecided = False
-            fields = line.rstrip("\r\n")
-            yield fields.split("\t") if fields else []
-            lines.row.clear()
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    while True:
-        lines.row.clear()
-        try:
-            record = next(reader, None)
-        except csv.Error as error:
-            raise _unclosed(lines, delimiter) from error
-        if record is None:
-            return
-        yield record
-
-
-def _has_quoted_fields(line: str, ahead: Iterator[str]) -> bool:
-    """Returns whether a TSV file has quoted fields, as spreadsheets and pandas write them.
-
-    Args:
-        line: Its first line with a quote.
-        ahead: The lines after that line.
-    """
-    quotes = line.count('"')
-    several = [line]
-    for following in islice(ahead, _LONGEST_FIELD):
-        if quotes % 2 == 0:
-            break
-        several.append(following)
-        quotes += following.count('"')
-    text = "".join(several).rstrip("\r\n")
-    fields = _QUOTED.findall(text)
-    everywhere = len(fields) == _QUOTED.sub("", text).count("\t") + 1
-    # Without that, only fields that need quotes have them.
-    needed = any('"' in field or "\t" in field or "\n" in field for field in fields)
-    return '"' not in _QUOTED.sub("", text) and (everywhere or needed)
-
-
-def _unclosed(lines: _Lines, delimiter: str) -> UserError:
-    record = "".join(lines.row)
-    line = record.count("\n", 0, _opening_quote(record, delimiter))
-    return UserError(
-        f'{lines.at(line)}: a quote begins a field there, and none ends the field; add it, or write "" for a quote '
-        "that is part of a quoted field."
-    )
-
-
-def _opening_quote(record: str, delimiter: str) -> int:
-    """Returns the position of the quote that is not closed as it should be, or else of the last that begins a field."""
-    position = opening = 0
-    while position < len(record):
-        if record[position] == '"':
-            opening = position
-            field = re.compile(r'"(?:[^"]|"")*+"').match(record, position)
-            if field is None or record[field.end() : field.end() + 1] not in (delimiter, "\r", "\n", ""):
-                return opening
-            position = field.end()
-        following = record.find(delimiter, position)
-        if following < 0:
-            break
-        position = following + 1
-    return opening
-
-
-def _json_rows(lines: _Lines, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
+def _json_rows(lines: Lines, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
     for line in lines:
         if line.strip():
             try:

@@ -13,7 +13,6 @@ import tensorflow as tf
 
 from ...common.errors import UserError
 from ...common.files import write_json
-from ...common.normalization import nfc
 from ...models.text import WordCodec
 from ..data import Counts, Encoded, PreparedData, encode, learn_codec
 from ..datasets import public
@@ -155,7 +154,7 @@ def read_splits(config: SentimentConfig) -> Splits:
 
 
 def _examples(rows: Iterable[tuple[str, ...]]) -> Iterator[Example]:
-    return (Example(nfc(str(text)), nfc(str(label)).strip()) for text, label in rows)
+    return (Example(str(text), str(label).strip()) for text, label in rows)
 
 
 def _listed(labels: Counter[str]) -> str:

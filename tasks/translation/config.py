@@ -16,7 +16,8 @@ class TranslationConfig(TranslationOptions, SearchOptions, VocabularyOptions, Tr
     dataset: str = option(
         "unroll_translation",
         "unroll_translation (English and German, embedded), the name of a tensorflow-datasets translation set, or "
-        "files: --train_data=PREFIX reads PREFIX.en and PREFIX.de, or .gz; --validation_data and --test_data likewise",
+        "files: --train_data=PREFIX reads PREFIX.en and PREFIX.de, or .gz, and FILE lines with a tab between a "
+        "sentence and its translation; --validation_data and --test_data likewise",
     )
     source_language: str = option("en", "source language: a feature of the data set, or a file extension")
     target_language: str = option("de", "target language, likewise")

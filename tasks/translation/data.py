@@ -1,6 +1,6 @@
 """The data of translation: sentence pairs."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import tee, zip_longest
 from pathlib import Path
@@ -17,12 +17,13 @@ from ..datasets import public
 from ..datasets.batching import batch_by_tokens
 from ..datasets.sources import readers
 from ..datasets.splits import Splits
+from ..datasets.tables import has_columns, read_tabbed, read_table
 from ..datasets.text_files import read_lines
 from .config import TranslationConfig
 
 
 class Pair(NamedTuple):
-    """A sentence and its translation; surrogate escapes stand for bytes that are not UTF-8."""
+    """A sentence and its translation; in a public set, surrogate escapes stand for bytes that are not UTF-8."""
 
     source: str
     target: str
@@ -133,8 +134,8 @@ def read_splits(config: TranslationConfig) -> Splits:
     """Returns the parts of the data set that the options name."""
     languages = (config.source_language, config.target_language)
 
-    def from_file(prefix: str) -> Iterator[Pair]:
-        return read_parallel(prefix, *languages)
+    def from_file(path: str) -> Iterator[Pair]:
+        return read_pairs(path, *languages)
 
     def from_public(name: str, split: str) -> Iterator[Pair]:
         return _pairs(public.read_features(name, split, languages, "--source_language and --target_language"))
@@ -143,13 +144,69 @@ def read_splits(config: TranslationConfig) -> Splits:
     return Splits(readers(config, from_file, from_public), fractions, config.seed)
 
 
-def read_parallel(prefix: str, source_language: str, target_language: str) -> Iterator[Pair]:
-    """Yields the lines of PREFIX.SOURCE and PREFIX.TARGET as pairs; either may be a .gz file.
+def read_pairs(path: str, source_language: str, target_language: str) -> Iterator[Pair]:
+    """Yields the sentence pairs of files.
+
+    Args:
+        path: Prefix of two files PREFIX.SOURCE and PREFIX.TARGET, either of which may be a .gz file, or the name of one
+            of the two; or a file with both languages: a table with a column for each, or lines with a tab between a
+            sentence and its translation.
+        source_language, target_language: The languages, as file extensions or names of columns.
 
     Raises:
-        UserError: If a file is missing or cannot be read, a line is empty, or the files differ in length.
+        UserError: If a file is missing or cannot be read, a sentence is empty, or two files differ in length.
     """
-    names = [_file(prefix, language) for language in (source_language, target_language)]
+    languages = (source_language, target_language)
+    if names := _parallel_files(path, languages):
+        return _read_parallel(names)
+    if not Path(path).is_file():
+        missing = next(language for language in languages if not _file(path, language))
+        raise UserError(
+            f"There is neither {path}.{missing} nor {path}.{missing}.gz; give the common prefix of the two names, and "
+            "choose the languages with --source_language and --target_language, or give one file with a tab between a "
+            "sentence and its translation."
+        )
+    if has_columns(path, languages):
+        flags = "--source_language and --target_language"
+        return _pairs(read_table(path, languages, filled=languages, chosen_by=flags))
+    return _read_tabbed(path, languages)
+
+
+def _parallel_files(path: str, languages: tuple[str, str]) -> list[str] | None:
+    """Returns the two files of a prefix, or of the name of one of them; None if they do not exist."""
+    ends = [f".{language}{gz}" for language in languages for gz in ("", ".gz")]
+    prefixes = [path, *(path.removesuffix(end) for end in ends if path.endswith(end))]
+    for prefix in prefixes:
+        names = [_file(prefix, language) for language in languages]
+        if all(names):
+            return [name for name in names if name]
+    return None
+
+
+def _read_tabbed(path: str, languages: tuple[str, str]) -> Iterator[Pair]:
+    """Yields the pairs of a file with a tab between a sentence and its translation; a third field is passed over, in
+    which some collections name the author."""
+    expected = (
+        f"a sentence, a tab and its translation were expected, or a table with the columns {languages[0]!r} and "
+        f"{languages[1]!r}, or two files, one for each language"
+    )
+    empty = True
+    for position, fields in read_tabbed(
+        path, "a text file with a tab between a sentence and its translation"
+    ):
+        if not 2 <= len(fields) <= 3 or (empty and len(fields) == 3 and fields[0].isdecimal()):
+            raise UserError(f"{position} has {len(fields)} field(s), such as {fields[0][:40]!r}; {expected}.")
+        source, target = fields[:2]
+        if not source.strip() or not target.strip():
+            raise UserError(f"{position} lacks a sentence; write it, or remove the line.")
+        empty = False
+        yield Pair(source, target)
+    if empty:
+        raise UserError(f"{path} is empty; {expected}.")
+
+
+def _read_parallel(names: Sequence[str]) -> Iterator[Pair]:
+    """Yields the lines of two files as pairs."""
     lines = zip_longest(*(read_lines(name, "a text file with a sentence on each line") for name in names))
     number = 0
     for number, pair in enumerate(lines, start=1):
@@ -172,11 +229,6 @@ def _pairs(rows: Iterable[tuple[str, ...]]) -> Iterator[Pair]:
     return (Pair(str(source), str(target)) for source, target in rows)
 
 
-def _file(prefix: str, language: str) -> str:
-    for name in (f"{prefix}.{language}", f"{prefix}.{language}.gz"):
-        if Path(name).is_file():
-            return name
-    raise UserError(
-        f"There is neither {prefix}.{language} nor {prefix}.{language}.gz; give the common prefix of the two names, "
-        "and choose the languages with --source_language and --target_language."
-    )
+def _file(prefix: str, language: str) -> str | None:
+    names = (f"{prefix}.{language}", f"{prefix}.{language}.gz")
+    return next((name for name in names if Path(name).is_file()), None)

@@ -96,7 +96,7 @@ def main() -> None:
         call = SavedModel(directory, PythonSession).call
         replay(directory, call)
         # Late, since it imports TensorFlow, and the C API must work without it.
-        from .warmup import read_warmup_requests
+        from ..serving.warmup import read_warmup_requests
 
         for signature, inputs in read_warmup_requests(directory / "assets.extra"):
             call(signature, inputs)

@@ -27,6 +27,10 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 # Numbers of TF_Code.
 INVALID_ARGUMENT, RESOURCE_EXHAUSTED = 3, 8
 
+# A ConfigProto that switches off TensorFlow's optimiser of graphs: it takes a second or more at the first call of a
+# signature, and makes none of ours faster.
+WITHOUT_OPTIMIZER = b"R\x05R\x03\x98\x01\x01"
+
 # Strings have no memory layout in NumPy: object arrays of bytes stand for them.
 _STRING = np.dtype(object)
 _STRING_SIZE = 24  # sizeof(TF_TString)
@@ -89,6 +93,7 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "TF_DeleteGraph": (None, [_PTR]),
     "TF_NewSessionOptions": (_PTR, []),
     "TF_DeleteSessionOptions": (None, [_PTR]),
+    "TF_SetConfig": (None, [_PTR, _PTR, _SIZE, _PTR]),
     "TF_LoadSessionFromSavedModel": (_PTR, [_PTR, _PTR, _PTR, _PTR, _INT, _PTR, _PTR, _PTR]),
     "TF_SessionRun": (None, [_PTR, _PTR, _PTR, _PTR, _INT, _PTR, _PTR, _INT, _PTR, _INT, _PTR, _PTR]),
     "TF_DeleteSession": (None, [_PTR, _PTR]),
@@ -157,17 +162,23 @@ class SavedModelSession:
         signatures: Signatures by name, except the loader's own, `__saved_model_*`.
     """
 
-    def __init__(self, directory: str | os.PathLike[str]) -> None:
-        """Loads the SavedModel in `directory`.
+    def __init__(self, directory: str | os.PathLike[str], config: bytes = b"") -> None:
+        """Loads a SavedModel.
+
+        Args:
+            directory: Its directory.
+            config: Options of the session, a serialised ConfigProto.
 
         Raises:
             TensorFlowError: If TensorFlow cannot load it.
             ValueError: If a tensor of a signature is not dense, or its dtype is unknown to NumPy.
         """
-        self._loaded: _Loaded | None = _Loaded(directory)
+        self._loaded: _Loaded | None = _Loaded(directory, config)
         self.signatures = self._loaded.signatures
 
-    def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run(
+        self, signature: str, inputs: Mapping[str, np.ndarray], run_options: bytes = b""
+    ) -> dict[str, np.ndarray]:
         """Calls a signature.
 
         Args:
@@ -175,6 +186,7 @@ class SavedModelSession:
             inputs: All inputs by name, with exactly the dtypes of the signature, and any shapes that the graph accepts.
                 Strings are arrays (of dtype object, S or U) of bytes, or of str, which is sent as UTF-8.
                 NumPy drops NUL bytes at the end of an S element.
+            run_options: Options of the call, a serialised RunOptions.
 
         Returns:
             All outputs by name, with the dtypes of the signature; strings as object arrays of bytes.
@@ -204,8 +216,11 @@ class SavedModelSession:
                 fed[index] = _to_tensor(inputs[name], spec.dtype, label)
                 tensors.callback(tf.TF_DeleteTensor, fed[index])
             feeds, fetches = (sources, fed, len(sources)), (targets, fetched, len(targets))
+            options = _Buffer(ctypes.cast(ctypes.c_char_p(run_options), _PTR), len(run_options), None)
             with _checked_status() as status:
-                tf.TF_SessionRun(loaded.session, None, *feeds, *fetches, None, 0, None, status)
+                tf.TF_SessionRun(
+                    loaded.session, ctypes.byref(options), *feeds, *fetches, None, 0, None, status
+                )
             for tensor in fetched:
                 tensors.callback(tf.TF_DeleteTensor, tensor)
             return {name: _to_array(tensor) for name, tensor in zip(called.outputs, fetched, strict=True)}
@@ -235,13 +250,15 @@ class _Loaded:
         signatures: Signatures by name.
     """
 
-    def __init__(self, directory: str | os.PathLike[str]) -> None:
+    def __init__(self, directory: str | os.PathLike[str], config: bytes) -> None:
         tf = _library()
         with ExitStack() as owned, ExitStack() as temporary:
             self._graph = tf.TF_NewGraph()
             owned.callback(tf.TF_DeleteGraph, self._graph)
             options = tf.TF_NewSessionOptions()
             temporary.callback(tf.TF_DeleteSessionOptions, options)
+            with _checked_status() as status:
+                tf.TF_SetConfig(options, config, len(config), status)
             meta_graph = tf.TF_NewBuffer()
             temporary.callback(tf.TF_DeleteBuffer, meta_graph)
             path, tags = os.fsencode(directory), (ctypes.c_char_p * 1)(b"serve")

@@ -11,7 +11,7 @@ import numpy as np
 from ..common.errors import UserError, first_line
 from ..common.quiet_start import quiet_start
 from . import c_api
-from .c_api import SavedModelSession, SignatureDef, TensorFlowError, TensorInfo
+from .c_api import WITHOUT_OPTIMIZER, SavedModelSession, SignatureDef, TensorFlowError, TensorInfo
 from .model import SignatureSpec, TensorSpec
 from .python_api import PythonSession
 from .versions import check_files
@@ -33,7 +33,15 @@ def open_session(directory: Path) -> Session:
     if c_api.find_library() is None:
         return PythonSession(directory)
     with nullcontext() if c_api.is_loaded() else quiet_start():
-        return SavedModelSession(directory)
+        return SavedModelSession(directory, WITHOUT_OPTIMIZER)
+
+
+def specs_of(session: Session) -> dict[str, SignatureSpec]:
+    """Returns the signatures of a loaded SavedModel by name."""
+    return {
+        name: SignatureSpec(_specs(signature.inputs), _specs(signature.outputs))
+        for name, signature in session.signatures.items()
+    }
 
 
 class SavedModel:
@@ -67,10 +75,7 @@ class SavedModel:
     @property
     def signatures(self) -> dict[str, SignatureSpec]:
         """The signatures by name."""
-        return {
-            name: SignatureSpec(_specs(signature.inputs), _specs(signature.outputs))
-            for name, signature in self._session.signatures.items()
-        }
+        return specs_of(self._session)
 
     def call(self, signature: str, inputs: Mapping[str, np.ndarray | Sequence[Any]]) -> dict[str, np.ndarray]:
         """Calls a signature: see `Backend`.

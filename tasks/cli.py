@@ -17,6 +17,7 @@ from ..common import flags, options
 from ..common.errors import FailedError, UserError
 from ..common.options import Options, option
 from ..serving.loader import application as application_of
+from ..serving.server.options import ServerOptions
 from . import applications, commands
 from .datasets.tables import read_table, refuse_table
 from .datasets.text_files import read_lines
@@ -31,6 +32,7 @@ usage: unroll COMMAND [flags]
   unroll inspect --workdir=RUN                              report how gradients flow, with a verdict
   unroll export --workdir=RUN --output=EXPORTS/NAME         write a verified SavedModel, EXPORTS/NAME/<version>
   unroll predict --model=EXPORTS/NAME [--input=FILE|-] [TEXT ...]   print one JSON object per line
+  unroll serve [--model_base_path=EXPORTS/NAME] [flags]     answer requests over HTTP and gRPC
 
 TASK is one of: {", ".join(applications.APPLICATIONS)}.
 `unroll COMMAND --help` lists the flags of a command, `unroll train TASK --help` those of a task;
@@ -202,12 +204,18 @@ def _predict(arguments: list[str]) -> None:
     commands.predict(model, [texts] if texts else _lines(values.input or "-", values.text_column), changed)
 
 
+def _serve(arguments: list[str]) -> None:
+    values, _, _ = _parse("serve", ServerOptions, arguments)
+    commands.serve(ServerOptions(**flags.given(options.of(ServerOptions), values)))
+
+
 _COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "train": _train,
     "evaluate": _evaluate,
     "inspect": _inspect,
     "export": _export,
     "predict": _predict,
+    "serve": _serve,
 }
 
 

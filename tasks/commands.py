@@ -12,6 +12,8 @@ from ..common.errors import UserError
 from ..common.files import write_json
 from ..common.json_lines import JsonLines, json_line
 from ..common.options import refuse_without_effect
+from ..common.quiet_start import import_tensorflow
+from ..serving.server.options import ServerOptions
 from .applications import predict_class, read_config, task_of
 from .exhaustion import explained, memory_flags
 from .keras_settings import import_keras
@@ -163,6 +165,18 @@ def predict(model: str, batches: Iterable[Iterable[str]], changed: Mapping[str, 
             raise UserError(
                 f"--plot={changed['plot']} draws the first line of the input, and there was none."
             )
+
+
+def serve(options: ServerOptions) -> None:
+    """Serves exported models until it is told to stop.
+
+    Args:
+        options: Flags of the server.
+    """
+    import_tensorflow()
+    from ..serving.server.main import serve as serve_until_stopped
+
+    serve_until_stopped(options)
 
 
 def _resumed_config(

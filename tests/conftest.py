@@ -1,8 +1,6 @@
 """Settings of the whole suite, and fixtures that several test files share."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -12,10 +10,8 @@ from filelock import FileLock
 from tiny_training import tiny_translation_options, write_pairs
 
 from unroll.export import replay, verify
-from unroll.export.warmup import read_warmup_requests
-from unroll.serving.c_api import SavedModelSession
-from unroll.serving.python_api import PythonSession
 from unroll.serving.saved_model import SavedModel
+from unroll.serving.warmup import read_warmup_requests
 from unroll.tasks import cli
 
 # Files that take long, the longest first: pytest-xdist hands them out in this order, so that no process works on one
@@ -36,6 +32,16 @@ LONG = (
     "test_cli",
     "test_packaging",
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--target",
+        help="URLs of a server, http://... and grpc://..., comma-separated: the tests of the server run against it",
+    )
+    parser.addoption(
+        "--target_models", help="directory of the models that it serves: sentiment and translation"
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -130,32 +136,40 @@ def exported_translation(tmp_path_factory, translation_run):
     """A model's directory with version 1, of `translation_run`, for all processes of the suite; not to be changed."""
 
     def make(path):
-        with replaying_here():
-            assert cli.main(["export", f"--workdir={translation_run}", f"--output={path}"]) == 0
+        assert cli.main(["export", f"--workdir={translation_run}", f"--output={path}"]) == 0
 
     return _made_once(tmp_path_factory, "exports/translation", make)
 
 
-@contextmanager
-def replaying_here() -> Iterator[None]:
-    """Verifies exports by the same two loaders in this process, in a fraction of the time of two fresh ones."""
+@pytest.fixture(scope="session")
+def served(request, tmp_path_factory):
+    """A server with two models, `sentiment` and `translation`: `unroll serve`, or the one of --target."""
+    # Late, since it imports the server, which few tests need.
+    from served import serving, targeted
 
-    def replay_here(directory):
-        for session in (SavedModelSession, PythonSession):
-            call = SavedModel(directory, session).call
-            replay.replay(directory, call)
-        for signature, inputs in read_warmup_requests(directory / "assets.extra"):
-            call(signature, inputs)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verify, "replay_in_fresh_processes", replay_here)
-        yield
+    target, models = (request.config.getoption(f"--target{which}") for which in ("", "_models"))
+    if target:
+        yield targeted(target, models)
+        return
+    models = {
+        "sentiment": request.getfixturevalue("exported_model"),
+        "translation": request.getfixturevalue("exported_translation"),
+    }
+    with serving(models, tmp_path_factory.mktemp("served")) as found:
+        yield found
 
 
 @pytest.fixture
-def replayed_here() -> Iterator[None]:
-    with replaying_here():
-        yield
+def replayed_here(monkeypatch):
+    """Verifies exports in this process, which takes a fraction of the time of two fresh ones."""
+
+    def replay_here(directory):
+        call = SavedModel(directory).call
+        replay.replay(directory, call)
+        for signature, inputs in read_warmup_requests(directory / "assets.extra"):
+            call(signature, inputs)
+
+    monkeypatch.setattr(verify, "replay_in_fresh_processes", replay_here)
 
 
 def _made_once(tmp_path_factory, name, make):

@@ -11,12 +11,12 @@ from tiny_training import best_model
 import unroll.serving
 from unroll.common.errors import UserError
 from unroll.export import saved_model
-from unroll.export.warmup import read_warmup_requests
 from unroll.models.decoding import Beams
 from unroll.models.options import TranslationOptions
 from unroll.models.text import SubwordCodec
 from unroll.models.translation import TranslationModel
 from unroll.serving.translation import Alignment, Translation
+from unroll.serving.warmup import read_warmup_requests
 from unroll.tasks import cli
 from unroll.tasks.beam_search import beams_of
 from unroll.tasks.translation import signatures

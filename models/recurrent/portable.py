@@ -24,22 +24,18 @@ def device_portable() -> Iterator[None]:
 
 
 class _DevicePortable(Tracing):
-    """Traces the loop without a backward pass, and cuDNN beside it for a cell that it has."""
+    """Traces both implementations, for inference with a cell that cuDNN has."""
 
     def run(
         self, layer: TracedLayer, sequences: tf.Tensor, state: State, masks: loop.Masks, training: bool
     ) -> tuple[tf.Tensor, State]:
-        if training:
+        layout = layer.cell.cudnn
+        if training or layout is None:
             return super().run(layer, sequences, state, masks, training)
-        layout, real = layer.cell.cudnn, masks.real
+        real = masks.real
 
         def on_cpu() -> tuple[tf.Tensor, State]:
-            return loop.run_forward(
-                layer.cell, layer.project(sequences), state, layer.recurrent_weights(), loop.Masks(real)
-            )
-
-        if layout is None:
-            return on_cpu()
+            return Tracing.run(self, layer, sequences, state, loop.Masks(real), training)
 
         def on_gpu() -> tuple[tf.Tensor, State]:
             if real is None:

@@ -1,0 +1,1 @@
+"""A model server for development, tests and demonstrations, with TensorFlow Serving's interface."""

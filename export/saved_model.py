@@ -65,7 +65,9 @@ def _write(bundle: Bundle, directory: Path, model_name: str) -> None:
             name: tf.function(signature.function, autograph=False).get_concrete_function(**signature.inputs)
             for name, signature in bundle.signatures.items()
         }
-    tf.saved_model.save(module, os.fspath(directory), signatures=signatures)
+    # Nobody trains the exported graph.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, os.fspath(directory), signatures=signatures, options=options)
     extra = directory / "assets.extra"
     extra.mkdir(exist_ok=True)
     requests = {name: signature.requests for name, signature in bundle.signatures.items()}

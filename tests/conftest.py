@@ -1,6 +1,8 @@
 """Settings of the whole suite, and fixtures that several test files share."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -10,6 +12,8 @@ from filelock import FileLock
 from tiny_training import tiny_translation_options, write_pairs
 
 from unroll.export import replay, verify
+from unroll.serving.c_api import SavedModelSession
+from unroll.serving.python_api import PythonSession
 from unroll.serving.saved_model import SavedModel
 from unroll.serving.warmup import read_warmup_requests
 from unroll.tasks import cli
@@ -136,7 +140,8 @@ def exported_translation(tmp_path_factory, translation_run):
     """A model's directory with version 1, of `translation_run`, for all processes of the suite; not to be changed."""
 
     def make(path):
-        assert cli.main(["export", f"--workdir={translation_run}", f"--output={path}"]) == 0
+        with replaying_here():
+            assert cli.main(["export", f"--workdir={translation_run}", f"--output={path}"]) == 0
 
     return _made_once(tmp_path_factory, "exports/translation", make)
 
@@ -159,17 +164,26 @@ def served(request, tmp_path_factory):
         yield found
 
 
-@pytest.fixture
-def replayed_here(monkeypatch):
-    """Verifies exports in this process, which takes a fraction of the time of two fresh ones."""
+@contextmanager
+def replaying_here() -> Iterator[None]:
+    """Verifies exports by the same two loaders in this process, in a fraction of the time of two fresh ones."""
 
     def replay_here(directory):
-        call = SavedModel(directory).call
-        replay.replay(directory, call)
+        for session in (SavedModelSession, PythonSession):
+            call = SavedModel(directory, session).call
+            replay.replay(directory, call)
         for signature, inputs in read_warmup_requests(directory / "assets.extra"):
             call(signature, inputs)
 
-    monkeypatch.setattr(verify, "replay_in_fresh_processes", replay_here)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verify, "replay_in_fresh_processes", replay_here)
+        yield
+
+
+@pytest.fixture
+def replayed_here() -> Iterator[None]:
+    with replaying_here():
+        yield
 
 
 def _made_once(tmp_path_factory, name, make):

@@ -170,25 +170,32 @@ class _KilledError(Exception):
 
 
 class _Kill(keras.callbacks.Callback):
+    def __init__(self, batch):
+        super().__init__()
+        self.batch = batch
+
     def on_train_batch_end(self, batch, logs=None):
-        if batch == 2:
+        if batch == self.batch:
             raise _KilledError
 
 
-# The training is killed in the second epoch.
-@pytest.mark.parametrize("last", [{}, {"rewarded_epochs": 1, "monitor": "bleu_4"}])
-def test_a_run_that_was_killed_ends_with_the_same_bits(tmp_path, data, last):
-    options = data | tiny_model_flags() | {"checkpoint_every": 1, "dropout": 0.3, "average_decay": 0.9} | last
-    for name, callbacks in (("whole", []), ("killed", [_Kill()])):
-        directory = RunDirectory(tmp_path / name)
-        config = CaptioningConfig(**options)
-        directory.create("captioning", config)
-        trainer = Trainer(TASK, CaptioningData(config, directory), callbacks=callbacks)
-        if callbacks:
-            with pytest.raises(_KilledError):
-                trainer.train()
-        else:
-            trainer.train()
+def test_a_run_that_was_killed_ends_with_the_same_bits(tmp_path, data):
+    """Killed in an ordinary epoch and in a rewarded one."""
+    options = data | tiny_model_flags() | {"checkpoint_every": 1, "dropout": 0.3, "average_decay": 0.9}
+    options |= {"rewarded_epochs": 1, "monitor": "bleu_4"}
+
+    config = CaptioningConfig(**options)
+    for name in ("whole", "killed"):
+        RunDirectory(tmp_path / name).create("captioning", config)
+
+    def trainer(name, *callbacks):
+        return Trainer(TASK, CaptioningData(config, RunDirectory(tmp_path / name)), callbacks=callbacks)
+
+    trainer("whole").train()
+    # In each of the two epochs, before the last checkpoint.
+    for batch in (1, 3):
+        with pytest.raises(_KilledError):
+            trainer("killed", _Kill(batch)).train()
     # Not even the features need be there any more.
     shutil.rmtree(tmp_path / "killed" / "features")
     assert train(tmp_path / "killed", options) == 0
@@ -230,6 +237,7 @@ def test_an_image_from_right_to_left():
     assert mirrored(CachedImage("a.png", "1", lambda: b"nothing")).read() == b"nothing"
 
 
+@pytest.mark.usefixtures("replayed_here")
 def test_a_frozen_encoder_is_cached_kept_and_exported(tmp_path, data, capsys):
     keras.utils.set_random_seed(0)
     network = keras.Sequential(

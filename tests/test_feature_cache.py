@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from unroll.common.errors import UserError
 from unroll.tasks.datasets import feature_cache
-from unroll.tasks.datasets.feature_cache import CacheKey, FeatureCache, Image
+from unroll.tasks.datasets.feature_cache import CacheKey, FeatureCache, Image, UnusableImagesError
 
 SHAPE = (2, 3)
 
@@ -130,4 +130,24 @@ def test_a_bad_image_is_named(tmp_path):
     cache = FeatureCache(tmp_path, key_of(several), SHAPE, "float16")
     with pytest.raises(UserError, match=r"The image 5.jpg cannot be used\. It is damaged\."):
         cache.fill(several, encode_badly, "images")
-    assert [path.name for path in cache.directory.glob("features*")] == ["features-00000-of-00003.npy"]
+    made = sorted(path.name for path in cache.directory.glob("features*"))
+    assert made == ["features-00000-of-00003.npy", "features-00002-of-00003.npy"]
+
+
+def test_all_bad_images_are_named_at_once(tmp_path):
+    def missing(number):
+        if number in (2, 9):
+            raise UserError("It cannot be read.")
+        return str(number).encode()
+
+    def encode_badly(batch):
+        arrays, _ = encode(tf.where(batch == "", "0", batch))
+        return arrays, tf.where((batch == "5") | (batch == "6"), "It is damaged.", "")
+
+    several = images(10, missing)
+    with pytest.raises(UnusableImagesError) as error:
+        FeatureCache(tmp_path, key_of(several), SHAPE, "float16").fill(several, encode_badly, "images")
+    assert str(error.value) == (
+        "4 images cannot be used. It cannot be read. (2.jpg, 9.jpg) It is damaged. (5.jpg, 6.jpg) Repair them, or "
+        "remove them from the data."
+    )

@@ -29,8 +29,9 @@ APPLICATIONS = {
 }
 
 
+@pytest.mark.usefixtures("replayed_here")
 @pytest.mark.parametrize("application", APPLICATIONS)
-def test_a_gru_learns_and_is_inspected_and_exported(application, tmp_path, capsys, request):
+def test_a_gru_learns_and_is_inspected_and_exported(application, tmp_path, capsys):
     options = (
         APPLICATIONS[application](tmp_path) | START | {"cell": "gru", "epochs": 3, "learning_rate": 0.02}
     )
@@ -45,8 +46,6 @@ def test_a_gru_learns_and_is_inspected_and_exported(application, tmp_path, capsy
         assert list(layer["kernel"]) == ["update", "reset", "candidate"]
         assert list(layer["gates"]) == ["update", "reset"]
         assert layer["gates"]["update"]["memory_median"] > 0
-    # Exporting compares the exported model with the one in memory; through the C API for one application.
-    if application != "sentiment":
-        request.getfixturevalue("replayed_here")
+    # Exporting compares the exported model with the one in memory.
     assert cli.main(["export", f"--workdir={run}", f"--output={tmp_path / 'exports'}"]) == 0
     assert "gru" in capsys.readouterr().out

@@ -89,9 +89,16 @@ def run(
     Returns:
         h after each step, [time, batch, units], and the state after the last step.
     """
-    # Eager execution would run the loop in Python, step by step.
-    function = _compiled(cell) if tf.executing_eagerly() else functools.partial(_run, cell)
-    (outputs,), final = function(projected, state, weights, masks)
+    (outputs,), final = _in_graph(_run, cell)(projected, state, weights, masks)
+    return outputs, final
+
+
+def run_forward(
+    cell: Cell, projected: tf.Tensor, state: State, weights: RecurrentWeights, masks: Masks
+) -> tuple[tf.Tensor, State]:
+    """Does what `run` does, without the tensors that its backward pass would need."""
+    forward = _in_graph(_forward, cell)
+    (outputs,), _, final = forward(projected, state, weights, masks, shown=1, keeps=False)
     return outputs, final
 
 
@@ -164,7 +171,9 @@ def _run(
             RecurrentWeights(*others[: len(present)]),
             others[len(present) :][: cell.state_count],
         )
-        states, kept, final = _forward(cell, projected, state, weights, masks)
+        states, kept, final = _forward(
+            cell, projected, state, weights, masks, shown=cell.state_count, keeps=True
+        )
 
         def gradient(*upstream: tf.Tensor) -> State:
             before = previous_states(state, states)
@@ -183,15 +192,35 @@ def _run(
     return tuple(results[:shown]), tuple(results[shown:])
 
 
+def _in_graph(function: Callable, cell: Cell) -> Callable:
+    """Binds a cell to a function with a loop, which eager execution would run in Python, step by step."""
+    return _compiled(function, cell) if tf.executing_eagerly() else functools.partial(function, cell)
+
+
 @functools.cache
-def _compiled(cell: Cell) -> Callable:
-    return tf.function(functools.partial(_run, cell), reduce_retracing=True, autograph=False)
+def _compiled(function: Callable, cell: Cell) -> Callable:
+    return tf.function(functools.partial(function, cell), reduce_retracing=True, autograph=False)
 
 
 def _forward(
-    cell: Cell, projected: tf.Tensor, state: State, weights: RecurrentWeights, masks: Masks
+    cell: Cell,
+    projected: tf.Tensor,
+    state: State,
+    weights: RecurrentWeights,
+    masks: Masks,
+    shown: int,
+    keeps: bool,
 ) -> tuple[State, State, State]:
-    """Runs the forward loop; returns the states after each step, the tensors kept of each step, and the last state."""
+    """Runs the forward loop.
+
+    Args:
+        cell, projected, state, weights, masks: As for `run`.
+        shown: Number of states to return of each step.
+        keeps: Whether to keep the tensors that a backward pass needs.
+
+    Returns:
+        The states after each step, the tensors kept of each step, and the last state.
+    """
     length = tf.shape(projected)[0]
     projections = [_unstack(gate) for gate in tf.split(projected, cell.gate_count, axis=2)]
     kernel = GateMatrices.split(weights.kernel, weights.bias, cell.gate_count, masks.dropout)
@@ -201,14 +230,14 @@ def _forward(
         new_state, kept = cell.forward(tuple(p.read(t) for p in projections), state, kernel)
         if real is not None:
             new_state = tuple(tf.where(real.read(t), n, s) for n, s in zip(new_state, state, strict=True))
-        return t + 1, new_state, _write(arrays, t, (*new_state, *kept))
+        return t + 1, new_state, _write(arrays, t, (*new_state[:shown], *(kept if keeps else ())))
 
-    arrays = _arrays(cell.state_count + len(cell.kept_names), length, state[0])
+    arrays = _arrays(shown + keeps * len(cell.kept_names), length, state[0])
     _, final, arrays = tf.while_loop(
         lambda t, *_: t < length, step, (0, tuple(state), arrays), maximum_iterations=length
     )
     stacked = tuple(_stack(array, state[0]) for array in arrays)
-    return stacked[: cell.state_count], stacked[cell.state_count :], final
+    return stacked[:shown], stacked[shown:], final
 
 
 def _backward(

@@ -24,18 +24,22 @@ def device_portable() -> Iterator[None]:
 
 
 class _DevicePortable(Tracing):
-    """Traces both implementations, for inference with a cell that cuDNN has."""
+    """Traces the loop without a backward pass, and cuDNN beside it for a cell that it has."""
 
     def run(
         self, layer: TracedLayer, sequences: tf.Tensor, state: State, masks: loop.Masks, training: bool
     ) -> tuple[tf.Tensor, State]:
-        layout = layer.cell.cudnn
-        if training or layout is None:
+        if training:
             return super().run(layer, sequences, state, masks, training)
-        real = masks.real
+        layout, real = layer.cell.cudnn, masks.real
 
         def on_cpu() -> tuple[tf.Tensor, State]:
-            return Tracing.run(self, layer, sequences, state, loop.Masks(real), training)
+            return loop.run_forward(
+                layer.cell, layer.project(sequences), state, layer.recurrent_weights(), loop.Masks(real)
+            )
+
+        if layout is None:
+            return on_cpu()
 
         def on_gpu() -> tuple[tf.Tensor, State]:
             if real is None:

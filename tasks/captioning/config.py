@@ -37,7 +37,7 @@ class CaptioningConfig(CaptioningOptions, SearchOptions, VocabularyOptions, Trai
     )
     captions: str | None = option(
         None,
-        "file with lines name#number<TAB>caption, with --dataset=files",
+        "file with lines name#number<TAB>caption, or a table with the columns image and caption, with --dataset=files",
         is_path=True,
         commands=("evaluate",),
     )

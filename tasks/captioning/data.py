@@ -1,7 +1,6 @@
 """The data of captioning: images with their captions."""
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -15,26 +14,13 @@ from ...models.text import END, PADDING, START, SubwordCodec
 from ..data import Counts, Encoded, PreparedData, encode, learn_codec
 from ..datasets import public
 from ..datasets.batching import batch_by_tokens
-from ..datasets.feature_cache import CacheKey, FeatureCache, Image
-from ..datasets.image_files import ImageFiles
+from ..datasets.feature_cache import CacheKey, FeatureCache, Image, UnusableImagesError
 from ..datasets.shards import read_shards
 from ..datasets.splits import Splits
-from ..datasets.text_files import read_lines
 from .config import CaptioningConfig
+from .files import CaptionedFiles, CaptionedImage
 from .image_features import ImageFeatures
 from .words import normalized
-
-
-class CaptionedImage(NamedTuple):
-    """An image and its captions.
-
-    Attributes:
-        image: The image, which is read on demand.
-        captions: At least one caption.
-    """
-
-    image: Image
-    captions: tuple[str, ...]
 
 
 class References(NamedTuple):
@@ -174,9 +160,15 @@ class CaptioningData(PreparedData):
         return key.images
 
     def _write(self, folder: Path, examples: int) -> Counts:
-        # Before the data is complete: an image that cannot be used ends the preparation.
+        # Before the data is complete: images that cannot be used end the preparation, all named at once.
+        unusable: dict[str, str] = {}
         for split, key in self._keys.items():
-            self._features(split, key, fresh=True)
+            try:
+                self._features(split, key, fresh=True)
+            except UnusableImagesError as error:
+                unusable |= error.errors
+        if unusable:
+            raise UnusableImagesError(unusable)
         counts = super()._write(folder, examples)
         counts.check_left_out("captions are", self.config.max_length)
         return counts
@@ -272,7 +264,7 @@ def mirrored(image: Image) -> Image:
             return content
         return tf.io.encode_png(tf.image.flip_left_right(pixels), compression=1).numpy()
 
-    return Image(f"{image.name} mirrored", image.stamp, read)
+    return Image(image.name, f"{image.stamp} mirrored", read)
 
 
 def read_splits(config: CaptioningConfig) -> Splits:
@@ -285,86 +277,11 @@ def read_splits(config: CaptioningConfig) -> Splits:
             "validation": config.validation_data,
             "test": config.test_data,
         }
-        parts = _Files(config.images, config.captions, lists).parts()
+        parts = CaptionedFiles(config.images, config.captions, lists).parts()
     else:
         splits = public.available_splits(config.dataset)
         parts = {split: partial(_from_public, config.dataset, split) for split in splits}
     return Splits(parts, fractions, config.seed, identity=lambda example: example.image.name)
-
-
-class _Files:
-    """The user's images and captions. Only the captions are held in memory.
-
-    Args:
-        images: Zip file or folder.
-        captions: File of captions.
-        lists: For each part, the file that lists its images, or None; without a list for the training part, that part
-            has all images that are in no other.
-    """
-
-    def __init__(self, images: str, captions: str, lists: Mapping[str, str | None]) -> None:
-        self._path = captions
-        self._images = ImageFiles(images)
-        self._captions = read_captions(captions)
-        self._lists = {part: read_names(path) for part, path in lists.items() if path}
-        if "train" not in self._lists:
-            others = {name for names in self._lists.values() for name in names}
-            self._lists["train"] = [name for name in self._captions if name not in others]
-
-    def parts(self) -> dict:
-        """Returns a function for each part that opens it."""
-        return {part: partial(self._read, part) for part in self._lists}
-
-    def _read(self, part: str) -> Iterator[CaptionedImage]:
-        names = self._lists[part]
-        if part == "train":
-            # An arbitrary order, in case the list was sorted by content.
-            names = sorted(
-                names, key=lambda name: hashlib.blake2b(name.encode("utf-8", "surrogateescape")).digest()
-            )
-        for name in names:
-            if name not in self._captions:
-                raise UserError(
-                    f"The image {name!r} of the {part} list has no caption in {self._path}; add one, or "
-                    "remove it from the list."
-                )
-            image = Image(name, self._images.stamp(name), partial(self._images.read, name))
-            yield CaptionedImage(image, tuple(self._captions[name]))
-
-
-def read_captions(path: str) -> dict[str, list[str]]:
-    """Reads the captions of each image from a file of lines `name#number<TAB>caption`.
-
-    Raises:
-        UserError: If the file is missing or empty, or has a line of another form.
-    """
-    captions: dict[str, list[str]] = {}
-    for number, line in enumerate(read_lines(path), start=1):
-        if not line.strip():
-            continue
-        name, tab, caption = line.partition("\t")
-        head, mark, tail = name.rpartition("#")
-        name = head if mark and tail.isdecimal() else name
-        if not tab or not name or not caption.strip():
-            raise UserError(
-                f"{path}, line {number} is {line[:60]!r}, but name#number<TAB>caption was expected; correct the line."
-            )
-        captions.setdefault(name, []).append(caption)
-    if not captions:
-        raise UserError(f"{path} is empty; a caption on each line was expected, name#number<TAB>caption.")
-    return captions
-
-
-def read_names(path: str) -> list[str]:
-    """Reads the names from a list of images, one per line, without duplicates.
-
-    Raises:
-        UserError: If the file is missing or empty.
-    """
-    names = list(dict.fromkeys(name for line in read_lines(path) if (name := line.strip())))
-    if not names:
-        raise UserError(f"{path} is empty; the name of an image on each line was expected.")
-    return names
 
 
 def _from_public(name: str, split: str) -> Iterator[CaptionedImage]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,8 @@ from .batching import chunks
 
 # Images in a file: a killed process loses at most the work for these.
 _SHARD = 256
+# Images named in a message for each reason.
+_NAMED = 100
 # Images encoded at a time.
 _BATCH = 32
 
@@ -37,6 +39,30 @@ class Image(NamedTuple):
     name: str
     stamp: str
     read: Callable[[], bytes]
+
+
+class UnusableImagesError(UserError):
+    """Some images cannot be used.
+
+    Args:
+        errors: The reasons by the names of the images.
+    """
+
+    def __init__(self, errors: Mapping[str, str]) -> None:
+        self.errors = errors
+        names: dict[str, list[str]] = {}
+        for name, error in errors.items():
+            names.setdefault(error, []).append(name)
+        if len(errors) == 1:
+            ((name, error),) = errors.items()
+            super().__init__(
+                f"The image {name} cannot be used. {error} Repair it, or remove it from the data."
+            )
+            return
+        reasons = " ".join(f"{error} ({_listed(several)})" for error, several in names.items())
+        super().__init__(
+            f"{len(errors)} images cannot be used. {reasons} Repair them, or remove them from the data."
+        )
 
 
 class CacheKey:
@@ -92,7 +118,7 @@ class FeatureCache:
             what: Name of the images in the progress bar.
 
         Raises:
-            UserError: If an image cannot be used.
+            UnusableImagesError: If some images cannot be used; the others were encoded.
         """
         if self.complete:
             return
@@ -101,14 +127,17 @@ class FeatureCache:
             bar = tqdm(
                 total=self.images, unit="image", desc=what, disable=not sys.stderr.isatty(), leave=False
             )
+            unusable: dict[str, str] = {}
             with bar:
                 for number, chunk in enumerate(chunks(images, _SHARD)):
                     if self._load(number) is None:
                         if self._path(number).exists():
                             print(f"{self._path(number)} is damaged; it is made again.", file=sys.stderr)
-                        self._encode(number, chunk, encode, bar)
+                        unusable |= self._encode(number, chunk, encode, bar)
                     else:
                         bar.update(len(chunk))
+            if unusable:
+                raise UnusableImagesError(unusable)
             write_json(
                 self.directory / "about.json",
                 {"images": self.images, "shape": self.shape, "dtype": self.dtype.name},
@@ -147,20 +176,23 @@ class FeatureCache:
         images = min(_SHARD, self.images - number * _SHARD)
         return arrays if (arrays.shape, arrays.dtype) == ((images, *self.shape), self.dtype) else None
 
-    def _encode(self, number: int, chunk: list[Image], encode: Callable, bar: tqdm) -> None:
+    def _encode(self, number: int, chunk: list[Image], encode: Callable, bar: tqdm) -> dict[str, str]:
+        """Writes the file of some images, unless some cannot be used; returns their errors by name."""
         shard = []
+        unusable: dict[str, str] = {}
         for batch in chunks(chunk, _BATCH):
-            arrays, errors = encode(tf.constant([image.read() for image in batch], tf.string))
-            for image, error in zip(batch, errors.numpy(), strict=True):
-                if error:
-                    raise UserError(
-                        f"The image {image.name} cannot be used. {error.decode()} Repair it, or remove it from "
-                        "the data."
-                    )
+            contents, unread = zip(*map(_read, batch), strict=True)
+            arrays, errors = encode(tf.constant(contents, tf.string))
+            for image, reading, error in zip(batch, unread, errors.numpy(), strict=True):
+                if reading or error:
+                    unusable[image.name] = reading or error.decode()
             shard.append(arrays.numpy().astype(self.dtype))
             bar.update(len(batch))
+        if unusable:
+            return unusable
         with replacing_listed(self._path(number)) as temporary:
             np.save(temporary, np.concatenate(shard))
+        return unusable
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -176,3 +208,16 @@ class FeatureCache:
             yield
         finally:
             lock.release()
+
+
+def _read(image: Image) -> tuple[bytes, str]:
+    """Returns the bytes of an image, and the error or ""."""
+    try:
+        return image.read(), ""
+    except UserError as error:
+        return b"", str(error)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

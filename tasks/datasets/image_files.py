@@ -3,17 +3,19 @@
 import os
 import zipfile
 import zlib
-from collections.abc import Iterable
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
 from ...common.errors import UserError
+from ...common.normalization import nfc
 
 
 class ImageFiles:
     """Encoded images by name.
 
-    A name is a path inside the folder or the zip file. The last part of the path is enough if it is unique.
+    A name is a path inside the folder or the zip file. The last part of the path is enough if it is unique. Case, the
+    form of accents and of slashes (`\\` for `/`) do not matter, unless images differ in nothing else.
 
     Args:
         path: Zip file or folder.
@@ -35,7 +37,15 @@ class ImageFiles:
             ) from error
 
     def __contains__(self, name: str) -> bool:
-        return self._paths.get(name) is not None
+        """Whether there is an image of a name, or more than one."""
+        return name in self._paths or folded(name) in self._folded_paths
+
+    def find(self, name: str) -> str | None:
+        """Returns the path of an image; None if there is none, or more than one."""
+        for paths, key in ((self._paths, name), (self._folded_paths, folded(name))):
+            if key in paths:
+                return paths[key]
+        return None
 
     def read(self, name: str) -> bytes:
         """Returns the bytes of an image.
@@ -62,9 +72,9 @@ class ImageFiles:
         return f"{status.st_mtime_ns} {status.st_size}"
 
     def _path(self, name: str) -> str:
-        if name not in self._paths:
+        if name not in self:
             raise UserError(f"{self.path} has no image {name!r}; add it, or remove its captions.")
-        path = self._paths[name]
+        path = self.find(name)
         if path is None:
             raise UserError(f"{self.path} has more than one image {name!r}; name them with their folders.")
         return path
@@ -72,16 +82,46 @@ class ImageFiles:
     @cached_property
     def _paths(self) -> dict[str, str | None]:
         """The path of each image, by its path and by the last part of it; None if that part is not unique."""
-        paths = self._archive.namelist() if self._archive is not None else _files_below(self.path)
-        paths = [path for path in paths if not path.endswith("/")]
+        paths = _entries(self._archive) if self._archive is not None else _files_below(self.path)
         by_name: dict[str, str | None] = {}
-        for path in paths:
-            name = path.rsplit("/", 1)[-1]
-            by_name[name] = None if name in by_name else path
-        return by_name | {path: path for path in paths}
+        for name, path in paths.items():
+            last = name.replace("\\", "/").rsplit("/", 1)[-1]
+            by_name[last] = None if last in by_name else path
+        return by_name | paths
+
+    @cached_property
+    def _folded_paths(self) -> dict[str, str | None]:
+        """The path of each image by the folded forms of its names; None where images share one."""
+        found: dict[str, str | None] = {}
+        for name, path in self._paths.items():
+            key = folded(name)
+            found[key] = path if found.get(key, path) == path else None
+        return found
 
 
-def _files_below(folder: Path) -> Iterable[str]:
-    for directory, _, names in os.walk(folder):
-        for name in names:
-            yield (Path(directory) / name).relative_to(folder).as_posix()
+def folded(name: str) -> str:
+    """Returns a form of a name that does not depend on case, on the form of accents and on the slashes."""
+    return nfc(nfc(name).casefold()).replace("\\", "/").removeprefix("./")
+
+
+def _files_below(folder: Path) -> dict[str, str]:
+    """Returns the files of a folder and its subfolders, by their paths."""
+    paths = (Path(directory) / name for directory, _, names in os.walk(folder) for name in names)
+    return {path: path for path in (path.relative_to(folder).as_posix() for path in paths)}
+
+
+def _entries(archive: zipfile.ZipFile) -> dict[str, str]:
+    """Returns the names of the files in an archive by their names as they were meant."""
+    found: dict[str, str] = {}
+    for entry in archive.infolist():
+        if not entry.is_dir():
+            found[_meant(entry)] = entry.filename
+    return found
+
+
+def _meant(entry: zipfile.ZipInfo) -> str:
+    """Returns the name of an entry; macOS writes UTF-8 without saying so."""
+    if not entry.flag_bits & 0x800:
+        with suppress(UnicodeError):
+            return entry.filename.encode("cp437").decode("utf-8")
+    return entry.filename

@@ -1,10 +1,12 @@
 """Replays the example requests of a SavedModel in a separate process and compares the answers.
 
-    python -m unroll.export.replay DIRECTORY tensorflow|c_api
+    python -m unroll.export.replay tensorflow|c_api
 
-Exits with code 1 and one line on stderr at the first difference. Imports none of the code that made the model.
+Reads the directory from standard input, once its libraries are loaded. Exits with code 1 and one line on stderr at the
+first difference. Imports none of the code that made the model.
 """
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,9 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from ..common.quiet_start import import_tensorflow
+from ..serving.c_api import SavedModelSession
 from ..serving.python_api import PythonSession
 from ..serving.saved_model import SavedModel
 from ..serving.versions import describe
+from ..serving.warmup import read_warmup_requests
 
 Call = Callable[[str, Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 
@@ -81,25 +86,21 @@ def from_json(saved: Mapping[str, Any]) -> np.ndarray:
     return np.array(values, saved["dtype"]).reshape(saved["shape"])
 
 
-def _c_api_call(directory: Path) -> Call:
-    from ..serving.c_api import SavedModelSession
-
-    return SavedModelSession(directory).run
-
-
 def main() -> None:
-    directory, loader = Path(sys.argv[1]), sys.argv[2]
+    through_c_api = sys.argv[1] == "c_api"
+    if not through_c_api:
+        import_tensorflow()
+    path = sys.stdin.buffer.readline().removesuffix(b"\n")
+    # The exporting process has ended.
+    if not path:
+        return
+    directory = Path(os.fsdecode(path))
     try:
-        if loader == "c_api":
-            replay(directory, _c_api_call(directory))
-            return
-        call = SavedModel(directory, PythonSession).call
+        call = SavedModel(directory, SavedModelSession if through_c_api else PythonSession).call
         replay(directory, call)
-        # Late, since it imports TensorFlow, and the C API must work without it.
-        from ..serving.warmup import read_warmup_requests
-
-        for signature, inputs in read_warmup_requests(directory / "assets.extra"):
-            call(signature, inputs)
+        if not through_c_api:
+            for signature, inputs in read_warmup_requests(directory / "assets.extra"):
+                call(signature, inputs)
     except AssertionError as error:
         sys.exit(str(error))
 

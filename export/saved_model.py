@@ -15,7 +15,7 @@ from ..serving.versions import CHECKSUMS, versions
 from . import replay
 from .bundle import Bundle, Signature
 from .serving_files import write_serving_files
-from .verify import verify
+from .verify import verification
 from .warmup import write_warmup_requests
 
 
@@ -23,7 +23,7 @@ def export(bundle: Bundle, output: str | os.PathLike[str]) -> Path:
     """Writes the next version of a model.
 
     The version directory appears under its number only after its graph was checked, and its example requests gave the
-    same answers in two fresh processes (`verify`). The files for serving appear beside the versions.
+    same answers in two fresh processes (`verification`). The files for serving appear beside the versions.
 
     Args:
         bundle: Model and signatures.
@@ -42,9 +42,10 @@ def export(bundle: Bundle, output: str | os.PathLike[str]) -> Path:
     output.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".partial-", dir=output))
     try:
-        _write(bundle, staging, output.name)
-        seal(staging, CHECKSUMS)
-        verify(staging)
+        with verification() as verify:
+            _write(bundle, staging, output.name)
+            seal(staging, CHECKSUMS)
+            verify(staging)
         write_serving_files(output)
         version = output / str(max(versions(output), default=0) + 1)
         staging.chmod(0o755)

@@ -3,7 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import tensorflow as tf
@@ -19,51 +20,70 @@ class VerificationError(FailedError):
     """The saved model failed its verification."""
 
 
-def verify(directory: Path) -> None:
-    """Checks the graph, and replays the example requests in two fresh processes at once.
+Check = Callable[[Path], None]
 
-    One uses TensorFlow's Python loader, and also runs the warm-up requests. The other uses the C API, like servers.
-    Both run on the CPU.
 
-    Raises:
-        VerificationError: If a check fails; the message says which.
+@contextmanager
+def verification() -> Generator[Check]:
+    """Begins a verification, and yields the function that verifies a SavedModel, given its directory.
+
+    It checks the graph, and replays the example requests in two fresh processes at once. One uses TensorFlow's Python
+    loader, and also runs the warm-up requests. The other uses the C API, like servers. Both run on the CPU. They load
+    their libraries while the model is being written.
+
+    The function raises VerificationError if a check fails; the message says which.
     """
-    saved_model = saved_model_pb2.SavedModel.FromString((directory / "saved_model.pb").read_bytes())
-    for meta_graph in saved_model.meta_graphs:
-        _check_ops(meta_graph.graph_def)
-        for name, signature in meta_graph.signature_def.items():
-            if not name.startswith("__"):
-                _check_batch_dimension(name, signature)
-    replay_in_fresh_processes(directory)
+    with fresh_processes() as replay:
+
+        def verify(directory: Path) -> None:
+            saved_model = saved_model_pb2.SavedModel.FromString((directory / "saved_model.pb").read_bytes())
+            for meta_graph in saved_model.meta_graphs:
+                _check_ops(meta_graph.graph_def)
+                for name, signature in meta_graph.signature_def.items():
+                    if not name.startswith("__"):
+                        _check_batch_dimension(name, signature)
+            replay(directory)
+
+        yield verify
 
 
-def replay_in_fresh_processes(directory: Path) -> None:
-    """Replays the example requests through TensorFlow's Python loader and through the C API.
+@contextmanager
+def fresh_processes() -> Generator[Check]:
+    """Starts a process for TensorFlow's Python loader and one for the C API; yields the function that makes both replay
+    the example requests of a SavedModel."""
+    processes = {loader: _begin_replay(loader) for loader in ("tensorflow", "c_api")}
 
-    Raises:
-        VerificationError: If an answer differs; the message says which.
-    """
-    replays = {loader: _begin_replay(directory, loader) for loader in ("tensorflow", "c_api")}
-    try:
-        for loader, replay in replays.items():
-            _, errors = replay.communicate()
-            if replay.returncode:
+    def replay(directory: Path) -> None:
+        for process in processes.values():
+            assert process.stdin
+            # A process that has failed already says why below.
+            with suppress(BrokenPipeError):
+                process.stdin.write(f"{directory}\n")
+                process.stdin.flush()
+        for loader, process in processes.items():
+            _, errors = process.communicate()
+            if process.returncode:
                 last = (errors.strip().splitlines() or ["no message"])[-1]
                 raise VerificationError(f"The exported model fails in a fresh process ({loader}): {last}")
+
+    try:
+        yield replay
     finally:
-        for replay in replays.values():
-            replay.kill()
+        for process in processes.values():
+            process.kill()
+            process.communicate()
 
 
-def _begin_replay(directory: Path, loader: str) -> subprocess.Popen:
+def _begin_replay(loader: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "unroll.export.replay", str(directory), loader],
+        [sys.executable, "-m", "unroll.export.replay", loader],
         # On the CPU: the graph must run there, and the exporting process may hold the GPU's memory.
         env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},
+        stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         encoding="utf-8",
-        errors="replace",
+        errors="surrogateescape",
     )
 
 

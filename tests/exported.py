@@ -1,8 +1,10 @@
-"""The contents of an exported model, and its answers without the code that trained it."""
+"""Exports without verification, the contents of an exported model, and its answers without the code that trained it."""
 
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,11 @@ class Refuse:
 
 sys.meta_path.insert(0, Refuse())
 """
+
+
+def not_verified() -> AbstractContextManager[Callable[[Path], None]]:
+    """Takes the place of `verification`, which takes most of the time of an export."""
+    return nullcontext(lambda directory: None)
 
 
 def answered_without_training_code(program: str, model: Path, given: Any = None) -> Any:

@@ -5,12 +5,13 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from exported import answered_without_training_code
+from exported import answered_without_training_code, not_verified
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
@@ -19,7 +20,7 @@ from tiny_training import best_model
 
 import unroll.serving
 from unroll.common.errors import UserError
-from unroll.export import replay, saved_model
+from unroll.export import replay, saved_model, verify
 from unroll.export.bundle import Bundle, Signature
 from unroll.export.saved_model import export
 from unroll.export.verify import VerificationError
@@ -61,7 +62,7 @@ def in_memory(trained_run):
 @pytest.fixture
 def unverified(monkeypatch):
     """Leaves out the verification, which takes most of the time of an export."""
-    monkeypatch.setattr(saved_model, "verify", lambda directory: None)
+    monkeypatch.setattr(saved_model, "verification", not_verified)
 
 
 def call(model, texts):
@@ -328,7 +329,7 @@ def test_an_interrupted_verification_leaves_nothing(tmp_path, monkeypatch):
         assert (directory / "saved_model.pb").exists()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(saved_model, "verify", interrupt)
+    monkeypatch.setattr(verify, "fresh_processes", lambda: nullcontext(interrupt))
     with pytest.raises(KeyboardInterrupt):
         export(bundle_of(double), tmp_path / "model")
     assert list((tmp_path / "model").iterdir()) == []

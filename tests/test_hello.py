@@ -1,6 +1,7 @@
 """The textbook example: a model that learns to write one word."""
 
 import pytest
+from exported import not_verified
 
 import unroll.serving
 from unroll.export import saved_model
@@ -24,7 +25,7 @@ def exported(tmp_path_factory):
     assert cli.main(command) == 0
     with pytest.MonkeyPatch.context() as patch:
         # The verification takes most of the time of an export.
-        patch.setattr(saved_model, "verify", lambda directory: None)
+        patch.setattr(saved_model, "verification", not_verified)
         assert cli.main(["export", f"--workdir={path / 'run'}", f"--output={path / 'model'}"]) == 0
     return path / "model"
 

@@ -4,6 +4,7 @@ A manifest lists the files of a directory, one a line: CRC-32, size in bytes, na
 version have none, and are used unchecked.
 """
 
+import json
 import zlib
 from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,9 +20,9 @@ MANIFEST = "checksums.txt"
 _PIECE = 1 << 20
 
 # CRC-32 in hexadecimal digits, and size in bytes.
-_Checksum = tuple[str, int]
+Checksum = tuple[str, int]
 # A name has two checksums while its file is being replaced: of the old content and of the new.
-_Entries = dict[str, list[_Checksum]]
+_Entries = dict[str, list[Checksum]]
 
 
 class DamagedError(UserError):
@@ -37,7 +38,7 @@ def seal(directory: Path, manifest: str = MANIFEST) -> None:
     """
     names = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
     names = [name for name in names if name != manifest]
-    _write(directory / manifest, {name: [_checksum(directory / name)] for name in names})
+    _write(directory / manifest, {name: [checksum(directory / name)] for name in names})
 
 
 def verify(directory: Path, *names: str, manifest: str = MANIFEST, advice: str) -> None:
@@ -82,19 +83,38 @@ def replacing_listed(path: Path) -> Generator[Path]:
     manifest = path.with_name(MANIFEST)
     with replacing(path) as temporary:
         yield temporary
-        checksum = _checksum(temporary)
+        new = checksum(temporary)
         try:
             entries = _read(manifest, "") or {}
         except DamagedError:
             entries = {}
-        _write(manifest, entries | {path.name: [*entries.get(path.name, [])[-1:], checksum]})
-    _write(manifest, entries | {path.name: [checksum]})
+        _write(manifest, entries | {path.name: [*entries.get(path.name, [])[-1:], new]})
+    _write(manifest, entries | {path.name: [new]})
 
 
 def write_listed_json(path: Path, content: Any) -> None:
     """Does the work of `write_json`, and lists the file in the manifest beside it."""
     with replacing_listed(path) as temporary:
         temporary.write_text(json_text(content), encoding="utf-8", errors="surrogateescape")
+
+
+def checksum_of_json(content: Any) -> str:
+    """Returns the checksum of content that a JSON file holds beside it."""
+    text = json.dumps(content, sort_keys=True)
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
+def checksum(path: Path) -> Checksum:
+    """Returns the checksum of a file.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    crc, size = 0, 0
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            crc, size = zlib.crc32(piece, crc), size + len(piece)
+    return f"{crc:08x}", size
 
 
 def _is_in(listed: str, names: Iterable[str]) -> bool:
@@ -125,23 +145,15 @@ def _read(path: Path, advice: str) -> _Entries | None:
     return entries
 
 
-def _checksums(directory: Path, names: Iterable[str]) -> list[_Checksum | None]:
+def _checksums(directory: Path, names: Iterable[str]) -> list[Checksum | None]:
     """Returns the checksum of each file; None for a file that cannot be read."""
 
-    def checksum(name: str) -> _Checksum | None:
+    def found(name: str) -> Checksum | None:
         try:
-            return _checksum(directory / name)
+            return checksum(directory / name)
         except OSError:
             return None
 
     # Threads, since reading and CRC-32 release Python's lock.
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(checksum, names))
-
-
-def _checksum(path: Path) -> _Checksum:
-    crc, size = 0, 0
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            crc, size = zlib.crc32(piece, crc), size + len(piece)
-    return f"{crc:08x}", size
+        return list(pool.map(found, names))

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,6 +68,18 @@ def replacing(path: Path) -> Generator[Path]:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
         shutil.rmtree(path)
     os.replace(temporary, path)
+
+
+def is_writable(directory: Path) -> bool:
+    """Returns whether files can be written into a directory, which need not exist yet."""
+    while not directory.exists() and directory != directory.parent:
+        directory = directory.parent
+    try:
+        # An attempt, since permissions do not tell of read-only file systems, nor those of the administrator.
+        with tempfile.TemporaryFile(dir=directory):
+            return True
+    except OSError:
+        return False
 
 
 def _remove(path: Path) -> None:

@@ -9,7 +9,7 @@ import dataclasses
 import operator
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Self
 
 from .errors import UserError
@@ -112,6 +112,10 @@ class OptionGroup:
         """Takes this group out of a configuration that inherits it, with some values changed."""
         values = {field.name: getattr(config, field.name) for field in dataclasses.fields(cls)}
         return cls(**(values | changed))
+
+    def changed(self, values: Mapping[str, Any]) -> Self:
+        """Returns these options with other values of some, by name."""
+        return dataclasses.replace(self, **values)
 
     def __post_init__(self) -> None:
         """Raises UserError if a value is not among its choices. Groups add checks of options against each other."""

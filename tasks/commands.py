@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common.errors import UserError
-from ..common.files import write_json
+from ..common.files import is_writable, write_json
 from ..common.json_lines import JsonLines, json_line
 from ..common.options import refuse_without_effect
 from ..common.quiet_start import import_tensorflow
@@ -17,6 +17,7 @@ from ..serving.server.options import ServerOptions
 from .applications import predict_class, read_config, task_of
 from .exhaustion import explained, memory_flags
 from .keras_settings import import_keras
+from .results import Results, name_of_other_data, writable_or_temporary
 from .training.config import TrainingConfig
 from .training.run_directory import RunDirectory
 
@@ -34,19 +35,20 @@ def train(
         workdir: Run directory.
     """
     run = RunDirectory(workdir)
-    if run.exists():
-        config = _resumed_config(run, application, config, given)
-        refuse_without_effect(config, named)
-    else:
-        refuse_without_effect(config, named)
-        run.create(application, config)
-    import_keras()
-    from .inspection.live import LiveInspection
-    from .inspection.measurements import step_name
-    from .training.trainer import Trainer
-
+    saved = read_config(run) if run.exists() else None
+    if saved and run.has_begun:
+        config = _resumed_config(run, saved, application, config, given)
+    refuse_without_effect(config, named)
+    run.check_free()
     advice = f"train in another --workdir than {workdir} with less, or with smaller layers"
     with run.locked(), explained(workdir, memory_flags(config), advice):
+        if saved != (application, config):
+            run.save_config(application, config)
+        import_keras()
+        from .inspection.live import LiveInspection
+        from .inspection.measurements import step_name
+        from .training.trainer import Trainer
+
         task = task_of(application)
         inspection = LiveInspection(
             JsonLines(run.gradient_flow),
@@ -55,7 +57,7 @@ def train(
             step_name(config),
         )
         Trainer(task, task.data(config, run), observers=[inspection]).train()
-    print(f"Trained. The weights of the best epoch are in {run.best_weights}.")
+    print(f"Trained. The weights of the best epoch are in {run.intact(run.best_weights)}.")
 
 
 def evaluate(workdir: str, split: str, output: str | None, changed: Mapping[str, Any]) -> None:
@@ -64,22 +66,40 @@ def evaluate(workdir: str, split: str, output: str | None, changed: Mapping[str,
     Args:
         workdir: Run directory.
         split: train, validation or test.
-        output: JSON file; None: metrics.json in the run directory.
+        output: JSON file; None: metrics.json in the run directory, or metrics-NAME.json for another part.
         changed: Options of the run to change, by name.
     """
     if split != "test" and "test_data" in changed:
         raise UserError(
             f"--test_data has an effect only with --split=test, but --split is {split}; leave one of them out."
         )
-    path = Path(output) if output else Path(workdir) / "metrics.json"
-    if path.is_dir():
+    run, path = RunDirectory(workdir), Path(output) if output else None
+    if path and path.is_dir():
         raise UserError(f"--output={path} is a directory; give the name of a JSON file.")
-    task, data, model = _trained(workdir, changed)
-    with explained(os.fspath(path), memory_flags(data.config, "evaluate")):
-        evaluation = task.report(model, data, split)
-        write_json(path, evaluation.metrics | {"split": split} | evaluation.details)
+    if path:
+        _check_writable(path.parent)
+    _, own = read_config(run)
+    with writable_or_temporary(run.path, "--output=FILE keeps the metrics") as directory:
+        task, data, model = _trained(run, changed)
+        data.results = Results(directory, name_of_other_data(changed, own))
+        if split == "train" or (split == "test" and not data.config.test_data):
+            _tell_of_changed_source(data, split)
+        path = path or data.results.metrics(split)
+        with explained(os.fspath(path), memory_flags(data.config, "evaluate")):
+            evaluation = task.report(model, data, split)
+            write_json(path, evaluation.metrics | {"split": split} | evaluation.details)
+    kept = f"Written to {path}" if output or directory == run.path else "The results were not kept"
     source = changed.get("test_data", data.config.dataset) if split == "test" else data.config.dataset
-    print(f"{split} part of {source}: {evaluation.report}\n\nWritten to {path}.")
+    print(f"{split} part of {source}: {evaluation.report}\n\n{kept}.")
+
+
+def _tell_of_changed_source(data: Any, split: str) -> None:
+    if changed := data.changed_source():
+        print(
+            f"{changed} has changed since the run prepared its data: the {split} part is not the one of then, and may "
+            "hold examples that the model was trained on.",
+            file=sys.stderr,
+        )
 
 
 def inspect(workdir: str, batches: int, output: str | None) -> None:
@@ -94,25 +114,28 @@ def inspect(workdir: str, batches: int, output: str | None) -> None:
     directory = Path(output) if output else run.inspection
     if directory.exists() and not directory.is_dir():
         raise UserError(f"--output={directory} is a file; give a directory.")
+    if output:
+        _check_writable(directory)
     application, config = read_config(run)
-    if not run.data.exists():
+    if not run.has_begun:
         raise UserError(f"The run in {run.path} has no data yet; `unroll train` resumes it.")
     import_keras()
     task = task_of(application)
     data = task.data(config, run)
-    data.prepare()
-    model, weights = _with_any_weights(task, data)
-    from .inspection.measurements import measure
-    from .inspection.report import write_report
-    from .inspection.verdict import judge
+    with writable_or_temporary(directory, "--output=DIRECTORY keeps the report") as written:
+        data.prepare()
+        model, weights = _with_any_weights(task, data)
+        from .inspection.measurements import measure
+        from .inspection.report import write_report
+        from .inspection.verdict import judge
 
-    with explained(os.fspath(directory), [f"--batches={batches}"]):
-        measured = measure(task, data, model, batches) | {"application": application, "weights": weights}
-        verdict = judge(measured, config)
-        title = f"Gradient flow of {run.path.absolute().name} ({application}, {weights})"
-        history = JsonLines(run.gradient_flow).read()
-        page = write_report(directory, title, measured, verdict, history)
-    print(f"{title}\n\n" + "\n".join(verdict.lines) + f"\n\nWritten to {page}.")
+        with explained(os.fspath(directory), [f"--batches={batches}"]):
+            measured = measure(task, data, model, batches) | {"application": application, "weights": weights}
+            verdict = judge(measured, config)
+            title = f"Gradient flow of {run.path.absolute().name} ({application}, {weights})"
+            page = write_report(written, title, measured, verdict, JsonLines(run.gradient_flow).read())
+    kept = f"Written to {page}" if written == directory else "The report was not kept"
+    print(f"{title}\n\n" + "\n".join(verdict.lines) + f"\n\n{kept}.")
 
 
 def export(workdir: str, output: str, changed: Mapping[str, Any]) -> None:
@@ -123,7 +146,9 @@ def export(workdir: str, output: str, changed: Mapping[str, Any]) -> None:
         output: Directory of the model.
         changed: Options of the run to change, by name.
     """
-    task, data, model = _trained(workdir, changed)
+    if not Path(output).is_file():
+        _check_writable(Path(output))
+    task, data, model = _trained(RunDirectory(workdir), changed)
     from ..export.saved_model import export as export_bundle
 
     with explained(output):
@@ -180,9 +205,14 @@ def serve(options: ServerOptions) -> None:
 
 
 def _resumed_config(
-    run: RunDirectory, application: str, config: TrainingConfig, given: Collection[str]
+    run: RunDirectory,
+    before: tuple[str, TrainingConfig],
+    application: str,
+    config: TrainingConfig,
+    given: Collection[str],
 ) -> TrainingConfig:
-    saved_application, saved = read_config(run)
+    """Returns the options of a run with the changes that are allowed."""
+    saved_application, saved = before
     if saved_application != application:
         raise UserError(
             f"{run.path} is a run of {saved_application}, not of {application}; give another --workdir."
@@ -193,26 +223,25 @@ def _resumed_config(
         if field.name in given and getattr(config, field.name) != getattr(saved, field.name)
     }
     resumable = {field.name for field in dataclasses.fields(config) if field.metadata["resumable"]}
-    # Until the data is prepared nothing depends on the options, so the user may still correct them.
-    refused = changed.keys() - resumable if run.data.exists() else set()
-    for name in sorted(refused):
+    for name in sorted(changed.keys() - resumable):
         raise UserError(
             f"The run in {run.path} has --{name}={getattr(saved, name)}, not {changed[name]}; a resumed run "
             f"may change only {', '.join(sorted(resumable))}. Leave the flag out, or give another --workdir."
         )
-    if changed:
-        saved = dataclasses.replace(saved, **changed)
-        run.save_config(application, saved)
-    return saved
+    return saved.changed(changed)
 
 
-def _trained(workdir: str, changed: Mapping[str, Any]) -> tuple:
+def _check_writable(directory: Path) -> None:
+    if not is_writable(directory):
+        raise UserError(f"{directory} cannot be written to; give --output in another directory.")
+
+
+def _trained(run: RunDirectory, changed: Mapping[str, Any]) -> tuple:
     """Returns the task of a run, its data with some options changed, and its model with the best weights."""
-    run = RunDirectory(workdir)
     application, config = read_config(run)
-    config = dataclasses.replace(config, **changed)
+    config = config.changed(changed)
     refuse_without_effect(config, changed)
-    if not run.best_weights.exists():
+    if not run.has_best_weights:
         raise UserError(f"The run in {run.path} has not finished an epoch; `unroll train` resumes it.")
     import_keras()
     task = task_of(application)
@@ -230,7 +259,7 @@ def _with_any_weights(task: Any, data: Any) -> tuple[Any, str]:
     from .training.optimizers import build_optimizer
 
     run, model = data.run, task.build_model(data.config, data.sizes)
-    if run.best_weights.exists():
+    if run.has_best_weights:
         run.load_best_weights(model)
         return model, "best weights"
     # A checkpoint finds layers in lists only through the optimiser, which has all trained weights.

@@ -4,6 +4,7 @@ import abc
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
+from glob import glob
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -17,14 +18,17 @@ from ..common.files import read_json, replacing, write_json
 from ..models.text import Codec
 from .datasets.batching import chunks
 from .datasets.documents import TextSplits
+from .datasets.fingerprints import changed_file, fingerprints
 from .datasets.shards import read_shards, shards_for, write_shards
 from .datasets.splits import Splits, keep_examples, kept_examples
+from .results import Results
 from .training.run_directory import RESTORE, RunDirectory
 
 Encoded = dict[str, np.ndarray]
 AnyCodec = TypeVar("AnyCodec", bound=Codec)
 
 _COUNTS = "counts.json"
+_SOURCES = "sources.json"
 # Texts that go through a graph at a time.
 _CHUNK = 1024
 # Far apart, so that runs with neighbouring seeds have no epoch in common.
@@ -76,11 +80,15 @@ class PreparedData(abc.ABC):
         vocabulary/              vocabulary or labels, learnt from the training part
         data/                    the training examples in random order
         data/counts.json         their counts
+        data/sources.json        sizes and checksums of the user's files that they come from
         data/validation.jsonl    the validation part, the same for all epochs of a run
 
     Args:
         config: Options of the run.
         run: The run directory.
+
+    Attributes:
+        results: Where evaluations write their files.
     """
 
     # Class of a kept validation example, a named tuple of JSON values; and the name of the file that holds them.
@@ -90,14 +98,17 @@ class PreparedData(abc.ABC):
     def __init__(self, config: Any, run: RunDirectory) -> None:
         self.config = config
         self.run = run
+        self.results = Results(run.path)
 
     def prepare(self) -> None:
         """Reads the data once: learns the vocabulary and writes the training examples. If that is done, compares them
         with their checksums."""
-        if self.run.data.exists():
+        # A run that has begun has data, or has lost it.
+        if self.run.has_begun:
             self.run.intact(self.run.vocabulary)
             self.run.intact(self.run.data)
             return
+        sources = fingerprints(self._source_paths())
         with replacing(self.run.vocabulary) as folder:
             folder.mkdir()
             examples = self._learn(folder)
@@ -107,7 +118,21 @@ class PreparedData(abc.ABC):
             if self.has_validation:
                 self._keep(folder / self.kept_name)
             write_json(folder / _COUNTS, dataclasses.asdict(self._write(folder, examples)))
+            write_json(folder / _SOURCES, sources)
             seal(folder)
+
+    def changed_source(self) -> str | None:
+        """Returns the path of a file that has changed since the data was prepared from it; None if none has."""
+        path = self.run.data / _SOURCES
+        if not path.exists():
+            return None
+        return changed_file(read_json(self.run.intact(path), RESTORE), self._source_paths())
+
+    def _source_paths(self) -> Iterator[str]:
+        """Yields the user's files and folders that the training and validation parts are read from."""
+        for name in ("train_data", "validation_data"):
+            if pattern := getattr(self.config, name):
+                yield from [pattern] if Path(pattern).exists() else sorted(glob(pattern, recursive=True))
 
     @property
     @abc.abstractmethod

@@ -225,6 +225,13 @@ def test_captions_without_an_image_that_no_list_names_are_counted_and_left_out(t
     assert printed.endswith("new-19.png and 10 more.\n")
 
 
+def test_lists_of_other_parts_need_not_be_there(tmp_path):
+    options = write_captioned_images(tmp_path)
+    for part in ("train", "validation"):
+        (tmp_path / f"{part}.txt").unlink()
+    assert len(names(splits_of(options), "test")) == 5
+
+
 def test_captions_of_other_images_altogether(tmp_path):
     options = write_captioned_images(tmp_path)
     del options["train_data"]
@@ -232,7 +239,7 @@ def test_captions_of_other_images_altogether(tmp_path):
     with pytest.raises(
         UserError, match=r"has none of the images that .*captions\.txt names, such as 'a\.png'"
     ):
-        splits_of(options)
+        list(splits_of(options).read("train"))
 
 
 def test_all_images_that_a_list_lacks_are_named(tmp_path):

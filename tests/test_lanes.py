@@ -231,3 +231,13 @@ def test_joined_windows_go_on_until_their_document_ends(tmp_path):
         np.testing.assert_array_equal(batch["ids"][lane, :length], expected)
     # Fewer windows are joined for a small number of steps, but at least two.
     assert [b["ids"].shape[1] for b in lanes.read_joined(1)] == [9, 9]
+
+
+@pytest.mark.parametrize("lanes", [1, 3, 5, 50])
+@pytest.mark.parametrize("lengths", [[12], [1, 4, 5, 6], [30, 2, 17], [5, 10]])
+def test_the_documents_of_a_text_are_read_again(tmp_path, monkeypatch, lengths, lanes):
+    monkeypatch.setattr("unroll.tasks.datasets.lanes._WINDOWS", 2)
+    windows, documents = windows_of_documents(lengths, steps=5)
+    again = [list(pieces) for pieces in written(tmp_path, windows, 5, lanes).documents()]
+    for pieces, ids in zip(again, documents, strict=True):
+        np.testing.assert_array_equal(np.concatenate(pieces), ids)

@@ -3,6 +3,7 @@
 import gzip
 import json
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from unittest.mock import Mock
@@ -45,6 +46,17 @@ def begin(path: Path, lengths: Sequence[int] = LENGTHS, **changes) -> LanguageMo
     data = LanguageModelingData(config, run)
     data.prepare()
     return data
+
+
+@pytest.mark.parametrize("truncation", [8, 0])
+def test_the_training_part_is_read_from_the_prepared_data(tmp_path, truncation):
+    data = begin(tmp_path, truncation=truncation)
+    encode = data.codec.encode_symbols
+    read = [np.concatenate([*map(encode, document.pieces())]) for document in data.examples("train")]
+    shutil.rmtree(tmp_path / "texts")
+    found = [np.concatenate([*pieces]) for pieces in data.encoded("train")]
+    assert len(found) == len(read) > 1
+    assert sorted(map(list, found)) == sorted(map(list, read))
 
 
 def start(data: LanguageModelingData) -> TrainingState:

@@ -177,7 +177,7 @@ def test_half_written_files_are_replaced(flags, undisturbed, tmp_path):
         partial.mkdir(parents=True)
         (partial / "half").write_bytes(b"half")
     shutil.copy(undisturbed / "config.json", workdir)
-    assert train(workdir) == 0
+    assert train(workdir, *flags) == 0
     assert_same_run(workdir, undisturbed)
     assert not list(workdir.rglob(".partial-*"))
     assert not list(workdir.rglob("half"))
@@ -249,8 +249,9 @@ def test_more_epochs_give_the_run_that_had_them_from_the_start(flags, undisturbe
     assert read_config(RunDirectory(workdir)) == read_config(RunDirectory(undisturbed))
 
 
-def test_a_finished_run_stays_as_it_is(flags, undisturbed, copy):
+def test_a_finished_run_stays_as_it_is_and_says_so(flags, undisturbed, copy, capsys):
     assert train(copy) == 0
+    assert "has ended: it has trained for 3 epoch(s); --epochs=4 or more goes on" in capsys.readouterr().out
     assert_same_run(copy, undisturbed)
 
 
@@ -277,6 +278,15 @@ def test_options_can_be_mended_until_the_data_is_prepared(flags, tmp_path, capsy
     for missing in ("nowhere.tsv", "elsewhere.tsv"):
         assert_refused(capsys, train(workdir, *flags, f"--train_data={missing}"), missing)
     assert read_config(RunDirectory(workdir))[1].train_data == os.path.abspath("elsewhere.tsv")
+    # Nothing of a failed attempt is used by the next: neither a mistake nor another option.
+    wrong = ("--text_column=sentence", "--pooling=mean", "--units=4")
+    assert_refused(capsys, train(workdir, *flags, *wrong), "no column 'sentence'")
+    assert train(workdir, *flags, "--epochs=1") == 0
+    mended = read_config(RunDirectory(workdir))[1]
+    assert (mended.text_column, mended.pooling, mended.units) == ("text", "max", 8)
+    capsys.readouterr()
+    # From now on the options are those of the run.
+    assert_refused(capsys, train(workdir, "--pooling=mean"), "--pooling=max, not mean")
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from tiny_training import (
 
 from unroll.models.text import END, PADDING, START, UNKNOWN
 from unroll.tasks import cli
+from unroll.tasks.applications import read_config
 from unroll.tasks.datasets import public
 from unroll.tasks.datasets.embedded.translations import UnrollTranslation
 from unroll.tasks.training.run_directory import RunDirectory
@@ -596,7 +597,6 @@ def test_flags_that_an_evaluation_does_not_take(translation_run, capsys, flag):
 
 def test_a_part_that_is_missing(translation_run, tmp_path, capsys):
     run = Path(shutil.copytree(translation_run, tmp_path / "run"))
-    saved = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    saved["config"]["test_data"] = None
-    (run / "config.json").write_text(json.dumps(saved), encoding="utf-8")
+    application, config = read_config(RunDirectory(run))
+    RunDirectory(run).save_config(application, config.changed({"test_data": None}))
     assert_refused(capsys, cli.main(["evaluate", f"--workdir={run}"]), "no test part", "--test_data")

@@ -1,6 +1,8 @@
 """The options of captioning."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any, Self
 
 from ...common.errors import UserError
 from ...common.files import PICTURES
@@ -115,6 +117,19 @@ class CaptioningConfig(CaptioningOptions, SearchOptions, VocabularyOptions, Trai
         elif any(files.values()):
             name = next(name for name, value in files.items() if value)
             raise UserError(f"--{name} is for files, but --dataset is {self.dataset!r}; add --dataset=files.")
+
+    def changed(self, values: Mapping[str, Any]) -> Self:
+        files = ("images", "captions", "test_data")
+        given = [f"--{name}" for name in files if name in values]
+        if self.dataset == "files" or not given:
+            return super().changed(values)
+        if len(given) < len(files):
+            raise UserError(
+                f"{' and '.join(given)} alone cannot be evaluated, since --dataset is {self.dataset!r}; give --images, "
+                "--captions and --test_data."
+            )
+        # Of the user's files only the test part is read.
+        return super().changed({**values, "dataset": "files"})
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from ...common.errors import UserError
-from ...common.files import write_json
+from ...common.files import is_writable, write_json
 from ...models.text import END, PADDING, START, SubwordCodec
 from ..data import Counts, Encoded, PreparedData, encode, learn_codec
 from ..datasets import public
@@ -141,6 +141,10 @@ class CaptioningData(PreparedData):
             found.update(row for row in rows if row in captions)
         return found
 
+    def _source_paths(self) -> Iterator[str]:
+        yield from super()._source_paths()
+        yield from filter(None, (self.config.images, self.config.captions))
+
     def _learn(self, folder: Path) -> int:
         key = CacheKey(self.image_features.fingerprint)
 
@@ -220,9 +224,10 @@ class CaptioningData(PreparedData):
         # Kept, since it compares its files with their checksums once.
         if key not in self._caches:
             images = self.image_features
-            self._caches[key] = FeatureCache(
-                self._cache_directory, key, images.shape, images.dtype.as_numpy_dtype
-            )
+            cache = FeatureCache(self._cache_directory, key, images.shape, images.dtype.as_numpy_dtype)
+            if not cache.complete and not is_writable(self._cache_directory):
+                cache = cache.elsewhere(self.results.directory / "features")
+            self._caches[key] = cache
         return self._caches[key]
 
     @cached_property

@@ -54,7 +54,9 @@ def report(model: keras.Model, data: CaptioningData, split: str) -> Evaluation:
     result = _caption_all(model, data, split, beams)
     shown = zip(result.captioned, data.images(split), strict=False)
     write_page(
-        data.run.path / f"captions-{split}.html", f"Captions of the {split} part", islice(shown, _ON_PAGE)
+        data.results.path("captions", split, ".html"),
+        f"Captions of the {split} part",
+        islice(shown, _ON_PAGE),
     )
     return _summary(result, beams, data.seen)
 
@@ -80,7 +82,7 @@ def _caption_all(model: keras.Model, data: CaptioningData, split: str, beams: Be
             captioned.append(
                 Captioned(name, texts[row].decode(), float(scores[row]), written, tuple(several))
             )
-    _write_captions(data.run.path / f"captions-{split}.jsonl", captioned)
+    _write_captions(data.results.path("captions", split, ".jsonl"), captioned)
     return Result(captioned, total / max(tokens, 1), seconds)
 
 

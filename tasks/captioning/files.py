@@ -46,33 +46,47 @@ class CaptionedFiles:
         self._path = captions
         self._images = ImageFiles(images)
         self._captions: dict[str, list[str]] = {}
-        # Its first name in the captions, by the key of an image.
-        names: dict[str, str] = {}
+        # The first name of an image in the captions, by its key.
+        self._first_names: dict[str, str] = {}
         for name, several in read_captions(captions).items():
             key = self._key(name)
-            names.setdefault(key, name)
+            self._first_names.setdefault(key, name)
             self._captions.setdefault(key, []).extend(several)
-        self._lists = {part: self._different(read_names(path)) for part, path in lists.items() if path}
-        if "train" not in self._lists:
-            others = {self._key(name) for listed in self._lists.values() for name in listed}
-            rest = [name for key, name in names.items() if key not in others]
-            self._lists["train"] = [name for name in rest if name in self._images]
-            absent = [name for name in rest if name not in self._images]
-            if absent and not self._lists["train"]:
-                raise UserError(
-                    f"{images} has none of the images that {captions} names, such as {absent[0]!r}; give the images "
-                    "with --images, or other captions."
-                )
-            if absent:
-                print(f"{len(absent)} images that {captions} names are not in {images}: {_listed(absent)}.")
+        self._paths = {part: path for part, path in lists.items() if path}
+        # The names of each part, once it was asked for: other lists are not needed, and may be gone.
+        self._lists: dict[str, list[str]] = {}
 
     def parts(self) -> dict[str, Callable[[], Iterator[CaptionedImage]]]:
         """Returns a function for each part that opens it."""
-        return {part: partial(self._read, part) for part in self._lists}
+        return {part: partial(self._read, part) for part in ("train", *self._paths)}
+
+    def _names(self, part: str) -> list[str]:
+        """Returns the names of the images of a part."""
+        if part not in self._lists:
+            path = self._paths.get(part)
+            self._lists[part] = self._different(read_names(path)) if path else self._unlisted()
+        return self._lists[part]
+
+    def _unlisted(self) -> list[str]:
+        """Returns the names of the captioned images that no list names, and tells of those without a file."""
+        others = {self._key(name) for part in self._paths for name in self._names(part)}
+        rest = [name for key, name in self._first_names.items() if key not in others]
+        present = [name for name in rest if name in self._images]
+        absent = [name for name in rest if name not in self._images]
+        if absent and not present:
+            raise UserError(
+                f"{self._images.path} has none of the images that {self._path} names, such as {absent[0]!r}; give the "
+                "images with --images, or other captions."
+            )
+        if absent:
+            print(
+                f"{len(absent)} images that {self._path} names are not in {self._images.path}: {_listed(absent)}."
+            )
+        return present
 
     def _read(self, part: str) -> Iterator[CaptionedImage]:
         self._check(part)
-        names = self._lists[part]
+        names = self._names(part)
         if part == "train":
             # An arbitrary order, in case the list was sorted by content.
             names = sorted(
@@ -84,12 +98,12 @@ class CaptionedFiles:
 
     def _check(self, part: str) -> None:
         """Raises UserError if listed images have no caption or no file, and names them all."""
-        silent = [name for name in self._lists[part] if self._key(name) not in self._captions]
+        silent = [name for name in self._names(part) if self._key(name) not in self._captions]
         if silent:
             raise UserError(
                 f"{_of_list(silent, part)} no caption in {self._path}; add them, or remove the names from the list."
             )
-        absent = [name for name in self._lists[part] if name not in self._images]
+        absent = [name for name in self._names(part) if name not in self._images]
         if absent:
             raise UserError(
                 f"{_of_list(absent, part)} no file in {self._images.path}; add them, or remove the names from the list."

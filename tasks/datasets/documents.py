@@ -5,6 +5,7 @@ import dataclasses
 import glob
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
@@ -119,7 +120,12 @@ class TextSplits:
         self, parts: Mapping[str, Callable[[], Iterable[Document]]], fractions: Mapping[str, float]
     ) -> None:
         self._parts = parts
-        self._fractions = {name: share for name, share in fractions.items() if share and name not in parts}
+        self._wanted = fractions
+
+    @cached_property
+    def _fractions(self) -> dict[str, float]:
+        # Not in the constructor: a part that a file holds can be read where the public data set is not at hand.
+        return {name: share for name, share in self._wanted.items() if share and name not in self._parts}
 
     def __contains__(self, split: str) -> bool:
         return split in self._parts or split in self._fractions

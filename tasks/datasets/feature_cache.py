@@ -98,11 +98,16 @@ class FeatureCache:
 
     def __init__(self, directory: Path, key: str, shape: Sequence[int], dtype: DTypeLike) -> None:
         self.directory = directory / key
+        self.key = key
         self.images = int(key.rsplit("-", 1)[1])
         self.shape = tuple(shape)
         self.dtype = np.dtype(dtype)
         # Numbers of the files whose checksums were compared.
         self._intact: set[int] = set()
+
+    def elsewhere(self, directory: Path) -> "FeatureCache":
+        """Returns a cache of the same features in another directory."""
+        return FeatureCache(directory, self.key, self.shape, self.dtype)
 
     @property
     def complete(self) -> bool:

@@ -16,6 +16,7 @@ of a lane.
 
 import os
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,10 @@ import tensorflow as tf
 
 from ...models.blocks.transpose import transpose_discrete
 from ...models.text import BOUNDARY
+from .batching import chunks
+
+# Windows read at a time.
+_WINDOWS = 2048
 
 
 class Window(NamedTuple):
@@ -77,6 +82,7 @@ class Lanes:
 
     def __init__(self, path: Path, steps: int, lanes: int, windows: int) -> None:
         self._path = path
+        self._windows = windows
         self.steps = steps
         # A text with fewer windows than lanes has lanes of one window.
         self.lanes = min(lanes, windows)
@@ -105,6 +111,29 @@ class Lanes:
             return {"ids": rows[:, :-2], "length": rows[:, -2], "reset": rows[:, -1] > 0}
 
         return tf.data.FixedLengthRecordDataset(os.fspath(self._path), self._row * self.lanes).map(parse)
+
+    def documents(self) -> Iterator[Iterator[np.ndarray]]:
+        """Yields the documents of the text, each as pieces of ids without boundaries."""
+        with self._path.open("rb") as file:
+            # A document begins with a boundary; a lane may begin within one.
+            starts = [
+                number
+                for number in range(self._windows)
+                if np.frombuffer(os.pread(file.fileno(), 4, self._offset(number)), np.int32)[0] == BOUNDARY
+            ]
+        for start, stop in pairwise([*starts, self._windows]):
+            yield self._pieces(start, stop)
+
+    def _pieces(self, start: int, stop: int) -> Iterator[np.ndarray]:
+        """Yields the ids of some successive windows, many windows at a time."""
+        with self._path.open("rb") as file:
+            for numbers in chunks(range(start, stop), _WINDOWS):
+                read = [os.pread(file.fileno(), self._row, self._offset(number)) for number in numbers]
+                rows = np.frombuffer(b"".join(read), np.int32).reshape(len(numbers), -1)
+                # The targets of the real steps.
+                real = np.arange(self.steps) < rows[:, -2:-1]
+                ids = rows[:, 1:-2][real]
+                yield ids[ids != BOUNDARY]
 
     def read_joined(self, steps: int) -> tf.data.Dataset:
         """Reads batches in which successive windows of a lane are joined.

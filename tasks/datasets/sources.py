@@ -1,7 +1,7 @@
 """The sources of a data set's parts: the user's files, or tensorflow-datasets."""
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property, partial
 from typing import Any
 
 from ..training.config import DataConfig
@@ -14,7 +14,7 @@ def readers(
     config: DataConfig,
     from_file: Callable[[str], Iterable[Any]],
     from_public: Callable[[str, str], Iterable[Any]],
-) -> dict[str, Reader]:
+) -> Mapping[str, Reader]:
     """Returns a function for each part that the options name, which opens it.
 
     Args:
@@ -23,8 +23,39 @@ def readers(
         from_public: Reads a split of a tensorflow-datasets set: (name, split) -> examples.
     """
     files = {"train": config.train_data, "validation": config.validation_data, "test": config.test_data}
-    found: dict[str, Reader] = {}
-    if config.dataset != "files":
-        splits = public.available_splits(config.dataset)
-        found = {split: partial(from_public, config.dataset, split) for split in splits}
-    return found | {split: partial(from_file, path) for split, path in files.items() if path}
+    found = {split: partial(from_file, path) for split, path in files.items() if path}
+    return found if config.dataset == "files" else _WithPublicSplits(found, config.dataset, from_public)
+
+
+class _WithPublicSplits(Mapping[str, Reader]):
+    """The user's files, and the splits of a public data set, which is looked at when a part is asked for that no file
+    holds.
+
+    Args:
+        files: A function for each part that a file holds.
+        name: Name of the data set.
+        from_public: As for `readers`.
+    """
+
+    def __init__(
+        self, files: Mapping[str, Reader], name: str, from_public: Callable[[str, str], Iterable[Any]]
+    ) -> None:
+        self._files = files
+        self._name = name
+        self._from_public = from_public
+
+    @cached_property
+    def _splits(self) -> dict[str, Reader]:
+        return {
+            split: partial(self._from_public, self._name, split)
+            for split in public.available_splits(self._name)
+        }
+
+    def __getitem__(self, split: str) -> Reader:
+        return self._files[split] if split in self._files else self._splits[split]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._splits | dict(self._files))
+
+    def __len__(self) -> int:
+        return len(self._splits | dict(self._files))

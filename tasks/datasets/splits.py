@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,9 +48,15 @@ class Splits:
         identity: Callable[[Any], Any] = lambda example: example,
     ) -> None:
         self.parts = parts
-        self.fractions = {name: share for name, share in fractions.items() if share and name not in parts}
+        self._fractions = fractions
         self.seed = seed
         self.identity = identity
+
+    @cached_property
+    def fractions(self) -> dict[str, float]:
+        """The share of the training part that each missing part is cut from it."""
+        # Not in the constructor: a part that a file holds can be read where the public data set is not at hand.
+        return {name: share for name, share in self._fractions.items() if share and name not in self.parts}
 
     def __contains__(self, split: str) -> bool:
         return split in self.parts or split in self.fractions

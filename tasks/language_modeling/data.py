@@ -14,6 +14,7 @@ from ..data import Counts, Encoded, PreparedData, check_vocabulary
 from ..datasets.batching import batch_by_tokens
 from ..datasets.documents import Document, TextSplits, read_files, read_public, read_written
 from ..datasets.lanes import Lanes, count_windows, cut_windows
+from ..datasets.shards import read_shards
 from ..datasets.sources import readers
 from .config import LanguageModelingConfig
 
@@ -80,8 +81,21 @@ class LanguageModelingData(PreparedData):
 
     def encoded(self, split: str) -> Iterator[Iterator[np.ndarray]]:
         """Yields the documents of a part, each as pieces of ids."""
+        if split == "train" and self.run.data.exists():
+            # The source may have changed or gone since the data was prepared.
+            yield from self._prepared()
+            return
         for document in self.examples(split):
             yield (self.codec.encode_symbols(piece) for piece in document.pieces())
+
+    def _prepared(self) -> Iterator[Iterator[np.ndarray]]:
+        """Yields the documents of the prepared training part, each as pieces of ids."""
+        folder = self.run.intact(self.run.data)
+        if self.config.truncation:
+            yield from self._lanes().documents()
+            return
+        for example in read_shards(folder, ["ids"], ["length"], 1, 0).as_numpy_iterator():
+            yield iter([example["ids"][1:-1]])
 
     def _learn(self, folder: Path) -> int:
         config, examples = self.config, 0

@@ -72,3 +72,14 @@ class Progress:
         """Returns whether `--early_stopping_patience` is exhausted."""
         patience = config.early_stopping_patience
         return patience is not None and self.epochs_since_best >= patience
+
+    def end_of(self, config: TrainingConfig) -> str | None:
+        """Returns why the training has ended and which flag goes on; None while it goes on."""
+        if self.epoch >= config.epochs:
+            return f"it has trained for {self.epoch} epoch(s); --epochs={self.epoch + 1} or more goes on"
+        if self.stops_early(config):
+            return (
+                f"--monitor={config.monitor} has not improved in {self.epochs_since_best} epoch(s); a larger "
+                f"--early_stopping_patience than {config.early_stopping_patience} goes on"
+            )
+        return None

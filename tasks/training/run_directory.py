@@ -10,9 +10,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ...common.checksums import MANIFEST, verify, write_listed_json
+from ...common.checksums import checksum_of_json, verify
 from ...common.errors import UserError, first_line
-from ...common.files import read_json
+from ...common.files import read_json, write_json
 from .config import TrainingConfig
 
 _LOCK = ".lock"
@@ -36,7 +36,6 @@ _STRAY = (
         "core.*",
     ),
     *("*.flags", "*.sh", "*.sbatch", "wandb", "mlruns"),
-    "checksums.txt",
 )
 # What to do about a damaged file.
 RESTORE = "restore it from a backup, or train again in another --workdir"
@@ -71,11 +70,35 @@ class RunDirectory:
         self.gradient_flow = self.path / "gradient_flow.jsonl"
         self.inspection = self.path / "inspect"
         self.config = self.path / "config.json"
+        # Files and folders whose checksums were compared.
         self._intact: set[Path] = set()
 
     def exists(self) -> bool:
         """Returns whether the directory holds a run."""
         return self.config.exists()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the data was prepared; until then, nothing depends on the options of an earlier attempt."""
+        kept = (self.data, self.best_weights, *self.checkpoints.glob("step-*"))
+        return any(path.exists() for path in kept)
+
+    @property
+    def has_best_weights(self) -> bool:
+        """Whether an epoch has ended, and its weights were saved."""
+        # The metrics are written after the weights, which may have been lost since.
+        return self.best_weights.exists() or self.best_metrics.exists()
+
+    def check_free(self) -> None:
+        """Raises UserError if the path exists and neither a run is there nor may one begin there."""
+        if self.exists() or not self.path.exists():
+            return
+        foreign = self._foreign_files() if self.path.is_dir() else ["a file"]
+        if foreign:
+            raise UserError(
+                f"{self.path} exists and is not a run directory (it has no config.json, but {foreign[0]}); give "
+                "another --workdir."
+            )
 
     def create(self, application: str, config: TrainingConfig) -> None:
         """Starts a run.
@@ -83,8 +106,7 @@ class RunDirectory:
         Raises:
             UserError: If the path exists and is not a run directory.
         """
-        if self.path.exists() and (not self.path.is_dir() or self._has_foreign_files()):
-            raise UserError(f"{self.path} exists and is not a run directory; give another --workdir.")
+        self.check_free()
         self.save_config(application, config)
 
     @contextmanager
@@ -111,18 +133,27 @@ class RunDirectory:
             raise UserError(
                 f"{self.path} is not a run directory (it has no config.json); `unroll train` makes one."
             )
-        changed = f"restore it from a backup, or, if you changed it yourself, delete {self.path / MANIFEST}"
-        verify(self.path, self.config.name, advice=changed)
         saved = read_json(self.config, RESTORE)
         try:
             application, options = saved["application"], dict(saved["config"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{self.config} cannot be used ({error}); it was changed by hand.") from error
+            checksum = saved.get("checksum")
+        except (AttributeError, ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{self.config} cannot be used ({error}); it was changed by hand, or is damaged."
+            ) from error
+        # An earlier version wrote none.
+        if checksum is not None and checksum != checksum_of_json([application, options]):
+            raise UserError(
+                f"{self.config} is damaged: its options do not fit its checksum; {RESTORE}, or, if you changed it "
+                'yourself, remove "checksum" from it.'
+            )
         return application, options
 
     def save_config(self, application: str, config: TrainingConfig) -> None:
         """Writes the options of the run."""
-        write_listed_json(self.config, {"application": application, "config": dataclasses.asdict(config)})
+        options = dataclasses.asdict(config)
+        checksum = checksum_of_json([application, options])
+        write_json(self.config, {"application": application, "config": options, "checksum": checksum})
 
     def intact(self, path: Path) -> Path:
         """Returns the path of a file or folder of the run, after comparing its content with its checksums, once.
@@ -154,8 +185,7 @@ class RunDirectory:
         except Exception as error:
             raise UserError(f"{path} cannot be loaded ({first_line(error)}); {RESTORE}.") from error
 
-    def _has_foreign_files(self) -> bool:
-        """Whether the directory holds more than a killed start and other programs leave behind."""
-        return any(
-            not any(fnmatch(name, pattern) for pattern in _STRAY) for name in sorted(os.listdir(self.path))
-        )
+    def _foreign_files(self) -> list[str]:
+        """Returns the names of files other than those that a killed start and other programs leave behind."""
+        names = sorted(os.listdir(self.path))
+        return [name for name in names if not any(fnmatch(name, pattern) for pattern in _STRAY)]

@@ -1,6 +1,7 @@
 """The training loop."""
 
 import math
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -73,6 +74,12 @@ class Trainer:
                 "--validation_data or a --validation_fraction above 0."
             )
         self.data.prepare()
+        if changed := self.data.changed_source():
+            print(
+                f"{changed} has changed since this run prepared its data, with which it goes on; give another "
+                "--workdir to train on the changed file.",
+                file=sys.stderr,
+            )
         # After the preparation, which draws random numbers if it generates a data set.
         keras.utils.set_random_seed(config.seed)
         jit_compile = _uses_xla(config.jit_compile)
@@ -82,7 +89,9 @@ class Trainer:
                     self.task, self.data, self._strategy, jit_compile, progress.epoch
                 )
             )
-        if progress.step and progress.epoch < config.epochs:
+        if reason := progress.end_of(config):
+            print(f"The run in {self.run.path} has ended: {reason}.", flush=True)
+        elif progress.step:
             print(f"Resuming after step {progress.step}, in epoch {progress.epoch + 1}.", flush=True)
         self._journal = Journal(self.run)
         for file in self._files:
@@ -96,11 +105,7 @@ class Trainer:
         state.model.optimizer = state.optimizer
         state.model.stop_training = False
         callbacks.on_train_begin()
-        while (
-            progress.epoch < config.epochs
-            and not progress.stops_early(config)
-            and not state.model.stop_training
-        ):
+        while not progress.end_of(config) and not state.model.stop_training:
             callbacks.on_epoch_begin(progress.epoch)
             self._train_epoch(state, progress, callbacks)
             logs = self._end_epoch(state, progress)

@@ -59,7 +59,7 @@ def _evaluate(model: keras.Model, data: TranslationData, split: str, beams: Beam
             # Bytes that are not UTF-8 cannot be printed.
             source, reference = (text.decode("utf-8", "replace") for text in pair.in_bytes)
             rows.append((source, reference, *result))
-    _write(data.run.path / f"translations-{split}.tsv", rows)
+    _write(data.results.path("translations", split, ".tsv"), rows)
     return _summary(rows, total, tokens, seconds, beams)
 
 

@@ -1,6 +1,7 @@
 """The command line: help, presets, the output of each command, and invalid flags."""
 
 import errno
+import gzip
 import json
 import os
 import shutil
@@ -505,6 +506,41 @@ def test_commands_on_a_run_without_an_epoch(refused, trained_run, tmp_path, comm
 
 def test_predict_without_a_model(refused, trained_run):
     refused(["predict", f"--model={trained_run}", "Good."], "holds no exported model")
+
+
+def test_predict_reads_files_as_training_does(exported_model, tmp_path, capsys):
+    texts = ["A wonderful film, said Amélie.", 'An "awful" film.']
+    (tmp_path / "texts.txt.gz").write_bytes(gzip.compress("\n".join(texts).encode("utf-8-sig")))
+    (tmp_path / "wide.txt").write_text("\n".join(texts), encoding="utf-16")
+    (tmp_path / "table.csv").write_text(
+        'id;review\n1;"A wonderful film, said Ame\u0301lie."\n2;"An ""awful"" film."\n', encoding="utf-8-sig"
+    )
+    for name, flag in (("texts.txt.gz", ""), ("wide.txt", ""), ("table.csv", "--text_column=review")):
+        command = ["predict", f"--model={exported_model}", f"--input={tmp_path / name}", *flag.split()]
+        assert cli.main(command) == 0
+        results = predicted(capsys)
+        assert [(result["text"], result["label"]) for result in results] == [
+            (texts[0], "positive"),
+            (texts[1], "negative"),
+        ]
+
+
+def test_predict_refuses_what_is_not_lines_of_text(exported_model, tmp_path, capsys):
+    (tmp_path / "table.csv").write_text("id,review\n1,Good\n", encoding="utf-8")
+    (tmp_path / "latin.txt").write_bytes("Good\nAmélie\n".encode("latin1"))
+    for name, flag, said in (
+        (
+            "table.csv",
+            "",
+            "is a table with the columns id, review; choose the column to read with --text_column",
+        ),
+        ("table.csv", "--text_column=text", "has no column 'text'; its columns are id, review"),
+        ("latin.txt", "", "line 2, byte 3: 0xe9 is not UTF-8"),
+        ("-", "--text_column=text", "--text_column=text needs --input=FILE"),
+    ):
+        given = name if name == "-" else str(tmp_path / name)
+        assert cli.main(["predict", f"--model={exported_model}", f"--input={given}", *flag.split()]) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_predict_from_what_cannot_be_read(refused, exported_model, tmp_path):

@@ -2,6 +2,7 @@
 
 import gzip
 import itertools
+import os
 from collections import Counter
 from functools import partial
 
@@ -15,8 +16,10 @@ from unroll.tasks.datasets import public
 from unroll.tasks.datasets.batching import batch_by_tokens, bucket_boundaries, chunks, length_sorted_batches
 from unroll.tasks.datasets.embedded import reviews
 from unroll.tasks.datasets.shards import read_shards, write_shards
+from unroll.tasks.datasets.sources import readers
 from unroll.tasks.datasets.splits import SPLITS, Splits
 from unroll.tasks.datasets.tables import has_columns, read_table, refuse_table
+from unroll.tasks.training.config import DataConfig
 
 # Parts of a data set.
 
@@ -173,6 +176,10 @@ def test_a_field_may_be_long(table, name):
             "a great film,good\na bad film,bad\n",
             "no column 'text'.*names of the columns into the first line",
         ),
+        ("a.csv", 'text,label,"x\ny",label2\n', "header, but no rows"),
+        ("a.csv", 'x,"text,label\na,b\n', "no column 'text'; its columns are x, text,label, separated"),
+        ("a.csv", 'text,label,"x\n",,label\n', "2 columns 'label'"),
+        ("a.csv", '"x\n,text,label\ny"\n', "no column 'text'; its columns are x"),
         ("a.csv", "text,label,label\nfilm,good,bad\n", "2 columns 'label'; rename"),
         ("a.tsv", "text\tlabel\nfilm\tgood\nfilm\n", r"line 3: 1 field\(s\).* header has 2"),
         ("a.tsv", "text\tlabel\nfilm\tgood\tbad\n", r"line 2: 3 field\(s\).* header has 2"),
@@ -308,6 +315,13 @@ def test_columns_are_found_whatever_separates_them(table):
         assert not has_columns(table("a", content), ["image", "text"])
     for content in ("", "a.jpg#0\tA dog.\n", "{", '{"image": 1}'):
         assert not has_columns(table("a", content), ["image", "caption"])
+
+
+def test_a_pipe_cannot_be_trained_on(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    config = DataConfig(train_data=str(tmp_path / "pipe"))
+    with pytest.raises(UserError, match=r"--train_data=.*pipe is a pipe or a device"):
+        readers(config, lambda path: [], lambda name, split: [])
 
 
 def test_rows_before_a_bad_one_are_read(table):

@@ -16,6 +16,7 @@ from ..datasets import public
 from ..datasets.batching import batch_by_tokens
 from ..datasets.feature_cache import CacheKey, FeatureCache, Image, UnusableImagesError
 from ..datasets.shards import read_shards
+from ..datasets.sources import refuse_pipes
 from ..datasets.splits import Splits
 from .config import CaptioningConfig
 from .files import CaptionedFiles, CaptionedImage
@@ -282,6 +283,7 @@ def read_splits(config: CaptioningConfig) -> Splits:
             "validation": config.validation_data,
             "test": config.test_data,
         }
+        refuse_pipes({"captions": config.captions} | {f"{part}_data": path for part, path in lists.items()})
         parts = CaptionedFiles(config.images, config.captions, lists).parts()
     else:
         splits = public.available_splits(config.dataset)

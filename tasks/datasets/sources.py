@@ -1,9 +1,11 @@
 """The sources of a data set's parts: the user's files, or tensorflow-datasets."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property, partial
 from typing import Any
 
+from ...common.errors import UserError
 from ..training.config import DataConfig
 from . import public
 
@@ -23,6 +25,7 @@ def readers(
         from_public: Reads a split of a tensorflow-datasets set: (name, split) -> examples.
     """
     files = {"train": config.train_data, "validation": config.validation_data, "test": config.test_data}
+    refuse_pipes({f"{split}_data": path for split, path in files.items()})
     found = {split: partial(from_file, path) for split, path in files.items() if path}
     return found if config.dataset == "files" else _WithPublicSplits(found, config.dataset, from_public)
 
@@ -59,3 +62,17 @@ class _WithPublicSplits(Mapping[str, Reader]):
 
     def __len__(self) -> int:
         return len(self._splits | dict(self._files))
+
+
+def refuse_pipes(files: Mapping[str, str | None]) -> None:
+    """Raises UserError if a file can be read only once.
+
+    Args:
+        files: Files or None, by the names of their flags.
+    """
+    for flag, path in files.items():
+        if path and os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+            raise UserError(
+                f"--{flag}={path} is a pipe or a device, but training reads its files more than once; write the data "
+                "to a file."
+            )

@@ -45,7 +45,7 @@ def read_table(
         if first.lstrip().startswith(("{", "[")):
             rows = _json_rows(lines, columns)
         else:
-            rows = _delimited_rows(lines, columns, _delimiter(path, first, columns, chosen_by))
+            rows = _delimited_rows(lines, columns, _delimiter(path, first, columns, chosen_by), chosen_by)
         for row in rows:
             for column, value in zip(columns, row, strict=True):
                 if column in filled and not value.strip():
@@ -117,17 +117,23 @@ def _delimiter(path: str, first: str, columns: Sequence[str], chosen_by: str) ->
         if set(columns) <= {*header}:
             return delimiter
     delimiter = max(headers, key=lambda delimiter: len(headers[delimiter]))
-    header = headers[delimiter]
+    raise _missing(path, headers[delimiter], delimiter, columns, chosen_by)
+
+
+def _missing(
+    path: str, header: Sequence[str], delimiter: str, columns: Sequence[str], chosen_by: str
+) -> UserError:
     missing = next(column for column in columns if column not in header)
     separated = f", separated by {_DELIMITERS[delimiter]}" if len(header) > 1 else ""
-    raise UserError(
+    return UserError(
         f"{path} has no column {missing!r}; its columns are {_listed(header)}{separated}. Choose with {chosen_by}, or "
         "put the names of the columns into the first line."
     )
 
 
 def _listed(columns: Iterable[str]) -> str:
-    return ", ".join(name if len(name) <= 40 else f"{name[:40]}..." for name in islice(columns, 20))
+    names = (" ".join(column.split()) for column in islice(columns, 20))
+    return ", ".join(name if len(name) <= 40 else f"{name[:40]}..." for name in names)
 
 
 def _header(line: str, delimiter: str) -> list[str]:
@@ -137,9 +143,14 @@ def _header(line: str, delimiter: str) -> list[str]:
         return []
 
 
-def _delimited_rows(lines: Lines, columns: Sequence[str], delimiter: str) -> Iterator[tuple[str, ...]]:
+def _delimited_rows(
+    lines: Lines, columns: Sequence[str], delimiter: str, chosen_by: str
+) -> Iterator[tuple[str, ...]]:
     rows = records(lines, delimiter)
     header = [name.strip() for name in next(rows)]
+    # A quote may join the first line with others.
+    if not set(columns) <= {*header}:
+        raise _missing(lines.path, header, delimiter, columns, chosen_by)
     for column in columns:
         if header.count(column) > 1:
             raise UserError(

@@ -23,6 +23,24 @@ class Classification(NamedTuple):
     probabilities: dict[str, float]
 
 
+class Explanation(NamedTuple):
+    """The part of each token in the label of a text.
+
+    Attributes:
+        text: The text as given.
+        label: The most probable label.
+        score: The probability of `label`.
+        tokens: The tokens that the model read, in order: lower-cased words and punctuation marks, or characters.
+        contributions: How much each token adds to the log odds of `label`; negative where it speaks against it.
+    """
+
+    text: str
+    label: str
+    score: float
+    tokens: list[str]
+    contributions: list[float]
+
+
 class SentimentAnalyzer(Model):
     """A sentiment model."""
 
@@ -43,6 +61,26 @@ class SentimentAnalyzer(Model):
             labels = [label.decode() for label in row["labels"]]
             probabilities = dict(zip(labels, row["probabilities"].tolist(), strict=True))
             results.append(Classification(text, row["label"].decode(), float(row["score"]), probabilities))
+        return results
+
+    def explain(self, texts: Iterable[str], batch_size: int = 16) -> list[Explanation]:
+        """Returns the part of each token in the label of each text, by integrated gradients.
+
+        The contributions sum to the log odds of the label, less the log odds for as many unknown words.
+
+        Args:
+            texts: Any strings, empty ones included.
+            batch_size: Texts in a call of the graph.
+        """
+        texts = arguments.texts(texts, "texts")
+        results: list[Explanation] = []
+        rows = self.rows("explain", {"text": encoded(texts)}, batch_size)
+        for text, row in zip(texts, rows, strict=True):
+            tokens = [token.decode() for token in row["tokens"] if token]
+            contributions = row["contributions"][: len(tokens)].tolist()
+            results.append(
+                Explanation(text, row["label"].decode(), float(row["score"]), tokens, contributions)
+            )
         return results
 
     def answer(self, inputs: Sequence[str], **options: Any) -> list[Classification]:

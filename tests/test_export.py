@@ -123,7 +123,7 @@ def test_signature(version):
         (version / "saved_model.pb").read_bytes()
     ).meta_graphs
     names = [name for name in meta_graph.signature_def if not name.startswith("__")]
-    assert names == ["serving_default"]
+    assert sorted(names) == ["explain", "serving_default"]
 
     def described(tensors):
         return {
@@ -138,6 +138,14 @@ def test_signature(version):
         "score": (tf.float32, [-1]),
         "probabilities": (tf.float32, [-1, len(LABELS)]),
         "labels": (tf.string, [-1, len(LABELS)]),
+    }
+    signature = meta_graph.signature_def["explain"]
+    assert described(signature.inputs) == {"text": (tf.string, [-1])}
+    assert described(signature.outputs) == {
+        "label": (tf.string, [-1]),
+        "score": (tf.float32, [-1]),
+        "tokens": (tf.string, [-1, -1]),
+        "contributions": (tf.float32, [-1, -1]),
     }
 
 
@@ -342,18 +350,17 @@ def test_warmup_requests_are_as_servers_read_them(version, model):
     # TensorFlow Serving ignores the file under any other name.
     path = version / "assets.extra" / "tf_serving_warmup_requests"
     records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
-    assert records
+    names = []
     for record in records:
         log = prediction_log_pb2.PredictionLog.FromString(record)
         assert log.WhichOneof("log_type") == "predict_log"
         request = log.predict_log.request
-        assert (request.model_spec.name, request.model_spec.signature_name) == (
-            "sentiment",
-            "serving_default",
-        )
+        assert request.model_spec.name == "sentiment"
+        names.append(request.model_spec.signature_name)
         inputs = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
         assert inputs.keys() == {"text"}
         assert len(call(model, inputs["text"])["label"]) == len(inputs["text"])
+    assert {*names} == {"serving_default", "explain"}
 
 
 def test_models_config_names_the_model(exported_model):
@@ -425,7 +432,7 @@ def test_example_requests_of_any_kind_survive_their_file():
 @pytest.mark.parametrize(
     ("signature", "inputs", "said"),
     [
-        ("translate", {"text": [b"a"]}, "no signature 'translate'; choose one of serving_default"),
+        ("translate", {"text": [b"a"]}, "no signature 'translate'; choose one of explain, serving_default"),
         ("serving_default", {}, "takes the inputs text, but was given none"),
         (
             "serving_default",
@@ -437,3 +444,45 @@ def test_example_requests_of_any_kind_survive_their_file():
 def test_calls_that_the_model_does_not_know_are_refused(model, signature, inputs, said):
     with pytest.raises(UserError, match=said):
         model.call(signature, inputs)
+
+
+# What each word did.
+
+
+def log_odds_of(model, texts, label):
+    probabilities = np.array([result.probabilities[label] for result in model.classify(texts)])
+    return np.log(probabilities) - np.log1p(-probabilities)
+
+
+def test_contributions_agree_with_deleting_words(model):
+    correlations = []
+    for text in (
+        "The film lovely of number 3 was lovely, said Amélie.",
+        "The dull kettle of number 3 was dull, said nobody.",
+        "The kettle of number 3 was ordinary, said Amélie.",
+        "A wonderful kettle, but a boring film.",
+        "It was awful, wonderful and average.",
+    ):
+        (result,) = model.explain([text])
+        words = result.tokens
+        texts = [" ".join(words[:position] + words[position + 1 :]) for position in range(len(words))]
+        whole, *without = log_odds_of(model, [" ".join(words), *texts], result.label)
+        correlations.append(np.corrcoef(result.contributions, whole - np.array(without))[0, 1])
+    assert min(correlations) > 0.75
+    assert np.mean(correlations) > 0.85
+
+
+def test_explanations_name_the_words_that_were_read(model):
+    texts = ["IT isn't<br />dull, Amélie!", "", "🙂 zzz", *TEXTS]
+    results = model.explain(texts)
+    assert [(result.text, result.label) for result in results] == [
+        (result.text, result.label) for result in model.classify(texts)
+    ]
+    assert results[0].tokens == ["it", "isn't", "dull", ",", "amélie", "!"]
+    assert len(results[0].contributions) == 6
+    assert max(results[0].contributions, key=abs) == results[0].contributions[2]
+    assert (results[1].tokens, results[1].contributions) == ([], [])
+    assert (results[2].tokens, results[2].contributions) == (["🙂", "zzz"], [0, 0])
+    assert model.explain([]) == []
+    outputs = model.call("explain", {"text": []})
+    assert {name: len(values) for name, values in outputs.items()} == dict.fromkeys(outputs, 0)

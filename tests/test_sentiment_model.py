@@ -121,6 +121,33 @@ def test_padding_and_the_rest_of_the_batch_change_nothing(cell, pooling, bidirec
         np.testing.assert_allclose(model(batch), alone[order], atol=1e-5)
 
 
+def log_odds(logits, labels):
+    others = [np.logaddexp.reduce(np.delete(row, label)) for row, label in zip(logits, labels, strict=True)]
+    return np.array([row[label] for row, label in zip(logits, labels, strict=True)]) - others
+
+
+@pytest.mark.parametrize(("cell", "pooling"), [("lstm", "max"), ("gru", "attention"), ("simple_rnn", "last")])
+def test_contributions_sum_to_the_log_odds_beyond_those_of_unknown_words(cell, pooling, rng):
+    # Truncation cuts no gradient here: nobody trains.
+    model = make_model(cell=cell, pooling=pooling, truncate_gradient=2)
+    model(np.ones((1, 1), "int32"))
+    model.set_weights([rng.normal(size=weight.shape, scale=0.5) for weight in model.get_weights()])
+    explain = tf.function(model.explain, input_signature=[tf.TensorSpec([None, None], tf.int32)])
+    ids = padded(random_texts(rng, (7, 3, 0)), 9, np.arange)
+    ids[0, 2] = UNKNOWN
+    logits, contributions = (tensor.numpy() for tensor in explain(ids))
+    np.testing.assert_allclose(logits, model(ids), atol=1e-5)
+    labels = logits.argmax(axis=1)
+    expected = log_odds(logits, labels) - log_odds(model(np.minimum(ids, UNKNOWN)).numpy(), labels)
+    np.testing.assert_allclose(contributions.sum(axis=1), expected, atol=0.06)
+    assert not contributions[0, 2]
+    assert not contributions[ids == 0].any()
+    assert np.abs(contributions[:2]).max() > 0.03
+    # The rest of the batch changes nothing, and a batch may be empty.
+    np.testing.assert_allclose(explain(ids[1:2, :3])[1], contributions[1:2, :3], atol=1e-5)
+    assert [tensor.shape for tensor in explain(ids[:0])] == [(0, 3), (0, 9)]
+
+
 def test_a_batch_of_padding_alone_gives_the_bias(pooling):
     model = make_model(pooling=pooling)
     model(np.ones((1, 1), "int32"))

@@ -119,3 +119,17 @@ def tracing(how: Tracing) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+class _WholeGradients(Tracing):
+    """The time loop, whose gradient no truncation cuts."""
+
+    truncates = False
+
+
+@contextmanager
+def whole_gradients() -> Iterator[None]:
+    """Traces layers within a `with` block by the time loop alone, on every device, and without truncation: a gradient
+    through them is that of the function they compute."""
+    with tracing(_WholeGradients()):
+        yield

@@ -14,9 +14,11 @@ def pad(ids: tf.RaggedTensor) -> tf.Tensor:
     return at_least_one_step(ids.to_tensor(PADDING))
 
 
-def at_least_one_step(ids: tf.Tensor) -> tf.Tensor:
-    """Pads [batch, 0], a batch of empty texts, with zeros to [batch, 1]; returns other batches unchanged."""
-    return tf.pad(ids, [[0, 0], [0, tf.maximum(0, 1 - tf.shape(ids)[1])]])
+def at_least_one_step(rows: tf.Tensor) -> tf.Tensor:
+    """Pads [batch, 0], a batch of empty texts, with zeros (or "") to [batch, 1]; returns other batches unchanged."""
+    return tf.pad(
+        rows, [[0, 0], [0, tf.maximum(0, 1 - tf.shape(rows)[1])]], constant_values=tf.zeros([], rows.dtype)
+    )
 
 
 def with_start_and_end(ids: tf.RaggedTensor) -> tf.Tensor:

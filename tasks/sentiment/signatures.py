@@ -1,4 +1,4 @@
-"""The signature of an exported sentiment model: text in, label and probabilities out."""
+"""The signatures of an exported sentiment model: from a text to its label, and to the part of each word in it."""
 
 from collections.abc import Sequence
 
@@ -15,15 +15,19 @@ _REQUESTS = (
 
 
 def bundle(model: keras.Model, encoder: WordCodec, labels: Sequence[str]) -> Bundle:
-    """Returns the model with one signature.
+    """Returns the model with two signatures.
 
     `serving_default`: text, string [batch] -> label, string [batch]; score, float32 [batch], the probability of that
     label; probabilities, float32 [batch, classes]; labels, string [batch, classes], the names of the classes.
+
+    `explain`: text, string [batch] -> label, score; tokens, string [batch, time]; contributions, float32 [batch, time],
+    how much each token adds to the log odds of the label (`SentimentClassifier.explain`). Shorter rows have empty
+    tokens and zeros.
     """
+    names = tf.constant(labels)
 
     def classify(text: tf.Tensor) -> dict[str, tf.Tensor]:
         probabilities = tf.nn.softmax(model(encoder.encode_padded(text)))
-        names = tf.constant(labels)
         return {
             "label": tf.gather(names, tf.argmax(probabilities, axis=1)),
             "score": tf.reduce_max(probabilities, axis=1),
@@ -32,6 +36,19 @@ def bundle(model: keras.Model, encoder: WordCodec, labels: Sequence[str]) -> Bun
             "labels": tf.tile(names[None], [tf.shape(text)[0], 1]),
         }
 
+    def explain(text: tf.Tensor) -> dict[str, tf.Tensor]:
+        logits, contributions = model.explain(encoder.encode_padded(text))
+        return {
+            "label": tf.gather(names, tf.argmax(logits, axis=1)),
+            "score": tf.reduce_max(tf.nn.softmax(logits), axis=1),
+            "tokens": encoder.split_padded(text),
+            "contributions": contributions,
+        }
+
+    inputs = {"text": tf.TensorSpec([None], tf.string, name="text")}
     requests = [{"text": strings(texts)} for texts in _REQUESTS]
-    signature = Signature(classify, {"text": tf.TensorSpec([None], tf.string, name="text")}, requests)
-    return Bundle("sentiment", model, [encoder], {"serving_default": signature})
+    signatures = {
+        "serving_default": Signature(classify, inputs, requests),
+        "explain": Signature(explain, inputs, requests),
+    }
+    return Bundle("sentiment", model, [encoder], signatures)

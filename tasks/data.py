@@ -15,8 +15,9 @@ import tensorflow as tf
 from ..common.checksums import lists, seal
 from ..common.errors import UserError
 from ..common.files import read_json, replacing, write_json
+from ..common.progress_bar import tracked
 from ..models.text import Codec
-from .datasets.batching import chunks
+from .datasets.batching import BatchLimits, bucket, chunks, count_batches
 from .datasets.documents import TextSplits
 from .datasets.fingerprints import changed_file, fingerprints
 from .datasets.shards import read_shards, shards_for, write_shards
@@ -44,18 +45,23 @@ class Counts:
         longest: Number of tokens of the longest row.
         rows: Maximum number of rows of an example: the captions of an image; 1 in other applications.
         left_out: Number of rows that are not trained on.
+        buckets: Number of examples in each bucket of lengths.
     """
 
     examples: int = 0
     longest: int = 0
     rows: int = 1
     left_out: int = 0
+    buckets: list[int] = dataclasses.field(default_factory=list)
 
     def add(self, longest: int, rows: int = 1) -> None:
         """Counts an example."""
         self.examples += 1
         self.longest = max(self.longest, longest)
         self.rows = max(self.rows, rows)
+        number = bucket(longest)
+        self.buckets += [0] * (number + 1 - len(self.buckets))
+        self.buckets[number] += 1
 
     def check_left_out(self, name: str, max_length: int) -> None:
         """Prints the number of rows left out of the training data.
@@ -156,6 +162,21 @@ class PreparedData(abc.ABC):
         return (self.run.data / self.kept_name).exists() if listed is None else listed
 
     @property
+    @abc.abstractmethod
+    def summary(self) -> str:
+        """The training part in a few words: examples, and labels or vocabulary."""
+
+    @property
+    def batch_limits(self) -> BatchLimits:
+        """The limits of the training batches."""
+        return BatchLimits(self.counts.longest, self.config.batch_tokens)
+
+    @property
+    def steps(self) -> int:
+        """Number of training batches in an epoch."""
+        return count_batches(self.counts.buckets, self.batch_limits)
+
+    @property
     def train_examples(self) -> int:
         """Number of training examples in an epoch."""
         return self.counts.examples
@@ -206,7 +227,8 @@ class PreparedData(abc.ABC):
         """Writes the training examples into a folder."""
         counts = Counts()
         shards = shards_for(examples, self.config.shuffle_buffer)
-        write_shards(self._encoded(counts), folder, shards, self.config.seed)
+        encoded = tracked(self._encoded(counts), "writing the training part", "examples", examples)
+        write_shards(encoded, folder, shards, self.config.seed)
         return counts
 
     def _read(self, split: str) -> Iterator[Any]:
@@ -250,8 +272,9 @@ def learn_codec(
     Raises:
         UserError: If the vocabulary is empty.
     """
+    read = tracked(examples, "learning the vocabulary", "examples")
     codec = codec_class.learn(
-        ([text for example in chunk for text in example] for chunk in chunks(examples, _CHUNK)),
+        ([text for example in chunk for text in example] for chunk in chunks(read, _CHUNK)),
         tokenizer=config.tokenizer,
         max_size=config.vocabulary_size,
         min_count=config.min_count,

@@ -13,7 +13,7 @@ from ...common.files import is_writable, write_json
 from ...models.text import END, PADDING, START, SubwordCodec
 from ..data import Counts, Encoded, PreparedData, encode, learn_codec
 from ..datasets import public
-from ..datasets.batching import batch_by_tokens
+from ..datasets.batching import BatchLimits, batch_by_tokens
 from ..datasets.feature_cache import CacheKey, FeatureCache, Image, UnusableImagesError
 from ..datasets.shards import read_shards
 from ..datasets.sources import refuse_pipes
@@ -74,6 +74,15 @@ class CaptioningData(PreparedData):
         images = self.image_features
         return CaptioningSizes(len(self.codec), images.features, images.shape, images.dtype)
 
+    @property
+    def summary(self) -> str:
+        kind = "images and mirror images" if self.config.mirror_images else "images"
+        return f"{self.train_examples:,} {kind}, a vocabulary of {self.sizes.tokens:,} tokens"
+
+    @property
+    def batch_limits(self) -> BatchLimits:
+        return BatchLimits(self.counts.longest, max(1, self.config.batch_tokens // self.counts.rows))
+
     def batches(self, epoch: int, fixed_shapes: bool) -> tf.data.Dataset:
         counts = self.counts
 
@@ -98,8 +107,7 @@ class CaptioningData(PreparedData):
         batches = batch_by_tokens(
             self._shuffled(epoch, ["ids", "lengths"], ["image"]).map(captions),
             lambda example: tf.shape(example["captions"])[1],
-            counts.longest,
-            max(1, self.config.batch_tokens // counts.rows),
+            self.batch_limits,
             fixed_shapes,
         )
         return batches.map(features)

@@ -1,8 +1,8 @@
 """Batches of about equal work: examples of similar length, up to a number of tokens."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Any, TypeVar
+from itertools import islice, takewhile
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -16,35 +16,68 @@ _GROWTH = 1.25
 _SHORTEST = 8
 
 
+class BatchLimits(NamedTuple):
+    """The limits of batches by tokens.
+
+    Attributes:
+        longest: Length of the longest example.
+        batch_tokens: Tokens in a batch, padding included; a batch has at least one example.
+    """
+
+    longest: int
+    batch_tokens: int
+
+
 def bucket_boundaries(longest: int) -> list[int]:
     """Returns the upper lengths of the buckets, from short to `longest`."""
-    boundaries = []
+    return [*takewhile(lambda length: length < longest, _lengths()), longest]
+
+
+def bucket(length: int) -> int:
+    """Returns the number of the bucket of a length, from 0."""
+    return len(bucket_boundaries(length)) - 1
+
+
+def count_batches(buckets: Sequence[int], limits: BatchLimits) -> int:
+    """Returns the number of batches that `batch_by_tokens` makes.
+
+    Args:
+        buckets: Number of examples in each bucket.
+        limits: Limits of the batches.
+    """
+    sizes = _batch_sizes(bucket_boundaries(limits.longest), limits.batch_tokens)
+    return sum(-(-examples // size) for examples, size in zip(buckets, sizes, strict=False))
+
+
+def _lengths() -> Iterator[int]:
     length = _SHORTEST
-    while length < longest:
-        boundaries.append(length)
+    while True:
+        yield length
         length = int(length * _GROWTH)
-    return [*boundaries, longest]
+
+
+def _batch_sizes(boundaries: Sequence[int], batch_tokens: int) -> list[int]:
+    """Returns the number of examples in a batch of each bucket."""
+    return [max(1, batch_tokens // boundary) for boundary in boundaries]
 
 
 def batch_by_tokens(
     examples: tf.data.Dataset,
     length_of: Callable[[Any], tf.Tensor],
-    longest: int,
-    batch_tokens: int,
+    limits: BatchLimits,
     fixed_shapes: bool,
 ) -> tf.data.Dataset:
     """Returns zero-padded batches, each of examples from one bucket of lengths, with at least one step.
 
     Args:
         examples: Data set of nested vectors.
-        length_of: example -> its length in tokens, int32 scalar, at most `longest`.
-        longest: Length of the longest example.
-        batch_tokens: Tokens in a batch, padding included; a batch has at least one example.
+        length_of: example -> its length in tokens, int32 scalar, at most `limits.longest`.
+        limits: Limits of the batches.
         fixed_shapes: Whether to pad to the length of the bucket instead of the longest example of the batch; a compiler
             then sees few shapes.
     """
-    boundaries = bucket_boundaries(longest)
-    sizes = [max(1, batch_tokens // boundary) for boundary in boundaries]
+    boundaries = bucket_boundaries(limits.longest)
+    sizes = _batch_sizes(boundaries, limits.batch_tokens)
     # With `pad_to_bucket_boundary`, an element must be shorter than its boundary.
     batches = examples.bucket_by_sequence_length(
         length_of,

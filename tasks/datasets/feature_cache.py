@@ -12,11 +12,11 @@ import numpy as np
 import tensorflow as tf
 from filelock import FileLock, Timeout
 from numpy.typing import DTypeLike
-from tqdm import tqdm
 
 from ...common.checksums import replacing_listed, verify
 from ...common.errors import UserError
 from ...common.files import write_json
+from ...common.progress_bar import ProgressBar
 from .batching import chunks
 
 # Images in a file: a killed process loses at most the work for these.
@@ -129,11 +129,8 @@ class FeatureCache:
             return
         with self._locked():
             print(f"Encoding {self.images} {what} into {self.directory} ...", file=sys.stderr)
-            bar = tqdm(
-                total=self.images, unit="image", desc=what, disable=not sys.stderr.isatty(), leave=False
-            )
             unusable: dict[str, str] = {}
-            with bar:
+            with ProgressBar(f"encoding {what}", "images", self.images) as bar:
                 for number, chunk in enumerate(chunks(images, _SHARD)):
                     if self._load(number) is None:
                         if self._path(number).exists():
@@ -181,7 +178,7 @@ class FeatureCache:
         images = min(_SHARD, self.images - number * _SHARD)
         return arrays if (arrays.shape, arrays.dtype) == ((images, *self.shape), self.dtype) else None
 
-    def _encode(self, number: int, chunk: list[Image], encode: Callable, bar: tqdm) -> dict[str, str]:
+    def _encode(self, number: int, chunk: list[Image], encode: Callable, bar: ProgressBar) -> dict[str, str]:
         """Writes the file of some images, unless some cannot be used; returns their errors by name."""
         shard = []
         unusable: dict[str, str] = {}

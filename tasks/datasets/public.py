@@ -50,6 +50,9 @@ def builder(name: str) -> Any:
             f"{source} {name} ({found.info.download_size} to fetch) into {found.data_path} ...",
             file=sys.stderr,
         )
+    if not sys.stderr.isatty():
+        # Its bars would fill a log file.
+        tfds.disable_progress_bar()
     try:
         found.download_and_prepare()
     except Exception as error:

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from ...common.files import write_json
+from ...common.progress_bar import tracked
 from ...models.text import BOUNDARY, CharacterCodec
 from ..data import Counts, Encoded, PreparedData, check_vocabulary
 from ..datasets.batching import batch_by_tokens
@@ -52,6 +53,18 @@ class LanguageModelingData(PreparedData):
         return LanguageModelSizes(len(self.codec), self._lanes().lanes if self.config.truncation else None)
 
     @property
+    def summary(self) -> str:
+        if self.config.truncation:
+            rows = f"{self.counts.examples:,} windows of {self.config.truncation} characters"
+        else:
+            rows = f"{self.counts.examples:,} documents"
+        return f"{rows}, a vocabulary of {self.sizes.characters:,} characters"
+
+    @property
+    def steps(self) -> int:
+        return self._lanes().batches if self.config.truncation else super().steps
+
+    @property
     def train_examples(self) -> int:
         if not self.config.truncation:
             return self.counts.examples
@@ -66,8 +79,7 @@ class LanguageModelingData(PreparedData):
         return batch_by_tokens(
             self._shuffled(epoch, ["ids"], ["length"]),
             lambda example: tf.size(example["ids"]),
-            self.counts.longest,
-            config.batch_tokens,
+            self.batch_limits,
             fixed_shapes,
         )
 
@@ -100,7 +112,7 @@ class LanguageModelingData(PreparedData):
     def _learn(self, folder: Path) -> int:
         config, examples = self.config, 0
         counts = np.zeros(_CODE_POINTS, np.int64)
-        for document in self.splits.read("train"):
+        for document in tracked(self.splits.read("train"), "learning the vocabulary", "documents"):
             characters = 0
             for piece in document.pieces():
                 found = np.bincount(piece)
@@ -120,6 +132,7 @@ class LanguageModelingData(PreparedData):
         if not steps:
             return super()._write(folder, examples)
         windows = (window for document in self.encoded("train") for window in cut_windows(document, steps))
+        windows = tracked(windows, "writing the training part", "windows", examples)
         Lanes(folder / _LANES, steps, self.config.batch, examples).write(windows)
         return Counts(examples, steps)
 

@@ -16,7 +16,7 @@ from ...common.files import write_json
 from ...models.text import WordCodec
 from ..data import Counts, Encoded, PreparedData, encode, learn_codec
 from ..datasets import public
-from ..datasets.batching import batch_by_tokens
+from ..datasets.batching import BatchLimits, batch_by_tokens
 from ..datasets.sources import readers
 from ..datasets.splits import Splits
 from ..datasets.tables import read_table
@@ -66,13 +66,20 @@ class SentimentData(PreparedData):
     def sizes(self) -> SentimentSizes:
         return SentimentSizes(len(self.codec), len(self.labels))
 
+    @property
+    def summary(self) -> str:
+        tokens, labels = self.sizes
+        return f"{self.train_examples:,} examples with {labels} labels, a vocabulary of {tokens:,} tokens"
+
+    @property
+    def batch_limits(self) -> BatchLimits:
+        return BatchLimits(self.config.max_length, self.config.batch_tokens)
+
     def batches(self, epoch: int, fixed_shapes: bool) -> tf.data.Dataset:
-        config = self.config
         return batch_by_tokens(
             self._shuffled(epoch, ["ids"], ["label"]),
             lambda example: tf.size(example["ids"]),
-            config.max_length,
-            config.batch_tokens,
+            self.batch_limits,
             fixed_shapes,
         )
 

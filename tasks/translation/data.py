@@ -60,12 +60,19 @@ class TranslationData(PreparedData):
     def sizes(self) -> TranslationSizes:
         return TranslationSizes(len(self.source_codec), len(self.target_codec))
 
+    @property
+    def summary(self) -> str:
+        source, target = self.config.source_language, self.config.target_language
+        return (
+            f"{self.train_examples:,} pairs, vocabularies of {self.sizes.source_tokens:,} ({source}) and "
+            f"{self.sizes.target_tokens:,} ({target}) tokens"
+        )
+
     def batches(self, epoch: int, fixed_shapes: bool) -> tf.data.Dataset:
         return batch_by_tokens(
             self._shuffled(epoch, ["source", "target"], []),
             lambda example: tf.maximum(tf.size(example["source"]), tf.size(example["target"])),
-            self.counts.longest,
-            self.config.batch_tokens,
+            self.batch_limits,
             fixed_shapes,
         )
 

@@ -18,7 +18,7 @@ from .applications import predict_class, read_config, task_of
 from .exhaustion import explained, memory_flags
 from .keras_settings import import_keras
 from .results import Results, name_of_other_data, writable_or_temporary
-from .training.config import TrainingConfig
+from .training.config import FITTED, TrainingConfig
 from .training.run_directory import RunDirectory
 
 
@@ -37,7 +37,8 @@ def train(
     run = RunDirectory(workdir)
     saved = read_config(run) if run.exists() else None
     if saved and run.has_begun:
-        config = _resumed_config(run, saved, application, config, given)
+        # Those of a preset may have been fitted to the data.
+        config = _resumed_config(run, saved, application, config, {*given} - ({*FITTED} - {*named}))
     refuse_without_effect(config, named)
     run.check_free()
     advice = f"train in another --workdir than {workdir} with less, or with smaller layers"
@@ -45,8 +46,10 @@ def train(
         if saved != (application, config):
             run.save_config(application, config)
         import_keras()
+        from .data import PreparedData
         from .inspection.live import LiveInspection
         from .inspection.measurements import step_name
+        from .training.fitting import fitted
         from .training.trainer import Trainer
 
         task = task_of(application)
@@ -56,7 +59,15 @@ def train(
             task.truncation(config).steps,
             step_name(config),
         )
-        Trainer(task, task.data(config, run), observers=[inspection]).train()
+
+        def fit(data: PreparedData) -> PreparedData:
+            data, changes = fitted(data, named)
+            if changes:
+                print(changes)
+                run.save_config(application, data.config)
+            return data
+
+        Trainer(task, task.data(config, run), observers=[inspection], fit=fit).train()
     print(f"Trained. The weights of the best epoch are in {run.intact(run.best_weights)}.")
 
 
@@ -90,7 +101,8 @@ def evaluate(workdir: str, split: str, output: str | None, changed: Mapping[str,
             write_json(path, evaluation.metrics | {"split": split} | evaluation.details)
     kept = f"Written to {path}" if output or directory == run.path else "The results were not kept"
     source = changed.get("test_data", data.config.dataset) if split == "test" else data.config.dataset
-    print(f"{split} part of {source}: {evaluation.report}\n\n{kept}.")
+    paragraphs = [evaluation.report, evaluation.warning, f"{kept}."]
+    print(f"{split} part of {source}: " + "\n\n".join(filter(None, paragraphs)))
 
 
 def _tell_of_changed_source(data: Any, split: str) -> None:

@@ -19,11 +19,13 @@ class Evaluation(NamedTuple):
         metrics: Figures by name; `--monitor` chooses one.
         details: Further entries of the JSON file of `unroll evaluate`.
         report: The same as text for people, several lines.
+        warning: What is wrong with the model, such as the same answer to every input; "" if nothing is.
     """
 
     metrics: dict[str, float]
     details: dict[str, Any]
     report: str
+    warning: str = ""
 
 
 class Truncation(NamedTuple):

@@ -13,7 +13,15 @@ import tensorflow_datasets as tfds
 
 from unroll.common.errors import UserError
 from unroll.tasks.datasets import public
-from unroll.tasks.datasets.batching import batch_by_tokens, bucket_boundaries, chunks, length_sorted_batches
+from unroll.tasks.datasets.batching import (
+    BatchLimits,
+    batch_by_tokens,
+    bucket,
+    bucket_boundaries,
+    chunks,
+    count_batches,
+    length_sorted_batches,
+)
 from unroll.tasks.datasets.embedded import reviews
 from unroll.tasks.datasets.shards import read_shards, write_shards
 from unroll.tasks.datasets.sources import readers
@@ -551,7 +559,9 @@ def test_the_order_is_not_that_of_the_data(shards):
 
 def test_an_iterator_goes_on_from_its_checkpoint(shards, tmp_path):
     def batches():
-        return batch_by_tokens(shuffled(shards), lambda example: tf.size(example["ids"]), 30, 90, False)
+        return batch_by_tokens(
+            shuffled(shards), lambda example: tf.size(example["ids"]), BatchLimits(30, 90), False
+        )
 
     def as_lists(iterator):
         return [tf.nest.map_structure(lambda tensor: tensor.numpy().tolist(), batch) for batch in iterator]
@@ -585,9 +595,8 @@ def token_batches(lengths, batch_tokens, fixed_shapes, longest=40):
         lambda: iter(examples),
         output_signature={"ids": tf.TensorSpec([None], tf.int32), "label": tf.TensorSpec([1], tf.int32)},
     )
-    batches = batch_by_tokens(
-        dataset, lambda example: tf.size(example["ids"]), longest, batch_tokens, fixed_shapes
-    )
+    limits = BatchLimits(longest, batch_tokens)
+    batches = batch_by_tokens(dataset, lambda example: tf.size(example["ids"]), limits, fixed_shapes)
     return list(batches.as_numpy_iterator())
 
 
@@ -609,6 +618,13 @@ def test_batches_hold_every_example_once_within_the_tokens(lengths, batch_tokens
             assert ids[:length].tolist() == list(range(1, length + 1))
             assert not ids[length:].any()
     assert seen == Counter(range(len(lengths)))
+    buckets = np.bincount([bucket(length) for length in lengths]).tolist()
+    assert count_batches(buckets, BatchLimits(40, batch_tokens)) == len(batches)
+    limits = BatchLimits(35, batch_tokens)
+    cut = np.bincount([bucket(min(length, 35)) for length in lengths]).tolist()
+    assert count_batches(cut, limits) == len(
+        token_batches(np.minimum(lengths, 35), batch_tokens, fixed_shapes, longest=35)
+    )
 
 
 def test_batches_are_full_and_hardly_padded(lengths):

@@ -455,7 +455,10 @@ def test_text_is_read_as_characters_or_as_bytes(tmp_path, tokenizer):
     symbols = [text.encode() if tokenizer == "bytes" else text for text in texts]
     assert data.counts == Counts(sum(len(text) // 8 + 1 for text in symbols), longest=8)
     whole = begin(tmp_path / "whole", tokenizer=tokenizer, truncation=0)
-    assert whole.counts == Counts(len(LENGTHS), longest=max(map(len, symbols)) + 2)
+    assert whole.counts.examples == sum(whole.counts.buckets) == len(LENGTHS)
+    assert whole.counts.longest == max(map(len, symbols)) + 2
+    for prepared in (data, whole):
+        assert prepared.steps == sum(1 for _ in prepared.batches(0, fixed_shapes=False))
     assert len(data.codec) == 2 + (256 if tokenizer == "bytes" else len(set("".join(texts))))
     Trainer(TASK, data).train()
     measured = TASK.evaluate(build_model(data), data, "train")

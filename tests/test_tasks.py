@@ -104,7 +104,8 @@ def test_counts_tell_what_is_left_out(capsys):
     counts.add(4)
     counts.add(8, rows=5)
     counts.add(7)
-    assert counts == Counts(examples=3, longest=8, rows=5, left_out=3)
+    counts.add(20)
+    assert counts == Counts(examples=4, longest=20, rows=5, left_out=3, buckets=[3, 0, 0, 0, 0, 1])
     counts.check_left_out("captions are", 9)
     assert capsys.readouterr().out == "3 captions are longer than --max_length=9 tokens and left out.\n"
 

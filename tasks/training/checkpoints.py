@@ -33,6 +33,10 @@ class Checkpoints:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
+    def __bool__(self) -> bool:
+        """Whether a checkpoint exists."""
+        return bool(self._complete())
+
     def save(self, tensors: tf.train.Checkpoint, progress: Progress) -> None:
         """Saves everything, then removes all but the newest checkpoints."""
         with replacing(self._directory / f"step-{progress.step:09d}-epoch-{progress.epoch:05d}") as folder:

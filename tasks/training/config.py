@@ -5,6 +5,9 @@ import dataclasses
 from ...common.errors import UserError
 from ...common.options import OptionGroup, When, option
 
+# Options that follow the size of the data unless the user gives them.
+FITTED = ("batch_tokens", "epochs")
+
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig(OptionGroup):

@@ -1,14 +1,16 @@
 """The records of a training: metrics.jsonl, TensorBoard, and a progress bar."""
 
-import sys
 import time
 from typing import Any
 
 import tensorflow as tf
-from tqdm import tqdm
 
 from ...common.json_lines import JsonLines
+from ...common.progress_bar import ProgressBar, interval
 from .run_directory import RunDirectory
+
+# Columns of a line about an epoch.
+_COLUMNS = 100
 
 
 class Journal:
@@ -16,31 +18,29 @@ class Journal:
 
     Args:
         run: The run directory.
+        epochs: Number of epochs of the run.
+        done: Number of epochs that earlier processes have trained for, with the part of an unfinished one.
     """
 
-    def __init__(self, run: RunDirectory) -> None:
+    def __init__(self, run: RunDirectory, epochs: int, done: float) -> None:
         self.lines = JsonLines(run.metrics)
         self.writer = tf.summary.create_file_writer(str(run.logs))
-        self._bar = tqdm(disable=True)
+        self._epochs, self._done = epochs, done
+        self._begun = time.monotonic()
+        self._bar: ProgressBar | None = None
         self._tokens = 0.0
         self._since = time.monotonic()
         self._waiting = 0.0
 
-    def begin_epoch(self, epoch: int, epochs: int, examples: int, seen: int) -> None:
+    def begin_epoch(self, epoch: int, examples: int, seen: int) -> None:
         """Starts the progress bar of an epoch (from 0); it counts examples."""
-        self._bar = tqdm(
-            total=examples,
-            initial=seen,
-            unit="ex",
-            desc=f"epoch {epoch + 1}/{epochs}",
-            disable=not sys.stderr.isatty(),
-            leave=False,
-        )
+        self._bar = ProgressBar(f"epoch {epoch + 1}/{self._epochs}", "examples", examples, seen)
         self.reset_speed()
 
     def step(self, examples: int, tokens: float, waited: float) -> None:
         """Counts a step that waited `waited` seconds for its data."""
-        self._bar.update(examples)
+        if self._bar:
+            self._bar.update(examples)
         self._tokens += tokens
         self._waiting += waited
 
@@ -56,9 +56,8 @@ class Journal:
             "data_wait_share": round(self._waiting / elapsed, 4),
         }
         self.write(step, values)
-        self._bar.set_postfix(
-            {"tokens/s": f"{values['tokens_per_second']:.0f}", "loss": f"{values['loss']:.3f}"}
-        )
+        if self._bar:
+            self._bar.note(loss=f"{values['loss']:.3f}", speed=f"{values['tokens_per_second']:.0f} tokens/s")
         self.reset_speed()
 
     def write(self, step: int, values: dict[str, Any]) -> None:
@@ -69,7 +68,37 @@ class Journal:
                 tf.summary.scalar(name, value)
         self.writer.flush()
 
-    def end_epoch(self, line: str) -> None:
-        """Ends the progress bar and prints a line."""
-        self._bar.close()
-        print(line, flush=True)
+    def end_of_steps(self) -> None:
+        """Ends the progress bar of an epoch."""
+        if self._bar:
+            self._bar.close()
+
+    def print_epoch(self, epoch: int, metrics: dict[str, float], is_best: bool) -> None:
+        """Prints a line: the metrics that fit, the time so far, and an estimate of the time left.
+
+        Args:
+            epoch: Number of finished epochs.
+            metrics: Metrics by name, the most important first.
+            is_best: Whether the epoch is the best so far.
+        """
+        seconds = time.monotonic() - self._begun
+        left = seconds / max(epoch - self._done, 1e-9) * (self._epochs - epoch)
+        remaining = f", {interval(left)} left" if epoch < self._epochs else ""
+        print(
+            _epoch_line(epoch, self._epochs, metrics, f"{interval(seconds)}{remaining}", is_best), flush=True
+        )
+
+
+def _epoch_line(epoch: int, epochs: int, metrics: dict[str, float], times: str, is_best: bool) -> str:
+    line = f"epoch {epoch}/{epochs}"
+    end = f"  {times}{'  (best)' if is_best else ''}"
+    for name, value in metrics.items():
+        item = f"  {name} {_number(value)}"
+        if len(line + item + end) <= _COLUMNS:
+            line += item
+    return line + end
+
+
+def _number(value: float) -> str:
+    """Formats a metric with four figures or more."""
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}" if abs(value) < 1000 else f"{value:.5g}"

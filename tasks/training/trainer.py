@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 import keras
@@ -14,8 +14,10 @@ from ...common.errors import FailedError, UserError
 from ...common.json_lines import JsonLines
 from ...models.blocks.precision import dtype_policy
 from ..data import PreparedData
-from ..task import Task
+from ..exhaustion import memory_flags
+from ..task import Evaluation, Task
 from .checkpoints import Checkpoints
+from .fitting import ENOUGH_STEPS
 from .journal import Journal
 from .observer import Observer
 from .progress import Progress
@@ -35,6 +37,7 @@ class Trainer:
         strategy: Distribution strategy; None: that of the option `distribution`.
         callbacks: Keras callbacks, which must not need state from an earlier process.
         observers: Objects that watch the training.
+        fit: Takes the prepared data of a run before its first step, and returns it with options that fit its size.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Trainer:
         strategy: tf.distribute.Strategy | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         observers: Sequence[Observer] = (),
+        fit: Callable[[PreparedData], PreparedData] | None = None,
     ) -> None:
         self.task = task
         self.data = data
@@ -53,6 +57,9 @@ class Trainer:
         self._callbacks = callbacks
         self._checkpoints = Checkpoints(self.run.checkpoints)
         self._observers = observers
+        self._fit = fit
+        # That of the best weights.
+        self._warning = ""
 
     def train(self) -> keras.Model:
         """Trains until the last epoch or an early stop.
@@ -63,16 +70,7 @@ class Trainer:
         Raises:
             DivergenceError: If the training diverges; the message says what to try.
         """
-        config = self.config
-        if config.monitor not in self.task.metrics:
-            raise UserError(
-                f"--monitor={config.monitor} is not measured here; choose one of {', '.join(self.task.metrics)}."
-            )
-        if not self.data.has_validation and (config.schedule == "plateau" or config.early_stopping_patience):
-            raise UserError(
-                "--schedule=plateau and --early_stopping_patience need a validation part; give "
-                "--validation_data or a --validation_fraction above 0."
-            )
+        self._check_options()
         self.data.prepare()
         if changed := self.data.changed_source():
             print(
@@ -80,6 +78,10 @@ class Trainer:
                 "--workdir to train on the changed file.",
                 file=sys.stderr,
             )
+        if self._fit and not self._checkpoints:
+            self.data = self._fit(self.data)
+            self.config = self.data.config
+        config = self.config
         # After the preparation, which draws random numbers if it generates a data set.
         keras.utils.set_random_seed(config.seed)
         jit_compile = _uses_xla(config.jit_compile)
@@ -91,9 +93,12 @@ class Trainer:
             )
         if reason := progress.end_of(config):
             print(f"The run in {self.run.path} has ended: {reason}.", flush=True)
-        elif progress.step:
+        else:
+            self._print_summary(state.model)
+        if progress.step and not reason:
             print(f"Resuming after step {progress.step}, in epoch {progress.epoch + 1}.", flush=True)
-        self._journal = Journal(self.run)
+        done = progress.epoch + progress.examples / self.data.train_examples
+        self._journal = Journal(self.run, config.epochs, done)
         for file in self._files:
             file.cut(progress.file_sizes.get(file.name, 0))
         for observer in self._observers:
@@ -111,7 +116,36 @@ class Trainer:
             logs = self._end_epoch(state, progress)
             callbacks.on_epoch_end(progress.epoch - 1, logs)
         callbacks.on_train_end()
+        if self._warning:
+            print(self._warning, flush=True)
         return state.model
+
+    def _check_options(self) -> None:
+        config = self.config
+        if config.monitor not in self.task.metrics:
+            raise UserError(
+                f"--monitor={config.monitor} is not measured here; choose one of {', '.join(self.task.metrics)}."
+            )
+        if not self.data.has_validation and (config.schedule == "plateau" or config.early_stopping_patience):
+            raise UserError(
+                "--schedule=plateau and --early_stopping_patience need a validation part; give "
+                "--validation_data or a --validation_fraction above 0."
+            )
+
+    def _print_summary(self, model: keras.Model) -> None:
+        steps, epochs = self.data.steps, self.config.epochs
+        print(f"Training on {self.data.summary}.")
+        print(
+            f"The model has {model.count_params():,} parameters; {steps:,} steps an epoch, {steps * epochs:,} in all.",
+            flush=True,
+        )
+        if steps * epochs < ENOUGH_STEPS:
+            sizes = " or ".join(memory_flags(self.config))
+            print(
+                f"{steps * epochs} steps may be too few to learn from; give more --epochs than {epochs}, or less than "
+                f"{sizes}.",
+                flush=True,
+            )
 
     @property
     def _files(self) -> list[JsonLines]:
@@ -122,12 +156,13 @@ class Trainer:
         self, state: TrainingState, progress: Progress, callbacks: keras.callbacks.CallbackList
     ) -> None:
         config, examples, journal = self.config, self.data.train_examples, self._journal
-        journal.begin_epoch(progress.epoch, config.epochs, examples, progress.examples)
+        journal.begin_epoch(progress.epoch, examples, progress.examples)
         while True:
             asked = time.monotonic()
             batch = next(state.iterator, None)
             waited = time.monotonic() - asked
             if batch is None:
+                journal.end_of_steps()
                 return
             rows = int(tf.nest.flatten(batch)[0].shape[0])
             rate = self._learning_rate(state, progress)
@@ -164,11 +199,13 @@ class Trainer:
         config, journal = self.config, self._journal
         train_loss = progress.mean_loss
         with state.average.in_use() if state.average else nullcontext():
-            metrics = self._validation_metrics(state.model, progress)
+            evaluation = self._validated(state.model, progress)
+            metrics = evaluation.metrics
             is_best = progress.end_epoch(
                 config, metrics.get(config.monitor), self.task.metrics[config.monitor]
             )
             if is_best:
+                self._warning = evaluation.warning
                 with replacing_listed(self.run.best_weights) as temporary:
                     state.model.save_weights(temporary)
                 write_listed_json(
@@ -178,21 +215,25 @@ class Trainer:
         journal.write(
             progress.step, {"epoch": progress.epoch} | logs | {"compilations": state.step.compilations}
         )
-        numbers = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
-        journal.end_epoch(f"epoch {progress.epoch}/{config.epochs}  {numbers}{'  (best)' if is_best else ''}")
+        first = {name: metrics[name] for name in (config.monitor, "loss") if name in metrics}
+        shown = {"train_loss": train_loss} | {
+            f"validation_{name}" if name == "loss" else name: value
+            for name, value in (first | metrics).items()
+        }
+        journal.print_epoch(progress.epoch, shown, is_best)
         state.begin_epoch(progress.epoch)
         self._save(state, progress)
         return logs
 
-    def _validation_metrics(self, model: keras.Model, progress: Progress) -> dict[str, float]:
-        """Returns the metrics of the validation part; none without one."""
+    def _validated(self, model: keras.Model, progress: Progress) -> Evaluation:
+        """Returns the quality of a model on the validation part; an empty one without such a part."""
         if not self.data.has_validation:
-            return {}
-        metrics = self.task.evaluate(model, self.data, "validation").metrics
-        monitored = metrics[self.config.monitor]
+            return Evaluation({}, {}, "")
+        evaluation = self.task.evaluate(model, self.data, "validation")
+        monitored = evaluation.metrics[self.config.monitor]
         if not math.isfinite(monitored):
             raise self._divergence(progress, f"the validation {self.config.monitor} is {monitored}")
-        return metrics
+        return evaluation
 
     def _save(self, state: TrainingState, progress: Progress) -> None:
         progress.file_sizes = {file.name: file.size for file in self._files}

@@ -167,6 +167,22 @@ def refuse_without_effect(config: OptionGroup, names: Iterable[str]) -> None:
             )
 
 
+def memory_flags(config: OptionGroup, command: str | None = None) -> list[str]:
+    """Returns the options that determine the memory of a command, as flags.
+
+    Args:
+        config: Options in force.
+        command: Command other than `train`, to return only its options; None: all.
+    """
+    found: list[str] = []
+    for field, _ in of(type(config), lambda field: not command or command in field.metadata["commands"]):
+        only: When | None = field.metadata["only"]
+        value = getattr(config, field.name)
+        if field.metadata["saves_memory"] and value and (only is None or only.holds(config)):
+            found.append(f"--{field.name}={value}")
+    return found
+
+
 def is_finite(number: float) -> bool:
     """Returns whether a number is finite as a float32."""
     return abs(number) <= _LARGEST

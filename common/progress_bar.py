@@ -52,7 +52,7 @@ class ProgressBar:
 
     def note(self, **values: str) -> None:
         """Shows values behind the bar."""
-        self._bar.set_postfix(values)
+        self._bar.set_postfix_str(", ".join(f"{name}={value}" for name, value in values.items()))
 
     def close(self) -> None:
         """Removes the bar."""

@@ -11,11 +11,11 @@ from typing import Any
 from ..common.errors import UserError
 from ..common.files import is_writable, write_json
 from ..common.json_lines import JsonLines, json_line
-from ..common.options import refuse_without_effect
+from ..common.options import memory_flags, refuse_without_effect
 from ..common.quiet_start import import_tensorflow
 from ..serving.server.options import ServerOptions
 from .applications import predict_class, read_config, task_of
-from .exhaustion import explained, memory_flags
+from .exhaustion import explained
 from .keras_settings import import_keras
 from .results import Results, name_of_other_data, writable_or_temporary
 from .training.config import FITTED, TrainingConfig

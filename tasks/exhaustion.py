@@ -6,9 +6,7 @@ import sys
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
-from ..common import options
 from ..common.errors import UserError
-from ..common.options import OptionGroup, When
 
 # With the system's words, which the errors of TensorFlow and HDF5 quote.
 _DISK_FULL = {code: os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT)}
@@ -39,24 +37,6 @@ def explained(destination: str, memory: Iterable[str] = (), advice: str = "give 
             what_to_do = f" with {flags}; {advice}" if flags else "; run the command on a machine with more"
             raise UserError(f"Memory is exhausted{what_to_do}.") from error
         raise
-
-
-def memory_flags(config: OptionGroup, command: str | None = None) -> list[str]:
-    """Returns the options that determine the memory of a command, as flags.
-
-    Args:
-        config: Options in force.
-        command: Command other than `train`, to return only its options; None: all.
-    """
-    found: list[str] = []
-    for field, _ in options.of(
-        type(config), lambda field: not command or command in field.metadata["commands"]
-    ):
-        only: When | None = field.metadata["only"]
-        value = getattr(config, field.name)
-        if field.metadata["saves_memory"] and value and (only is None or only.holds(config)):
-            found.append(f"--{field.name}={value}")
-    return found
 
 
 def _full_disk(error: Exception) -> str | None:

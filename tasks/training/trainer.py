@@ -12,9 +12,9 @@ import tensorflow as tf
 from ...common.checksums import replacing_listed, write_listed_json
 from ...common.errors import FailedError, UserError
 from ...common.json_lines import JsonLines
+from ...common.options import memory_flags
 from ...models.blocks.precision import dtype_policy
 from ..data import PreparedData
-from ..exhaustion import memory_flags
 from ..task import Evaluation, Task
 from .checkpoints import Checkpoints
 from .fitting import ENOUGH_STEPS

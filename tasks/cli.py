@@ -370,7 +370,7 @@ def _required(values: absl_flags.FlagValues, name: str, command: str) -> str:
 def _lines(path: str, column: str | None) -> Iterator[Iterable[str]]:
     """Yields the lines of a file at once, those of a pipe or a terminal as they come; or a column of a table."""
     if column:
-        yield (text for (text,) in read_table(path, [column], chosen_by="--text_column"))
+        yield (text for (text,) in read_table(path, [column], chosen_by="--text_column", as_given=True))
         return
     try:
         waits = path == "-" or not stat.S_ISREG(os.stat(path).st_mode)
@@ -378,7 +378,8 @@ def _lines(path: str, column: str | None) -> Iterator[Iterable[str]]:
         waits = False
     if not waits or os.path.isdir(path):
         refuse_table(path)
-        yield read_lines(path, "a text file, or - for standard input")
+        # The model's class brings texts into normal form; the paths of images stay as they are.
+        yield read_lines(path, "a text file, or - for standard input", as_given=True)
         return
     # By its file descriptor: `sys.stdin` would wait for a whole buffer.
     with open(0 if path == "-" else path, "rb", buffering=0, closefd=path != "-") as file:

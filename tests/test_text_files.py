@@ -131,6 +131,20 @@ def test_bytes_that_are_not_utf_8_are_named_with_the_command_that_converts_them(
         list(read_lines(path))
 
 
+@pytest.mark.parametrize("encoding", ["shift_jis", "gb18030", "koi8-r"])
+def test_encodings_of_other_scripts_are_not_taken_for_latin1(file, encoding):
+    said = refusal(file("ok\nХороший фильм 映画はよかった\n".encode(encoding, "replace")))
+    assert "line 2, byte 1" in said
+    assert (
+        "its encoding, such as shift_jis, gb18030, windows-1251 or latin1: `iconv -f ENCODING -t utf-8 "
+        in said
+    )
+
+
+def test_text_may_stay_as_it_is_given(file):
+    assert list(read_lines(file("cafe\u0301\n".encode("utf-16")), as_given=True)) == ["cafe\u0301"]
+
+
 def test_the_command_converts(file, tmp_path):
     path = file(gzip.compress("Ein “schöner”\n".encode("cp1252")), "it's a.txt.gz")
     with pytest.raises(UserError) as error:
@@ -150,6 +164,7 @@ def test_the_command_converts(file, tmp_path):
         ("one\ntwo\n".encode("utf-16-be"), "line 1, byte 1 is NUL; .* `iconv -f utf-16be -t utf-8 "),
         (b"surrogate \xed\xa0\x80", "line 1, byte 11: 0xed is not UTF-8"),
         (b"\n" * 200_000 + b"x" * 200_000 + b"\xff\n", "line 200001, byte 200001: 0xff is not UTF-8"),
+        (b"a\0\xff", "line 1, byte 2 is NUL"),
         (random.Random(0).randbytes(1000), "is not UTF-8|is NUL"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -18,7 +19,12 @@ _DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars"}
 
 
 def read_table(
-    path: str, columns: Sequence[str], *, filled: Collection[str] = (), chosen_by: str = _CHOSEN_BY
+    path: str,
+    columns: Sequence[str],
+    *,
+    filled: Collection[str] = (),
+    chosen_by: str = _CHOSEN_BY,
+    as_given: bool = False,
 ) -> Iterator[tuple[str, ...]]:
     """Yields the chosen columns of each row.
 
@@ -31,18 +37,25 @@ def read_table(
         columns: Names of columns.
         filled: Those of the columns that may not be blank.
         chosen_by: Flags that name the columns, for the error message.
+        as_given: Whether to leave the text as it is, instead of in normal form.
 
     Raises:
         UserError: If the file cannot be read or has no rows, lacks a column, has a row with more or fewer fields than
             its header, or a quote that is not closed.
     """
     count = 0
-    with open_text(path, _EXPECTED, newline="") as file:
+    columns = [*map(nfc, columns)]
+    with open_text(path, _EXPECTED, newline="", as_given=True) as file:
         lines = Lines(path, file)
         first = lines.first()
         if first is None:
             raise UserError(f"{path} is empty; a header with the names of the columns was expected.")
-        if first.lstrip().startswith(("{", "[")):
+        if first.lstrip().startswith("["):
+            raise UserError(
+                f"{path} is a JSON array, but JSON lines were expected, one object on each line; convert it: "
+                f"`jq -c '.[]' {shlex.quote(path)} > {shlex.quote(path.removesuffix('.gz'))}l`."
+            )
+        if first.lstrip().startswith("{"):
             rows = _json_rows(lines, columns)
         else:
             rows = _delimited_rows(lines, columns, _delimiter(path, first, columns, chosen_by), chosen_by)
@@ -53,7 +66,7 @@ def read_table(
                         f"{lines.position} has nothing in the column {column!r}; correct the line."
                     )
             count += 1
-            yield row
+            yield row if as_given else tuple(map(nfc, row))
     if not count:
         raise UserError(f"{path} has a header, but no rows; at least one example was expected.")
 
@@ -136,9 +149,13 @@ def _listed(columns: Iterable[str]) -> str:
     return ", ".join(name if len(name) <= 40 else f"{name[:40]}..." for name in names)
 
 
+def _names(fields: Iterable[str]) -> list[str]:
+    return [nfc(field.strip()) for field in fields]
+
+
 def _header(line: str, delimiter: str) -> list[str]:
     try:
-        return [name.strip() for name in next(csv.reader([line], delimiter=delimiter))]
+        return _names(next(csv.reader([line], delimiter=delimiter)))
     except csv.Error:
         return []
 
@@ -147,7 +164,7 @@ def _delimited_rows(
     lines: Lines, columns: Sequence[str], delimiter: str, chosen_by: str
 ) -> Iterator[tuple[str, ...]]:
     rows = records(lines, delimiter)
-    header = [name.strip() for name in next(rows)]
+    header = _names(next(rows))
     # A quote may join the first line with others.
     if not set(columns) <= {*header}:
         raise _missing(lines.path, header, delimiter, columns, chosen_by)
@@ -206,4 +223,4 @@ def _value(fields: dict[str, Any], column: str) -> str:
         raise ValueError(f"{column!r} is {json.dumps(value)[:40]}, but a text was expected")
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise ValueError(f"{column!r} has half a surrogate pair")
-    return nfc(value)
+    return value

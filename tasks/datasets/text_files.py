@@ -33,16 +33,19 @@ _MARKS = {
     codecs.BOM_UTF16_BE: (codecs.utf_16_be_decode, "utf-16-be"),
     codecs.BOM_UTF8: (codecs.utf_8_decode, "utf-8"),
 }
+# Letters beyond ASCII in a row, of which Western languages have few.
+_FOREIGN = re.compile(rb"[\x80-\xff]{4}")
 _MARK = "\ufeff"
 _LATER_MARKS = re.compile(f"(?<=\n){_MARK}+")
 
 
-def open_bytes(path: str, expected: str = _EXPECTED) -> BinaryIO:
+def open_bytes(path: str, expected: str = _EXPECTED, *, as_given: bool = False) -> BinaryIO:
     """Opens the text of a file as UTF-8, without byte order marks.
 
     Args:
         path: The file.
         expected: Description of the expected file, for the error message.
+        as_given: Whether to leave the text as it is, instead of in normal form.
 
     Raises:
         UserError: If the file cannot be opened, or proves while reading to be damaged or no text.
@@ -55,32 +58,35 @@ def open_bytes(path: str, expected: str = _EXPECTED) -> BinaryIO:
     source = _buffered(file, path, expected)
     if source.peek(2)[:2] == _GZIP or (path.endswith(".gz") and source.peek(1)):
         source = _buffered(gzip.GzipFile(fileobj=source), path, expected, source)
-    return io.BufferedReader(_Pieces(_Reader(source, path).texts(), source.close), _PIECE)
+    return io.BufferedReader(
+        _Pieces(_Reader(source, path, str if as_given else nfc).texts(), source.close), _PIECE
+    )
 
 
-def open_text(path: str, expected: str = _EXPECTED, *, newline: str = "\n") -> TextIO:
+def open_text(path: str, expected: str = _EXPECTED, *, newline: str = "\n", as_given: bool = False) -> TextIO:
     """Opens a file as text.
 
     Args:
-        path, expected: As for `open_bytes`.
+        path, expected, as_given: As for `open_bytes`.
         newline: As for `open`.
 
     Raises:
         UserError: As for `open_bytes`.
     """
-    return io.TextIOWrapper(open_bytes(path, expected), encoding="utf-8", newline=newline)
+    opened = open_bytes(path, expected, as_given=as_given)
+    return io.TextIOWrapper(opened, encoding="utf-8", newline=newline)
 
 
-def read_lines(path: str, expected: str = _EXPECTED) -> Iterator[str]:
+def read_lines(path: str, expected: str = _EXPECTED, *, as_given: bool = False) -> Iterator[str]:
     """Yields the lines of a file without their ends.
 
     Args:
-        path, expected: As for `open_text`.
+        path, expected, as_given: As for `open_text`.
 
     Raises:
         UserError: As for `open_bytes`.
     """
-    with open_text(path, expected) as file:
+    with open_text(path, expected, as_given=as_given) as file:
         yield from (line.rstrip("\r\n") for line in file)
 
 
@@ -90,9 +96,11 @@ class _Reader:
     Args:
         file: The bytes, decompressed.
         name: Name of the file, for messages.
+        normalized: Turns a piece of text into its normal form.
     """
 
-    def __init__(self, file: io.BufferedReader, name: str) -> None:
+    def __init__(self, file: io.BufferedReader, name: str, normalized: Callable[[str], str]) -> None:
+        self._normalized = normalized
         self._file = file
         self._name = name
         self._decode: Callable[..., tuple[str, int]] = codecs.utf_8_decode
@@ -115,7 +123,7 @@ class _Reader:
         for text, last in self._decoded(head):
             text = kept + text
             end = len(text) if last else _boundary(text)
-            kept, text = text[end:], nfc(text[:end])
+            kept, text = text[end:], self._normalized(text[:end])
             # A mark begins the file; where files with marks were joined, it begins a line.
             if _MARK in text:
                 text = _LATER_MARKS.sub("", text)
@@ -155,6 +163,8 @@ class _Reader:
 
     def _not_text(self, data: bytes, error: UnicodeDecodeError) -> UserError:
         before, _ = self._decode(data[: error.start], "strict", False)
+        if "\0" in before:
+            return self._nul(before[: before.index("\0")], data)
         where = self._position(before)
         found = data[error.start]
         # Windows has letters where ISO 8859-1 has control characters.
@@ -167,6 +177,11 @@ class _Reader:
         if self._encoding != "utf-8":
             return UserError(
                 f"{where}: 0x{found:02x} is no {self._encoding.upper()}; save the file as UTF-8."
+            )
+        if _FOREIGN.search(data, error.start, error.start + HEAD):
+            return UserError(
+                f"{where}: 0x{found:02x} is not UTF-8; convert the file from its encoding, such as shift_jis, gb18030, "
+                f"windows-1251 or latin1: {self._conversion('ENCODING')}."
             )
         return UserError(
             f"{where}: 0x{found:02x} is not UTF-8; if the file is in {charset}, convert it: "

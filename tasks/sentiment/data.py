@@ -125,9 +125,10 @@ class SentimentData(PreparedData):
         """Yields the examples of a part; raises UserError if the training part lacks a label."""
         for example in self.splits.read(split):
             if example.label not in self.labels:
+                more = f" and {len(self.labels) - _SHOWN} more" if len(self.labels) > _SHOWN else ""
                 raise UserError(
                     f"The {split} data has the label {example.label!r}, which the training data lacks; its labels "
-                    f"are {', '.join(map(repr, self.labels))}. Text: {example.text[:60]!r}."
+                    f"are {', '.join(map(repr, self.labels[:_SHOWN]))}{more}. Text: {example.text[:60]!r}."
                 )
             yield example
 

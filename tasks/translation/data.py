@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import product, tee, zip_longest
+from itertools import tee, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -91,11 +91,9 @@ class TranslationData(PreparedData):
 
     def _source_paths(self) -> Iterator[str]:
         yield from super()._source_paths()
-        prefixes = filter(None, (self.config.train_data, self.config.validation_data))
         languages = (self.config.source_language, self.config.target_language)
-        for prefix, language, end in product(prefixes, languages, ("", ".gz")):
-            if Path(path := f"{prefix}.{language}{end}").exists():
-                yield path
+        for path in filter(None, (self.config.train_data, self.config.validation_data)):
+            yield from _parallel_files(path, languages) or []
 
     def _learn(self, folder: Path) -> int:
         config, pairs = self.config, 0

@@ -22,6 +22,7 @@ from . import applications, commands
 from .datasets.tables import read_table, refuse_table
 from .datasets.text_files import read_lines
 from .incoming import incoming_lines
+from .training.interruption import Interrupted
 from .training.run_directory import RunDirectory
 
 _USAGE = f"""\
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0 for success; 1 if training diverged or an exported model failed its verification; 2 for a
-        user's mistake; 130 after an interrupt.
+        user's mistake; 130 after Ctrl-C; 143 after SIGTERM.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     _write_utf8()
@@ -77,9 +78,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
+    except Interrupted as interrupted:
+        print(f"unroll: {interrupted}.", file=sys.stderr)
+        # As shells say it.
+        return 128 + interrupted.number
     except KeyboardInterrupt:
-        hint = "; the same command resumes from the last checkpoint" if arguments[:1] == ["train"] else ""
-        print(f"unroll: stopped{hint}.", file=sys.stderr)
+        print("unroll: stopped.", file=sys.stderr)
         return 130
     return 0
 

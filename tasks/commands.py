@@ -2,8 +2,10 @@
 
 import dataclasses
 import os
+import shlex
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from .exhaustion import explained
 from .keras_settings import import_keras
 from .results import Results, name_of_other_data, writable_or_temporary
 from .training.config import FITTED, TrainingConfig
+from .training.interruption import Interrupted, Interruption
 from .training.run_directory import RunDirectory
 
 
@@ -36,13 +39,18 @@ def train(
     """
     run = RunDirectory(workdir)
     saved = read_config(run) if run.exists() else None
-    if saved and run.has_begun:
+    is_resumed = saved is not None and run.has_begun
+    if saved and is_resumed:
         # Those of a preset may have been fitted to the data.
         config = _resumed_config(run, saved, application, config, {*given} - ({*FITTED} - {*named}))
     refuse_without_effect(config, named)
     run.check_free()
     advice = f"train in another --workdir than {workdir} with less, or with smaller layers"
-    with run.locked(), explained(workdir, memory_flags(config), advice):
+    with (
+        run.locked(),
+        explained(workdir, memory_flags(config), advice),
+        _interruptible(application, run) as interruption,
+    ):
         if saved != (application, config):
             run.save_config(application, config)
         import_keras()
@@ -67,8 +75,29 @@ def train(
                 run.save_config(application, data.config)
             return data
 
-        Trainer(task, task.data(config, run), observers=[inspection], fit=fit).train()
+        Trainer(
+            task,
+            task.data(config, run),
+            observers=[inspection],
+            # A resumed run keeps its sizes.
+            fit=None if is_resumed else fit,
+            interruption=interruption,
+        ).train()
     print(f"Trained. The weights of the best epoch are in {run.intact(run.best_weights)}.")
+
+
+@contextmanager
+def _interruptible(application: str, run: RunDirectory) -> Generator[Interruption]:
+    """Handles signals, and completes the message of one that ends the training."""
+    with Interruption() as interruption:
+        try:
+            yield interruption
+        except Interrupted as interrupted:
+            message = "stopped; the same command begins again"
+            if reached := str(interrupted):
+                command = f"unroll train {application} --workdir={shlex.quote(os.fspath(run.path))}"
+                message = f"stopped {reached}; `{command}` goes on"
+            raise Interrupted(interrupted.number, message) from None
 
 
 def evaluate(workdir: str, split: str, output: str | None, changed: Mapping[str, Any]) -> None:

@@ -15,6 +15,10 @@ from tiny_training import best_weights, checkpoint_tensors, checkpoints, metrics
 from unroll.tasks import cli
 from unroll.tasks.applications import read_config
 from unroll.tasks.sentiment.config import SentimentConfig
+from unroll.tasks.sentiment.data import SentimentData
+from unroll.tasks.training.checkpoints import Checkpoints
+from unroll.tasks.training.interruption import Interrupted, Interruption
+from unroll.tasks.training.journal import Journal
 from unroll.tasks.training.run_directory import RunDirectory
 
 # Longer than any training here takes, for a process that hangs.
@@ -158,6 +162,78 @@ def test_run_killed_while_it_trains_ends_with_the_same_bits(flags, undisturbed, 
         (saved[-1] / "tensors.index").write_bytes(b"")
     assert train(workdir, *flags) == 0
     assert_same_run(workdir, undisturbed)
+
+
+# Where a signal comes: in a method of a class, called for the given time.
+SIGNALS = {
+    "in the first step": (Journal, "step", 1, signal.SIGINT, 1),
+    "in an epoch": (Journal, "step", 23, signal.SIGTERM, 23),
+    "while an epoch is evaluated": (SentimentData, "labelled", 2, signal.SIGINT, None),
+    "while a checkpoint is written": (Checkpoints, "save", 1, signal.SIGTERM, None),
+}
+
+
+@pytest.mark.parametrize("moment", SIGNALS)
+def test_a_signal_saves_a_checkpoint_from_which_the_run_ends_with_the_same_bits(
+    flags, undisturbed, tmp_path, monkeypatch, capsys, moment
+):
+    workdir = tmp_path / "run"
+    owner, method, times, number, step = SIGNALS[moment]
+    original, calls = getattr(owner, method), iter(range(1, 1000))
+
+    def signalled(*arguments):
+        if next(calls) == times:
+            os.kill(os.getpid(), number)
+        return original(*arguments)
+
+    if method == "labelled":
+        # The training part is read before.
+        assert train(workdir, *flags, "--epochs=1") == 0
+        times = 1
+    monkeypatch.setattr(owner, method, signalled)
+    assert train(workdir, *flags) == 128 + number
+    monkeypatch.undo()
+    error = capsys.readouterr().err.splitlines()[-1]
+    saved = saved_progress(workdir)["step"]
+    assert saved == step or step is None
+    assert error.startswith(
+        f"unroll: stopped after step {saved}, with a checkpoint; `unroll train sentiment --workdir="
+    )
+    assert train(workdir) == 0
+    assert_same_run(workdir, undisturbed)
+
+
+def test_a_signal_before_the_first_step_says_what_begins_again(flags, tmp_path, monkeypatch, capsys):
+    def signalled(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(SentimentData, "_learn", signalled)
+    assert train(tmp_path / "run", *flags) == 128 + signal.SIGTERM
+    assert capsys.readouterr().err.splitlines()[-1] == "unroll: stopped; the same command begins again."
+    assert not RunDirectory(tmp_path / "run").has_begun
+
+
+def test_the_second_signal_ends_the_process_at_once():
+    before = signal.getsignal(signal.SIGINT)
+    with Interruption() as interruption, interruption.deferred():
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interruption.received == signal.SIGINT
+        # Now the system's own handlers are in force.
+        assert {signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)} == {signal.SIG_DFL}
+        with pytest.raises(Interrupted), interruption.deferred(False):
+            pytest.fail("It was interrupted before.")
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_signals_that_are_ignored_stay_so():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Interruption() as interruption:
+            os.kill(os.getpid(), signal.SIGINT)
+        assert interruption.received is None
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_run_killed_while_it_prepares_ends_with_the_same_bits(flags, undisturbed, tmp_path):

@@ -18,6 +18,7 @@ from ..data import PreparedData
 from ..task import Evaluation, Task
 from .checkpoints import Checkpoints
 from .fitting import ENOUGH_STEPS
+from .interruption import Interrupted, Interruption
 from .journal import Journal
 from .observer import Observer
 from .progress import Progress
@@ -38,6 +39,7 @@ class Trainer:
         callbacks: Keras callbacks, which must not need state from an earlier process.
         observers: Objects that watch the training.
         fit: Takes the prepared data of a run before its first step, and returns it with options that fit its size.
+        interruption: Handles signals; by default they are not handled.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Trainer:
         callbacks: Sequence[keras.callbacks.Callback] = (),
         observers: Sequence[Observer] = (),
         fit: Callable[[PreparedData], PreparedData] | None = None,
+        interruption: Interruption | None = None,
     ) -> None:
         self.task = task
         self.data = data
@@ -60,6 +63,9 @@ class Trainer:
         self._fit = fit
         # That of the best weights.
         self._warning = ""
+        self._interruption = interruption or Interruption()
+        # Step and epoch of the newest checkpoint of this process.
+        self._saved: tuple[int, int] | None = None
 
     def train(self) -> keras.Model:
         """Trains until the last epoch or an early stop.
@@ -69,6 +75,7 @@ class Trainer:
 
         Raises:
             DivergenceError: If the training diverges; the message says what to try.
+            Interrupted: If a signal came; a checkpoint was saved.
         """
         self._check_options()
         self.data.prepare()
@@ -110,11 +117,20 @@ class Trainer:
         state.model.optimizer = state.optimizer
         state.model.stop_training = False
         callbacks.on_train_begin()
-        while not progress.end_of(config) and not state.model.stop_training:
-            callbacks.on_epoch_begin(progress.epoch)
-            self._train_epoch(state, progress, callbacks)
-            logs = self._end_epoch(state, progress)
-            callbacks.on_epoch_end(progress.epoch - 1, logs)
+        with self._interruption.deferred():
+            try:
+                while not progress.end_of(config) and not state.model.stop_training:
+                    self._interruption.check()
+                    callbacks.on_epoch_begin(progress.epoch)
+                    self._train_epoch(state, progress, callbacks)
+                    logs = self._end_epoch(state, progress)
+                    callbacks.on_epoch_end(progress.epoch - 1, logs)
+            except Interrupted as interrupted:
+                self._journal.end_of_steps()
+                self._save(state, progress)
+                raise Interrupted(
+                    interrupted.number, f"after step {progress.step}, with a checkpoint"
+                ) from None
         callbacks.on_train_end()
         if self._warning:
             print(self._warning, flush=True)
@@ -189,6 +205,7 @@ class Trainer:
             callbacks.on_train_batch_end(progress.step - 1, {"loss": loss})
             if progress.step % config.checkpoint_every == 0:
                 self._save(state, progress)
+            self._interruption.check()
 
     def _learning_rate(self, state: TrainingState, progress: Progress) -> float:
         """Returns the learning rate of the next step."""
@@ -229,13 +246,17 @@ class Trainer:
         """Returns the quality of a model on the validation part; an empty one without such a part."""
         if not self.data.has_validation:
             return Evaluation({}, {}, "")
-        evaluation = self.task.evaluate(model, self.data, "validation")
+        with self._interruption.deferred(False):
+            evaluation = self.task.evaluate(model, self.data, "validation")
         monitored = evaluation.metrics[self.config.monitor]
         if not math.isfinite(monitored):
             raise self._divergence(progress, f"the validation {self.config.monitor} is {monitored}")
         return evaluation
 
     def _save(self, state: TrainingState, progress: Progress) -> None:
+        if (progress.step, progress.epoch) == self._saved:
+            return
+        self._saved = progress.step, progress.epoch
         progress.file_sizes = {file.name: file.size for file in self._files}
         self._checkpoints.save(state.tensors, progress)
 

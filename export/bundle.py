@@ -39,6 +39,31 @@ class Bundle(NamedTuple):
     signatures: Mapping[str, Signature]
 
 
+class About(NamedTuple):
+    """Facts about a model, for its card.
+
+    Attributes:
+        summary: What goes in and what comes out.
+        data: Facts about the training data, by name.
+        split: Part of the data that `metrics` was measured on.
+        metrics: Figures by name.
+        limits: Sentences about what the model cannot do.
+        parameters: Number of weights.
+        flags: Flags of the training that are not at their defaults.
+    """
+
+    summary: str = ""
+    data: Mapping[str, str] = {}
+    split: str = ""
+    metrics: Mapping[str, float] = {}
+    limits: Sequence[str] = ()
+    parameters: int = 0
+    flags: Sequence[str] = ()
+
+
+UNKNOWN = About()
+
+
 def strings(values: Iterable[str | bytes]) -> np.ndarray:
     """Returns strings as an input of an example request, bytes [batch]; str is encoded as UTF-8."""
     return np.array([value.encode() if isinstance(value, str) else value for value in values], object)

@@ -3,87 +3,21 @@
     python -m unroll.export.replay tensorflow|c_api
 
 Reads the directory from standard input, once its libraries are loaded. Exits with code 1 and one line on stderr at the
-first difference. Imports none of the code that made the model.
+first difference. Through the C API it also prints the model's demonstration, as JSON. Imports no training code.
 """
 
+import json
 import os
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from ..common.quiet_start import import_tensorflow
 from ..serving.c_api import SavedModelSession
 from ..serving.python_api import PythonSession
 from ..serving.saved_model import SavedModel
-from ..serving.versions import describe
 from ..serving.warmup import read_warmup_requests
-
-Call = Callable[[str, Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
-
-_TOLERANCE = 1e-4
-
-
-def replay(directory: Path, call: Call) -> None:
-    """Calls each signature with its example requests.
-
-    Args:
-        directory: Directory of the SavedModel.
-        call: (signature, inputs) -> outputs, through some loader.
-
-    Raises:
-        AssertionError: If an answer differs.
-    """
-    for signature, examples in describe(directory)["examples"].items():
-        for example in examples:
-            outputs = call(signature, {name: from_json(value) for name, value in example["inputs"].items()})
-            _compare(signature, example["outputs"], outputs)
-
-
-def _compare(signature: str, expected: Mapping[str, Mapping], found: Mapping[str, np.ndarray]) -> None:
-    if set(expected) != set(found):
-        raise AssertionError(
-            f"Signature {signature!r} gives {sorted(found)}, but {sorted(expected)} was expected."
-        )
-    for name, value in expected.items():
-        given, wanted = np.asarray(found[name]), from_json(value)
-        if wanted.dtype == object:
-            same = given.tolist() == wanted.tolist()
-        else:
-            same = given.shape == wanted.shape and np.allclose(
-                given, wanted, atol=_TOLERANCE, rtol=_TOLERANCE
-            )
-        if not same:
-            raise AssertionError(
-                f"Signature {signature!r}, output {name!r}: {given.tolist()} is not {wanted.tolist()}."
-            )
-
-
-def to_json(arrays: Mapping[str, np.ndarray]) -> dict[str, dict]:
-    """Converts arrays of numbers or bytes to JSON, from which `from_json` restores them exactly."""
-    return {
-        name: {
-            "dtype": array.dtype.name,
-            "shape": array.shape,
-            "values": [_printable(value) for value in array.ravel().tolist()],
-        }
-        for name, array in arrays.items()
-    }
-
-
-def _printable(value: bytes | float) -> str | float:
-    # JSON holds bytes that are not UTF-8, such as an image, as escapes.
-    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
-
-
-def from_json(saved: Mapping[str, Any]) -> np.ndarray:
-    """Restores an array."""
-    values = saved["values"]
-    if saved["dtype"] == "object":
-        values = [value.encode("utf-8", "surrogateescape") for value in values]
-    return np.array(values, saved["dtype"]).reshape(saved["shape"])
+from .demonstration import demonstrate
+from .examples import replay
 
 
 def main() -> None:
@@ -98,7 +32,9 @@ def main() -> None:
     try:
         call = SavedModel(directory, SavedModelSession if through_c_api else PythonSession).call
         replay(directory, call)
-        if not through_c_api:
+        if through_c_api:
+            print(json.dumps(demonstrate(directory)._asdict()))
+        else:
             for signature, inputs in read_warmup_requests(directory / "assets.extra"):
                 call(signature, inputs)
     except AssertionError as error:

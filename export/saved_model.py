@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -12,14 +13,19 @@ from ..common.checksums import seal
 from ..common.errors import UserError
 from ..models.recurrent.portable import device_portable
 from ..serving.versions import CHECKSUMS, versions
-from . import replay
-from .bundle import Bundle, Signature
+from .bundle import UNKNOWN, About, Bundle, Signature
+from .demonstration import EXAMPLE_IMAGE, example_image
+from .examples import to_json
+from .model_card import write_card
 from .serving_files import write_serving_files
 from .verify import verification
 from .warmup import write_warmup_requests
 
+# Characters that end a name in a URL, or that the files for servers would have to escape.
+_UNUSABLE = re.compile(r"""["'\\:#\x00-\x1f]""")
 
-def export(bundle: Bundle, output: str | os.PathLike[str]) -> Path:
+
+def export(bundle: Bundle, output: str | os.PathLike[str], about: About = UNKNOWN) -> Path:
     """Writes the next version of a model.
 
     The version directory appears under its number only after its graph was checked, and its example requests gave the
@@ -28,24 +34,31 @@ def export(bundle: Bundle, output: str | os.PathLike[str]) -> Path:
     Args:
         bundle: Model and signatures.
         output: Directory of the model; its name is the model's name.
+        about: Facts for the model card.
 
     Returns:
         The version directory, `output/<number>`.
 
     Raises:
-        UserError: If `output` is a file.
+        UserError: If `output` is a file, or its name cannot be a model's name.
         VerificationError: If the saved model fails a check, or its answers differ from those of the model in memory.
     """
     output = Path(output).resolve()
     if output.exists() and not output.is_dir():
         raise UserError(f"{output} is a file; give --output a directory for the versions of the model.")
+    if _UNUSABLE.search(output.name):
+        raise UserError(
+            f"--output={output}: servers cannot address a model with the name {output.name!r}; leave out quotes, "
+            "colons, #, \\ and control characters."
+        )
     output.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".partial-", dir=output))
     try:
         with verification() as verify:
             _write(bundle, staging, output.name)
             seal(staging, CHECKSUMS)
-            verify(staging)
+            demonstration = verify(staging)
+        write_card(staging, output.name, bundle.application, about, demonstration)
         write_serving_files(output)
         version = output / str(max(versions(output), default=0) + 1)
         staging.chmod(0o755)
@@ -77,6 +90,9 @@ def _write(bundle: Bundle, directory: Path, model_name: str) -> None:
         "application": bundle.application,
         "examples": {name: _answered(signature) for name, signature in bundle.signatures.items()},
     }
+    image = example_image(next(iter(requests.values()))[0])
+    if image:
+        (directory / EXAMPLE_IMAGE).write_bytes(image)
     (extra / "unroll.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
 
 
@@ -89,5 +105,5 @@ def _answered(signature: Signature) -> list[dict[str, dict]]:
         with tf.device("/CPU:0"):
             outputs = function(**{name: tf.constant(value) for name, value in request.items()})
         outputs = {name: value.numpy() for name, value in outputs.items()}
-        answered.append({"inputs": replay.to_json(request), "outputs": replay.to_json(outputs)})
+        answered.append({"inputs": to_json(request), "outputs": to_json(outputs)})
     return answered

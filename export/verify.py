@@ -1,5 +1,6 @@
 """Checks that a SavedModel must pass before it is published."""
 
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from tensorflow.core.framework.node_def_pb2 import NodeDef
 from tensorflow.core.protobuf import saved_model_pb2
 
 from ..common.errors import FailedError
+from .demonstration import Demonstration
 
 _PYTHON_OPS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
 
@@ -20,12 +22,14 @@ class VerificationError(FailedError):
     """The saved model failed its verification."""
 
 
-Check = Callable[[Path], None]
+# Raises VerificationError, or returns the model's demonstration.
+Check = Callable[[Path], Demonstration]
 
 
 @contextmanager
 def verification() -> Generator[Check]:
-    """Begins a verification, and yields the function that verifies a SavedModel, given its directory.
+    """Begins a verification, and yields the function that verifies a SavedModel, given its directory, and returns its
+    demonstration.
 
     It checks the graph, and replays the example requests in two fresh processes at once. One uses TensorFlow's Python
     loader, and also runs the warm-up requests. The other uses the C API, like servers. Both run on the CPU. They load
@@ -35,16 +39,27 @@ def verification() -> Generator[Check]:
     """
     with fresh_processes() as replay:
 
-        def verify(directory: Path) -> None:
-            saved_model = saved_model_pb2.SavedModel.FromString((directory / "saved_model.pb").read_bytes())
-            for meta_graph in saved_model.meta_graphs:
-                _check_ops(meta_graph.graph_def)
-                for name, signature in meta_graph.signature_def.items():
-                    if not name.startswith("__"):
-                        _check_batch_dimension(name, signature)
-            replay(directory)
+        def verify(directory: Path) -> Demonstration:
+            check_graph(directory)
+            return replay(directory)
 
         yield verify
+
+
+def check_graph(directory: Path) -> set[str]:
+    """Checks the graph of a SavedModel, and returns the names of its ops.
+
+    Raises:
+        VerificationError: If servers lack an op, or a signature has no batch dimension.
+    """
+    saved_model = saved_model_pb2.SavedModel.FromString((directory / "saved_model.pb").read_bytes())
+    ops: set[str] = set()
+    for meta_graph in saved_model.meta_graphs:
+        ops |= _check_ops(meta_graph.graph_def)
+        for name, signature in meta_graph.signature_def.items():
+            if not name.startswith("__"):
+                _check_batch_dimension(name, signature)
+    return ops
 
 
 @contextmanager
@@ -53,18 +68,20 @@ def fresh_processes() -> Generator[Check]:
     the example requests of a SavedModel."""
     processes = {loader: _begin_replay(loader) for loader in ("tensorflow", "c_api")}
 
-    def replay(directory: Path) -> None:
+    def replay(directory: Path) -> Demonstration:
         for process in processes.values():
             assert process.stdin
             # A process that has failed already says why below.
             with suppress(BrokenPipeError):
                 process.stdin.write(f"{directory}\n")
                 process.stdin.flush()
+        printed = {}
         for loader, process in processes.items():
-            _, errors = process.communicate()
+            printed[loader], errors = process.communicate()
             if process.returncode:
                 last = (errors.strip().splitlines() or ["no message"])[-1]
                 raise VerificationError(f"The exported model fails in a fresh process ({loader}): {last}")
+        return Demonstration(**json.loads(printed["c_api"]))
 
     try:
         yield replay
@@ -80,7 +97,7 @@ def _begin_replay(loader: str) -> subprocess.Popen:
         # On the CPU: the graph must run there, and the exporting process may hold the GPU's memory.
         env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},
         stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
         errors="surrogateescape",
@@ -98,9 +115,10 @@ def _nodes(graph: tf.compat.v1.GraphDef) -> Iterator[NodeDef]:
         yield from function.node_def
 
 
-def _check_ops(graph: tf.compat.v1.GraphDef) -> None:
+def _check_ops(graph: tf.compat.v1.GraphDef) -> set[str]:
     functions = {function.signature.name for function in graph.library.function}
-    for op in sorted(op_names(graph) - functions):
+    ops = op_names(graph) - functions
+    for op in sorted(ops):
         # tf.raw_ops has a function for every op that TensorFlow itself was built with.
         if op in _PYTHON_OPS or not hasattr(tf.raw_ops, op):
             raise VerificationError(f"The graph has the op {op}, which TensorFlow Serving does not have.")
@@ -111,6 +129,7 @@ def _check_ops(graph: tf.compat.v1.GraphDef) -> None:
         raise VerificationError(
             "A function has jit_compile=True, but TensorFlow Serving has no XLA compiler."
         )
+    return ops
 
 
 def _check_batch_dimension(name: str, signature: "tf.compat.v1.SignatureDef") -> None:

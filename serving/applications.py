@@ -23,9 +23,14 @@ def model_of(application: str, backend: Backend, where: object) -> Model:
     Raises:
         UserError: If the application is unknown.
     """
+    return class_of(application, where)(backend)
+
+
+def class_of(application: str, where: object) -> type[Model]:
+    """Returns the class of an application's models. Arguments and errors as for `model_of`."""
     for model_class in _CLASSES:
         if model_class.application == application:
-            return model_class(backend)
+            return model_class
     raise UserError(f"{where} holds a model for {application!r}, which this version does not know.")
 
 

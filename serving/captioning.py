@@ -55,6 +55,7 @@ class Captioner(Writer):
 
     application = "captioning"
     known_by = ("attend", "error")
+    first_method = "caption"
 
     def caption(self, images: Iterable[ImageSource], n_best: int = 1, batch_size: int = 16) -> list[Caption]:
         """Returns the best captions of each image.

@@ -50,6 +50,8 @@ class TextGenerator(StreamingModel):
 
     application = "language_modeling"
     known_by = ("generate", "text")
+    first_method = "generate"
+    first_signature = "generate"
 
     def score(self, texts: Iterable[str], batch_size: int = 64) -> list[Score]:
         """Returns the log probability of each text from its start; characters unseen in training count as unknown.

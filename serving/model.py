@@ -63,6 +63,9 @@ class Model(abc.ABC):
     application: ClassVar[str]
     # A signature and one of its outputs, by which a model of this application is known.
     known_by: ClassVar[tuple[str, str]]
+    # The method and the signature of a first request.
+    first_method: ClassVar[str]
+    first_signature: ClassVar[str] = "serving_default"
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend

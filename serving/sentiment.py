@@ -46,6 +46,7 @@ class SentimentAnalyzer(Model):
 
     application = "sentiment"
     known_by = ("serving_default", "label")
+    first_method = "classify"
 
     def classify(self, texts: Iterable[str], batch_size: int = 64) -> list[Classification]:
         """Returns the label of each text.

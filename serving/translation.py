@@ -48,6 +48,7 @@ class Translator(Writer):
 
     application = "translation"
     known_by = ("align", "source_tokens")
+    first_method = "translate"
 
     def translate(self, texts: Iterable[str], n_best: int = 1, batch_size: int = 32) -> list[Translation]:
         """Returns the best translations of each text.

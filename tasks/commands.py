@@ -191,9 +191,10 @@ def export(workdir: str, output: str, changed: Mapping[str, Any]) -> None:
         _check_writable(Path(output))
     task, data, model = _trained(RunDirectory(workdir), changed)
     from ..export.saved_model import export as export_bundle
+    from .about import about
 
     with explained(output):
-        version = export_bundle(task.bundle(model, data), output)
+        version = export_bundle(task.bundle(model, data), output, about(task, data, model))
     print(f"Exported and verified: {version}")
 
 

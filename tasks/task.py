@@ -60,6 +60,7 @@ class Task:
         evaluate: (model, data, split) -> the quality of a model, as the trainer measures it after each epoch.
         report: (model, data, split) -> the evaluation for `unroll evaluate`; it may take longer than `evaluate`.
         bundle: (model, data) -> the signatures to export, with their example requests.
+        limits: (data) -> sentences about what the model cannot do, for its card.
         truncation: (config) -> how far gradients reach.
     """
 
@@ -70,4 +71,5 @@ class Task:
     evaluate: Callable[[keras.Model, Any, str], Evaluation]
     report: Callable[[keras.Model, Any, str], Evaluation]
     bundle: Callable[[keras.Model, Any], Bundle]
+    limits: Callable[[Any], Sequence[str]]
     truncation: Callable[[Any], Truncation] = layer_truncation

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -11,7 +12,9 @@ import pytest
 from filelock import FileLock
 from tiny_training import tiny_translation_options, write_pairs
 
-from unroll.export import replay, verify
+from unroll.export import verify
+from unroll.export.demonstration import Demonstration, demonstrate
+from unroll.export.examples import replay
 from unroll.serving.c_api import SavedModelSession
 from unroll.serving.python_api import PythonSession
 from unroll.serving.saved_model import SavedModel
@@ -168,12 +171,13 @@ def served(request, tmp_path_factory):
 def replaying_here() -> Iterator[None]:
     """Verifies exports by the same two loaders in this process, in a fraction of the time of two fresh ones."""
 
-    def replay_here(directory):
+    def replay_here(directory: Path) -> Demonstration:
         for session in (SavedModelSession, PythonSession):
             call = SavedModel(directory, session).call
-            replay.replay(directory, call)
+            replay(directory, call)
         for signature, inputs in read_warmup_requests(directory / "assets.extra"):
             call(signature, inputs)
+        return demonstrate(directory)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(verify, "fresh_processes", lambda: nullcontext(replay_here))

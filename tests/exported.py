@@ -3,13 +3,15 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
+
+from unroll.export.demonstration import Demonstration
+from unroll.export.verify import Check
 
 Tensors = dict[str, tuple]
 _REFUSE = """
@@ -24,9 +26,9 @@ sys.meta_path.insert(0, Refuse())
 """
 
 
-def not_verified() -> AbstractContextManager[Callable[[Path], None]]:
+def not_verified() -> AbstractContextManager[Check]:
     """Takes the place of `verification`, which takes most of the time of an export."""
-    return nullcontext(lambda directory: None)
+    return nullcontext(lambda directory: Demonstration())
 
 
 def answered_without_training_code(program: str, model: Path, given: Any = None) -> Any:

@@ -12,16 +12,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from exported import answered_without_training_code, not_verified
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
-from tensorflow_serving.config import model_server_config_pb2
 from tiny_training import best_model
 
 import unroll.serving
 from unroll.common.errors import UserError
-from unroll.export import replay, saved_model, verify
+from unroll.export import saved_model, verify
 from unroll.export.bundle import Bundle, Signature
+from unroll.export.examples import from_json, to_json
 from unroll.export.saved_model import export
 from unroll.export.verify import VerificationError
 from unroll.models.options import SentimentOptions
@@ -97,7 +96,9 @@ def test_version_directory_is_a_saved_model_and_nothing_partial_is_left(exported
         "1",
         "models.config",
         "batching.config",
+        "monitoring.config",
         "compose.yaml",
+        "kubernetes.yaml",
     }
     assert tf.saved_model.contains_saved_model(str(version))
     # A server runs as another user.
@@ -363,60 +364,6 @@ def test_warmup_requests_are_as_servers_read_them(version, model):
     assert {*names} == {"serving_default", "explain"}
 
 
-def test_models_config_names_the_model(exported_model):
-    text = (exported_model / "models.config").read_text(encoding="utf-8")
-    config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
-    (model,) = config.model_config_list.config
-    assert (model.name, model.base_path, model.model_platform) == (
-        "sentiment",
-        "/models/sentiment",
-        "tensorflow",
-    )
-    assert model.model_version_policy.latest.num_versions == 1
-
-
-# The fields of BatchingParameters in TensorFlow Serving's session_bundle_config.proto, which its Python package lacks.
-BATCHING = """
-name: "batching.proto" syntax: "proto3" dependency: "google/protobuf/wrappers.proto"
-message_type { name: "BatchingParameters"
-  field { name: "max_batch_size" number: 1 type_name: ".google.protobuf.Int64Value" type: TYPE_MESSAGE }
-  field { name: "batch_timeout_micros" number: 2 type_name: ".google.protobuf.Int64Value" type: TYPE_MESSAGE }
-  field { name: "max_enqueued_batches" number: 3 type_name: ".google.protobuf.Int64Value" type: TYPE_MESSAGE }
-  field { name: "num_batch_threads" number: 4 type_name: ".google.protobuf.Int64Value" type: TYPE_MESSAGE }
-  field { name: "thread_pool_name" number: 5 type_name: ".google.protobuf.StringValue" type: TYPE_MESSAGE }
-  field { name: "allowed_batch_sizes" number: 6 type: TYPE_INT64 label: LABEL_REPEATED }
-  field { name: "pad_variable_length_inputs" number: 7 type: TYPE_BOOL }
-}
-"""
-
-
-def test_batching_parameters_are_those_of_tensorflow_serving(exported_model):
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
-    pool.Add(text_format.Parse(BATCHING, descriptor_pb2.FileDescriptorProto()))
-    parameters = message_factory.GetMessageClass(pool.FindMessageTypeByName("BatchingParameters"))()
-    text_format.Parse((exported_model / "batching.config").read_text(encoding="utf-8"), parameters)
-    assert parameters.max_batch_size.value > 1
-    assert parameters.num_batch_threads.value >= 1
-    assert parameters.batch_timeout_micros.value > 0
-
-
-def test_compose_file_serves_the_model_on_cpu_and_gpu(exported_model):
-    text = (exported_model / "compose.yaml").read_text(encoding="utf-8")
-    assert "\t" not in text
-    images = [line.split("image: ")[1] for line in text.splitlines() if "image: " in line]
-    cpu, gpu = sorted(images, key=len)
-    # Pinned, and both of one release.
-    assert cpu.removeprefix("tensorflow/serving:")[0].isdigit()
-    assert gpu == f"{cpu}-gpu"
-    assert 'volumes: [".:/models/sentiment:ro"]' in text
-    for flag in ("--model_config_file", "--batching_parameters_file"):
-        (path,) = [line.split("=")[1] for line in text.splitlines() if f"- {flag}=" in line]
-        assert (exported_model / path.removeprefix("/models/sentiment/")).is_file()
-    # Single braces: double ones would be left over from a template.
-    assert "{{" not in text
-
-
 def test_example_requests_of_any_kind_survive_their_file():
     arrays = {
         "image": np.array([b"\xff\xd8\x00 JPEG", b""], object),
@@ -425,8 +372,8 @@ def test_example_requests_of_any_kind_survive_their_file():
         "scores": np.array([[0.1, np.pi]], np.float32),
         "nothing": np.zeros((0, 3), np.uint8),
     }
-    for name, saved in json.loads(json.dumps(replay.to_json(arrays))).items():
-        np.testing.assert_array_equal(replay.from_json(saved), arrays[name], strict=True)
+    for name, saved in json.loads(json.dumps(to_json(arrays))).items():
+        np.testing.assert_array_equal(from_json(saved), arrays[name], strict=True)
 
 
 @pytest.mark.parametrize(

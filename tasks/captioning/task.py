@@ -108,6 +108,16 @@ def bundle(model: keras.Model, data: CaptioningData) -> Bundle:
     return signatures.bundle(model, data.image_features, data.codec, beams, config.max_decode_length)
 
 
+def limits(data: CaptioningData) -> list[str]:
+    """Returns what the model cannot do."""
+    config, height = data.config, data.image_features.image_size
+    return [
+        f"It sees an image at {height} by {height} pixels, without small details.",
+        f"It writes at most {config.max_decode_length} tokens, from a vocabulary of {len(data.codec):,}.",
+        "An image unlike its training data gets a fluent caption of something else.",
+    ]
+
+
 TASK = Task(
     metrics={
         "loss": "min",
@@ -124,4 +134,5 @@ TASK = Task(
     evaluate=evaluate,
     report=report,
     bundle=bundle,
+    limits=limits,
 )

@@ -70,6 +70,14 @@ def bundle(model: keras.Model, data: LanguageModelingData) -> Bundle:
     return signatures.bundle(model, data.codec)
 
 
+def limits(data: LanguageModelingData) -> list[str]:
+    """Returns what the model cannot do."""
+    return [
+        f"It knows {len(data.codec):,} {data.config.tokenizer}, and writes no others; they are all the same to it.",
+        "It continues a text in the style of its training data; its statements are no facts.",
+    ]
+
+
 TASK = Task(
     metrics={"loss": "min", "bits_per_character": "min", "perplexity": "min"},
     data=LanguageModelingData,
@@ -79,4 +87,5 @@ TASK = Task(
     evaluate=evaluate,
     report=report,
     bundle=bundle,
+    limits=limits,
 )

@@ -50,6 +50,17 @@ def bundle(model: keras.Model, data: SentimentData) -> Bundle:
     return signatures.bundle(model, data.codec, data.labels)
 
 
+def limits(data: SentimentData) -> list[str]:
+    """Returns what the model cannot do."""
+    config = data.config
+    return [
+        f"Every text gets one of the labels {', '.join(data.labels)}, even one about another subject or in another "
+        "language.",
+        f"It reads the first {config.max_length} tokens of a text.",
+        f"It knows {len(data.codec):,} {config.tokenizer}; all others are the same to it.",
+    ]
+
+
 TASK = Task(
     metrics={"loss": "min", "accuracy": "max", "f1": "max"},
     data=SentimentData,
@@ -58,4 +69,5 @@ TASK = Task(
     evaluate=evaluate,
     report=evaluate,
     bundle=bundle,
+    limits=limits,
 )

@@ -64,6 +64,16 @@ def bundle(model: keras.Model, data: TranslationData) -> Bundle:
     return signatures.bundle(model, data.source_codec, data.target_codec, beams, config.max_decode_length)
 
 
+def limits(data: TranslationData) -> list[str]:
+    """Returns what the model cannot do."""
+    config = data.config
+    return [
+        f"It translates from {config.source_language} to {config.target_language}, each text as one sentence.",
+        f"It reads the first {config.max_length} tokens of a text, and writes at most {config.max_decode_length}.",
+        "A text unlike its training data gets a fluent translation that may say something else.",
+    ]
+
+
 TASK = Task(
     metrics={"loss": "min", "perplexity": "min", "bleu": "max", "chrf": "max"},
     data=TranslationData,
@@ -72,4 +82,5 @@ TASK = Task(
     evaluate=evaluate,
     report=report,
     bundle=bundle,
+    limits=limits,
 )

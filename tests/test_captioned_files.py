@@ -163,6 +163,7 @@ def test_captions_as_kaggle_ships_them(tmp_path):
         ("sub/Dog.jpg", "sub\\dog.JPG"),
         ("sub\\dog.jpg", "dog.jpg"),
         ("dog.jpg", "./dog.jpg"),
+        ("sub/dog.jpg", "images/sub/Dog.jpg"),
         ("Straße.png", "STRASSE.png"),
     ],
 )

@@ -295,7 +295,7 @@ def test_epochs_hold_no_more_files_open(tmp_path, data):
         ({"captions": "missing.txt"}, "missing.txt cannot be read"),
         ({"images": "missing.zip"}, "missing.zip cannot be read"),
         ({"train_data": "missing.txt"}, "missing.txt cannot be read"),
-        ({"max_length": 1}, "captions are longer than --max_length=1"),
+        ({"max_length": 1}, "captions are empty or longer than --max_length=1"),
         ({"attention": "none", "doubly_stochastic": 1}, "--doubly_stochastic"),
         ({"dataset": "unroll_reviews"}, "--images is for files"),
         ({"beam_width": 20, "vocabulary_size": 10}, "--beam_width=20 is larger"),

@@ -183,7 +183,7 @@ class CaptioningData(PreparedData):
         if unusable:
             raise UnusableImagesError(unusable)
         counts = super()._write(folder, examples)
-        counts.check_left_out("captions are", self.config.max_length)
+        counts.check_left_out("captions are empty or", self.config.max_length)
         return counts
 
     def _encoded(self, counts: Counts) -> Iterator[Encoded]:
@@ -192,7 +192,8 @@ class CaptioningData(PreparedData):
         texts = ([self.text(caption) for caption in e.captions] for e in self.splits.read("train"))
         # One token more than allowed, to detect captions that are too long.
         for number, rows in enumerate(encode(self.codec, texts, longest + 1)):
-            kept = [row for row in rows if len(row) <= longest]
+            # Of a caption in punctuation or emoji alone nothing is left in its training form.
+            kept = [row for row in rows if 0 < len(row) <= longest]
             counts.left_out += len(rows) - len(kept)
             if not kept:
                 continue

@@ -80,7 +80,8 @@ class CaptionedFiles:
             )
         if absent:
             print(
-                f"{len(absent)} images that {self._path} names are not in {self._images.path}: {_listed(absent)}."
+                f"{len(absent)} images that {self._path} names are not in {self._images.path}; their captions are left "
+                f"out: {_listed(absent)}."
             )
         return present
 

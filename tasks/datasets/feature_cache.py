@@ -59,7 +59,7 @@ class UnusableImagesError(UserError):
                 f"The image {name} cannot be used. {error} Repair it, or remove it from the data."
             )
             return
-        reasons = " ".join(f"{error} ({_listed(several)})" for error, several in names.items())
+        reasons = " ".join(f"{error} ({_listed(sorted(several))})" for error, several in names.items())
         super().__init__(
             f"{len(errors)} images cannot be used. {reasons} Repair them, or remove them from the data."
         )

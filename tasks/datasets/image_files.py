@@ -93,9 +93,11 @@ class ImageFiles:
     def _folded_paths(self) -> dict[str, str | None]:
         """The path of each image by the folded forms of its names; None where images share one."""
         found: dict[str, str | None] = {}
+        folder = self.path.name if self._archive is None else self.path.stem
         for name, path in self._paths.items():
-            key = folded(name)
-            found[key] = path if found.get(key, path) == path else None
+            # A name may begin with that of the folder.
+            for key in (folded(name), folded(f"{folder}/{name}")):
+                found[key] = path if found.get(key, path) == path else None
         return found
 
 

@@ -32,6 +32,7 @@ usage: unroll COMMAND [flags]
   unroll evaluate --workdir=RUN [--split=test]              measure the best weights
   unroll inspect --workdir=RUN                              report how gradients flow, with a verdict
   unroll export --workdir=RUN --output=EXPORTS/NAME         write a verified SavedModel, EXPORTS/NAME/<version>
+  unroll check --model=EXPORTS/NAME                         read an export again, and measure it
   unroll predict --model=EXPORTS/NAME [--input=FILE|-] [TEXT ...]   print one JSON object per line
   unroll serve [--model_base_path=EXPORTS/NAME] [flags]     answer requests over HTTP and gRPC
 
@@ -54,8 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command.
 
     Returns:
-        The exit code: 0 for success; 1 if training diverged or an exported model failed its verification; 2 for a
-        user's mistake; 130 after Ctrl-C; 143 after SIGTERM.
+        The exit code: 0 for success; 1 if training diverged, or an exported model failed its verification or check; 2
+        for a user's mistake; 130 after Ctrl-C; 143 after SIGTERM.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     _write_utf8()
@@ -177,6 +178,16 @@ def _export(arguments: list[str]) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
+class _CheckFlags:
+    model: str | None = option(None, "directory of an exported model, or of a version", is_path=True)
+
+
+def _check(arguments: list[str]) -> None:
+    values, _, _ = _parse("check", _CheckFlags, arguments)
+    commands.check(_required(values, "model", "check"))
+
+
+@dataclasses.dataclass(frozen=True)
 class _PredictFlags:
     model: str | None = option(
         None,
@@ -218,6 +229,7 @@ _COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "evaluate": _evaluate,
     "inspect": _inspect,
     "export": _export,
+    "check": _check,
     "predict": _predict,
     "serve": _serve,
 }

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ..common.errors import UserError
+from ..common.errors import FailedError, UserError
 from ..common.files import is_writable, write_json
 from ..common.json_lines import JsonLines, json_line
 from ..common.options import memory_flags, refuse_without_effect
@@ -196,6 +196,31 @@ def export(workdir: str, output: str, changed: Mapping[str, Any]) -> None:
     with explained(output):
         version = export_bundle(task.bundle(model, data), output, about(task, data, model))
     print(f"Exported and verified: {version}")
+
+
+def check(model: str) -> None:
+    """Reads an exported model again, measures it, and prints what was found.
+
+    Args:
+        model: Directory of an exported model, whose newest version is checked, or of a version.
+
+    Raises:
+        FailedError: If something is wrong.
+    """
+    from ..serving.versions import newest_version
+
+    version = newest_version(model).absolute()
+    import_tensorflow()
+    from ..export.check import check as findings_about
+
+    print(version)
+    wrong: list[str] = []
+    with explained(model):
+        for finding in findings_about(version):
+            print(f"  {finding.subject:16} {'' if finding.good else 'WRONG: '}{finding.text}", flush=True)
+            wrong += [] if finding.good else [finding.subject]
+    if wrong:
+        raise FailedError(f"{version} is not in order: {', '.join(wrong)}.")
 
 
 def predict(model: str, batches: Iterable[Iterable[str]], changed: Mapping[str, Any]) -> None:

@@ -6,11 +6,13 @@ import re
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
 from ..common.checksums import seal
 from ..common.errors import UserError
+from ..common.progress_bar import ProgressBar
 from ..models.recurrent.portable import device_portable
 from ..serving.versions import CHECKSUMS, versions
 from .bundle import UNKNOWN, About, Bundle, Signature
@@ -54,10 +56,13 @@ def export(bundle: Bundle, output: str | os.PathLike[str], about: About = UNKNOW
     output.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".partial-", dir=output))
     try:
-        with verification() as verify:
-            _write(bundle, staging, output.name)
+        # Each signature is traced and answers its examples; the rest is to write the model and to verify it.
+        parts = 2 * len(bundle.signatures) + 2
+        with verification() as verify, ProgressBar("exporting", "parts", parts) as bar:
+            _write(bundle, staging, output.name, bar)
             seal(staging, CHECKSUMS)
             demonstration = verify(staging)
+            bar.update()
         write_card(staging, output.name, bundle.application, about, demonstration)
         write_serving_files(output)
         version = output / str(max(versions(output), default=0) + 1)
@@ -68,28 +73,31 @@ def export(bundle: Bundle, output: str | os.PathLike[str], about: About = UNKNOW
     return version
 
 
-def _write(bundle: Bundle, directory: Path, model_name: str) -> None:
+def _write(bundle: Bundle, directory: Path, model_name: str, bar: ProgressBar) -> None:
     module = tf.Module()
     # TensorFlow's variables, not Keras' wrappers: a tracked Keras model would save each variable twice, and loaders
     # with a session would restore the copy that the graph does not read.
     module.weights = [variable.value for variable in bundle.model.variables]
     module.resources = list(bundle.resources)
+    signatures: dict[str, Any] = {}
     with device_portable():
-        signatures = {
-            name: tf.function(signature.function, autograph=False).get_concrete_function(**signature.inputs)
-            for name, signature in bundle.signatures.items()
-        }
+        for name, signature in bundle.signatures.items():
+            function = tf.function(signature.function, autograph=False)
+            signatures[name] = function.get_concrete_function(**signature.inputs)
+            bar.update()
     # Nobody trains the exported graph.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     tf.saved_model.save(module, os.fspath(directory), signatures=signatures, options=options)
+    bar.update()
     extra = directory / "assets.extra"
     extra.mkdir(exist_ok=True)
     requests = {name: signature.requests for name, signature in bundle.signatures.items()}
     write_warmup_requests(extra, model_name, requests)
-    description = {
-        "application": bundle.application,
-        "examples": {name: _answered(signature) for name, signature in bundle.signatures.items()},
-    }
+    examples: dict[str, list[dict[str, dict]]] = {}
+    for name, signature in bundle.signatures.items():
+        examples[name] = _answered(signature)
+        bar.update()
+    description = {"application": bundle.application, "examples": examples}
     image = example_image(next(iter(requests.values()))[0])
     if image:
         (directory / EXAMPLE_IMAGE).write_bytes(image)

@@ -1,5 +1,7 @@
 """The beam search of translation and captioning: from options to beams, from hypotheses to outputs of signatures."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from ..models.decoding import Beams, Hypotheses
@@ -19,6 +21,22 @@ def beams_of(config: SearchOptions, tokens: int) -> Beams:
     """
     config.check_vocabulary(tokens, f"the vocabulary, which has {tokens} tokens")
     return Beams(config.beam_width, config.length_penalty, config.min_decode_length, config.block_ngrams)
+
+
+def warning_of_same(texts: Sequence[str], references: Sequence[object], noun: str) -> str:
+    """Returns a sentence about a model that writes the same text for all inputs; "" for any other.
+
+    Args:
+        texts: The text for each input.
+        references: The reference of each input.
+        noun: Noun for a text.
+    """
+    if len(set(texts)) != 1 or len(set(references)) < 2:
+        return ""
+    return (
+        f"The model writes the same {noun} for all {len(texts):,} inputs: it has not learnt to use them. Train it in more "
+        "steps (more --epochs, less --batch_tokens) or with another --learning_rate."
+    )
 
 
 def n_best(found: Hypotheses, encoder: SubwordCodec) -> dict[str, tf.Tensor]:

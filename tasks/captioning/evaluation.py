@@ -12,10 +12,11 @@ import tensorflow as tf
 
 from ...common.files import replacing
 from ...common.json_lines import json_line
+from ...common.progress_bar import tracked
 from ...models.blocks.losses import shifted
 from ...models.decoding import Beams
 from ...models.text import PADDING, SubwordCodec, with_start_and_end
-from ..beam_search import beams_of
+from ..beam_search import beams_of, warning_of_same
 from ..datasets.batching import chunks
 from ..task import Evaluation
 from .data import CaptioningData
@@ -45,7 +46,8 @@ class Result(NamedTuple):
 
 def evaluate(model: keras.Model, data: CaptioningData, split: str) -> Evaluation:
     """Measures a model on a part of its data with greedy captions, and writes them to a file."""
-    return Evaluation(_quality(_caption_all(model, data, split, Beams(1))), {}, "")
+    result = _caption_all(model, data, split, Beams(1))
+    return Evaluation(_quality(result), {}, "", _warning(result))
 
 
 def report(model: keras.Model, data: CaptioningData, split: str) -> Evaluation:
@@ -66,7 +68,8 @@ def _caption_all(model: keras.Model, data: CaptioningData, split: str, beams: Be
     features, longest = data.features(split), data.config.max_decode_length
     captioned: list[Captioned] = []
     total, tokens, seconds = 0.0, 0, 0.0
-    for chunk in chunks(data.examples(split), _BATCH):
+    examples = tracked(data.examples(split), f"captioning {split}", "images")
+    for chunk in chunks(examples, _BATCH):
         first = len(captioned)
         images = tf.constant(features.take(np.arange(first, first + len(chunk))))
         references = _ids(data.codec, [[data.text(caption) for caption in e.captions] for e in chunk])
@@ -151,7 +154,12 @@ def _summary(result: Result, beams: Beams, seen: Callable[[set], set]) -> Evalua
         f"training data; {details['diversity']['words']} different words\n"
     )
     lines += [f"  {one.image}\n  -> {one.caption}\n  =  {one.references[0]}\n" for one in captioned[:_SHOWN]]
-    return Evaluation(metrics, details, "\n".join(lines).rstrip("\n"))
+    return Evaluation(metrics, details, "\n".join(lines).rstrip("\n"), _warning(result))
+
+
+def _warning(result: Result) -> str:
+    captions, references = zip(*((one.caption, one.references) for one in result.captioned), strict=True)
+    return warning_of_same(captions, references, "caption")
 
 
 def _write_captions(path: Path, captioned: Sequence[Captioned]) -> None:

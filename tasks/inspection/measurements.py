@@ -9,6 +9,7 @@ import numpy as np
 
 from ...common.errors import UserError
 from ...common.json_lines import JsonLines
+from ...common.progress_bar import tracked
 from ...models.recurrent import CELLS, RecurrentLayer
 from ..data import PreparedData
 from ..task import Task
@@ -39,7 +40,8 @@ def measure(task: Task, data: PreparedData, model: keras.Model, batches: int) ->
     objective, truncation = task.phases(data.config, data.sizes)[0].objective, task.truncation(data.config)
     sequences = data.sequences()
     meter = FlowMeter(objective, model, sequences.element_spec, (), truncated=False, closely=True)
-    whole = add_up(meter(batch)[0] for batch in sequences.take(batches))
+    read = tracked(sequences.take(batches), "measuring", "batches", batches)
+    whole = add_up(meter(batch)[0] for batch in read)
     if not whole:
         raise UserError(
             "There are no gradients to measure: the model has no recurrent layer, or the run has no training data."
@@ -72,7 +74,7 @@ def _as_trained(objective: Objective, data: PreparedData, model: keras.Model, ba
     meter = FlowMeter(objective, model, read.element_spec, carry, truncated=True)
 
     def results(carry: Any) -> Iterator[list[Sums]]:
-        for batch in read.take(batches):
+        for batch in tracked(read.take(batches), "measuring as trained", "batches", batches):
             sums, carry = meter(batch, carry)
             yield sums
 

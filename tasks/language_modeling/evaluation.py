@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ...common.progress_bar import ProgressBar
 from ...models.blocks.losses import masked_cross_entropy, shifted
 from ...models.recurrent import States
 from ...models.text import BOUNDARY, UNKNOWN
@@ -83,22 +84,25 @@ def measure(model: keras.Model, documents: Documents) -> Measured:
     states = model.recurrent.get_initial_state(len(rows))
     count, sums = len(rows), np.zeros(3)
 
-    while rows:
-        batch: list[Window | None] = []
-        for number, windows in enumerate(rows):
-            window = next(windows, None)
-            if window is None and (document := next(documents, None)) is not None:
-                rows[number] = cut_windows(document, _STEPS)
-                window = next(rows[number])
-                count += 1
-            batch.append(window)
-        if not any(batch):
-            break
-        ids = np.stack([w.ids if w else np.full(_STEPS + 1, BOUNDARY, np.int32) for w in batch])
-        loss, states = _read(
-            model, tf.constant(ids), tf.constant([bool(w and w.begins) for w in batch]), states
-        )
-        sums += float(loss), (ids[:, 1:] != BOUNDARY).sum(), (ids[:, 1:] == UNKNOWN).sum()
+    with ProgressBar("evaluating", "characters") as bar:
+        while rows:
+            batch: list[Window | None] = []
+            for number, windows in enumerate(rows):
+                window = next(windows, None)
+                if window is None and (document := next(documents, None)) is not None:
+                    rows[number] = cut_windows(document, _STEPS)
+                    window = next(rows[number])
+                    count += 1
+                batch.append(window)
+            if not any(batch):
+                break
+            ids = np.stack([w.ids if w else np.full(_STEPS + 1, BOUNDARY, np.int32) for w in batch])
+            loss, states = _read(
+                model, tf.constant(ids), tf.constant([bool(w and w.begins) for w in batch]), states
+            )
+            read = (ids[:, 1:] != BOUNDARY).sum()
+            sums += float(loss), read, (ids[:, 1:] == UNKNOWN).sum()
+            bar.update(int(read))
     size = sum(int(np.prod(weight.shape)) for weight in model.trainable_variables)
     options = model.options
     name = f"{options.cell}, {options.layers} x {options.units}"

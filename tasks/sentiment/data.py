@@ -89,9 +89,14 @@ class SentimentData(PreparedData):
         return WordCodec.from_config(self._read_json("text.json"))
 
     @cached_property
+    def label_counts(self) -> dict[str, int]:
+        """The number of training examples with each label, in the order of the classes."""
+        return self._read_json("labels.json")
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """The labels in the order of the classes."""
-        return tuple(self._read_json("labels.json"))
+        return tuple(self.label_counts)
 
     def labelled(self, split: str) -> Iterator[tuple[Example, int]]:
         """Yields each example of a part with the number of its class."""

@@ -1,16 +1,20 @@
-"""Accuracy, macro F1, loss, the confusion matrix and the worst errors."""
+"""Accuracy, macro F1, loss, beside those of a linear model; the confusion matrix and the worst errors."""
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from ...common.progress_bar import ProgressBar
 from ...models.text import WordCodec, pad
 from ..datasets.batching import chunks, length_sorted_batches
 from ..task import Evaluation
 from .data import Example, SentimentData
+from .linear_model import LinearModel
 
 # Texts held in memory at a time, and sorted by length.
 _CHUNK = 4096
@@ -18,31 +22,78 @@ _WORST = 10
 _SHOWN_CHARACTERS = 150
 
 
+class Measured(NamedTuple):
+    """The answers of a classifier on some examples.
+
+    Attributes:
+        confusion: int64 [classes, classes], the number of examples by label and answer.
+        loss: Sum over all examples, in nats; None for a classifier without probabilities.
+        worst: The wrong answers with the largest losses, the worst first: loss, running number, example, answer.
+    """
+
+    confusion: np.ndarray
+    loss: float | None
+    worst: list[tuple[float, int, Example, int]]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Loss, accuracy and macro F1."""
+        count = max(int(self.confusion.sum()), 1)
+        loss = {} if self.loss is None else {"loss": self.loss / count}
+        return loss | {
+            "accuracy": float(np.diag(self.confusion).sum() / count),
+            "f1": float(self.f1_by_label.mean()),
+        }
+
+    @property
+    def f1_by_label(self) -> np.ndarray:
+        """The F1 of each class; zero for one that neither occurs nor is predicted, as in scikit-learn."""
+        sums = self.confusion.sum(axis=0) + self.confusion.sum(axis=1)
+        return 2 * np.diag(self.confusion) / np.maximum(sums, 1)
+
+
 def evaluate(model: keras.Model, data: SentimentData, split: str) -> Evaluation:
     """Measures a classifier on a part of its data."""
+    return _summary(data.labels, _measure(model, data, split))
+
+
+def report(model: keras.Model, data: SentimentData, split: str) -> Evaluation:
+    """Does the work of `evaluate`, and compares with a linear model and with the most frequent label."""
+    network = _measure(model, data, split)
+    linear = _measure(LinearModel.learn(data), data, split)
+    counts = data.label_counts
+    frequent = max(counts, key=counts.__getitem__)
+    always = np.zeros_like(network.confusion)
+    always[:, data.labels.index(frequent)] = network.confusion.sum(axis=1)
+    others = {"linear": linear, f"always {frequent}": Measured(always, None, [])}
+    return _summary(data.labels, network, others)
+
+
+def _measure(model: keras.Model | LinearModel, data: SentimentData, split: str) -> Measured:
     labels = data.labels
     confusion = np.zeros((len(labels), len(labels)), np.int64)
     total_loss = 0.0
     worst: list[tuple[float, int, Example, int]] = []
-    for chunk in chunks(data.labelled(split), _CHUNK):
-        classes = np.array([number for _, number in chunk])
-        log_probabilities = _log_probabilities(
-            model, [example for example, _ in chunk], data.codec, data.config.batch_tokens
-        )
-        predicted = log_probabilities.argmax(axis=1)
-        losses = -log_probabilities[np.arange(len(chunk)), classes]
-        np.add.at(confusion, (classes, predicted), 1)
-        total_loss += float(losses.sum())
-        for position in np.flatnonzero(predicted != classes):
-            # The running number keeps the order of equal losses.
-            entry = (
-                float(losses[position]),
-                -confusion.sum() - position,
-                chunk[position][0],
-                int(predicted[position]),
-            )
-            (heapq.heappush if len(worst) < _WORST else heapq.heappushpop)(worst, entry)
-    return _summary(confusion, total_loss, sorted(worst, reverse=True), labels)
+    kind = " with the linear model" if isinstance(model, LinearModel) else ""
+    with ProgressBar(f"evaluating {split}{kind}", "examples") as bar:
+        for chunk in chunks(data.labelled(split), _CHUNK):
+            classes = np.array([number for _, number in chunk])
+            examples = [example for example, _ in chunk]
+            log_probabilities = _log_probabilities(model, examples, data.codec, data.config.batch_tokens, bar)
+            predicted = log_probabilities.argmax(axis=1)
+            losses = -log_probabilities[np.arange(len(chunk)), classes]
+            np.add.at(confusion, (classes, predicted), 1)
+            total_loss += float(losses.sum())
+            for position in np.flatnonzero(predicted != classes):
+                # The running number keeps the order of equal losses.
+                entry = (
+                    float(losses[position]),
+                    -confusion.sum() - position,
+                    chunk[position][0],
+                    int(predicted[position]),
+                )
+                (heapq.heappush if len(worst) < _WORST else heapq.heappushpop)(worst, entry)
+    return Measured(confusion, total_loss, sorted(worst, reverse=True))
 
 
 @tf.function(reduce_retracing=True, autograph=False)
@@ -52,10 +103,11 @@ def _forward(model: keras.Model, ids: tf.Tensor) -> tf.Tensor:
 
 
 def _log_probabilities(
-    model: keras.Model,
+    model: keras.Model | LinearModel,
     examples: Sequence[Example],
     codec: WordCodec,
     batch_tokens: int,
+    bar: ProgressBar,
 ) -> np.ndarray:
     """Returns the log probabilities of the classes, float32 [examples, classes]."""
     ids = codec.encode(tf.constant([example.text_bytes for example in examples]))
@@ -63,22 +115,20 @@ def _log_probabilities(
     results: list[np.ndarray] = [np.empty(0)] * len(examples)
     for positions in length_sorted_batches(lengths, batch_tokens):
         batch = pad(tf.gather(ids, positions))
-        for position, row in zip(positions, _forward(model, batch).numpy(), strict=True):
+        if isinstance(model, LinearModel):
+            rows = model.log_probabilities(batch.numpy())
+        else:
+            rows = _forward(model, batch).numpy()
+        for position, row in zip(positions, rows, strict=True):
             results[position] = row
+        bar.update(len(positions))
     return np.stack(results)
 
 
 def _summary(
-    confusion: np.ndarray,
-    total_loss: float,
-    worst: list[tuple[float, int, Example, int]],
-    labels: Sequence[str],
+    labels: Sequence[str], network: Measured, others: Mapping[str, Measured] = MappingProxyType({})
 ) -> Evaluation:
-    right = np.diag(confusion)
-    # The F1 of a class that neither occurs nor is predicted is zero, as in scikit-learn.
-    f1 = 2 * right / np.maximum(confusion.sum(axis=0) + confusion.sum(axis=1), 1)
-    count = max(int(confusion.sum()), 1)
-    metrics = {"loss": total_loss / count, "accuracy": float(right.sum() / count), "f1": float(f1.mean())}
+    """Returns the metrics of the network, and a report that compares it with others, by name."""
     errors = [
         {
             "text": example.text_bytes.decode("utf-8", "replace"),
@@ -86,23 +136,42 @@ def _summary(
             "predicted": labels[predicted],
             "loss": loss,
         }
-        for loss, _, example, predicted in worst
+        for loss, _, example, predicted in network.worst
     ]
     details = {
-        "examples": int(confusion.sum()),
+        "examples": int(network.confusion.sum()),
         "labels": list(labels),
-        "f1_by_label": dict(zip(labels, f1.tolist(), strict=True)),
-        "confusion": confusion.tolist(),
+        "f1_by_label": dict(zip(labels, network.f1_by_label.tolist(), strict=True)),
+        "confusion": network.confusion.tolist(),
+        "baselines": {name: other.metrics for name, other in others.items()},
         "worst_errors": errors,
     }
-    return Evaluation(metrics, details, _report(metrics, details))
+    metrics = network.metrics
+    return Evaluation(metrics, details, _report(metrics, details), _warning(network.confusion, labels))
+
+
+def _warning(confusion: np.ndarray, labels: Sequence[str]) -> str:
+    """Returns a sentence about a model that gives the same label to examples of different labels."""
+    answers, occurring = np.flatnonzero(confusion.sum(axis=0)), np.flatnonzero(confusion.sum(axis=1))
+    if len(answers) != 1 or len(occurring) < 2:
+        return ""
+    return (
+        f"The model gives all {confusion.sum():,} examples the label {labels[answers[0]]!r}: it has not learnt to tell "
+        "them apart. Train it in more steps (more --epochs, less --batch_tokens) or with another --learning_rate."
+    )
 
 
 def _report(metrics: dict[str, float], details: dict) -> str:
-    labels, confusion = details["labels"], details["confusion"]
+    labels, confusion, baselines = details["labels"], details["confusion"], details["baselines"]
     width = max(8, *(len(label) + 1 for label in labels))
     lines = [f"{details['examples']} examples"]
-    lines += [f"{name:10}{value:8.4f}" for name, value in metrics.items()]
+    if baselines:
+        lines += [f"{'':10}{'network':>8}" + "".join(f"  {name}" for name in baselines)]
+    for name, value in metrics.items():
+        cells = (
+            f"{other[name]:{len(head) + 2}.4f}" if name in other else "" for head, other in baselines.items()
+        )
+        lines += [f"{name:10}{value:8.4f}" + "".join(cells)]
     lines += ["", "confusion (rows: label, columns: predicted)"]
     lines += [" " * width + "".join(f"{label:>{width}}" for label in labels) + f"{'F1':>{width}}"]
     for label, row in zip(labels, confusion, strict=True):

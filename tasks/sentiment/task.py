@@ -14,7 +14,7 @@ from ..training.phases import Phase, phase
 from . import signatures
 from .config import SentimentConfig
 from .data import SentimentData, SentimentSizes
-from .evaluation import evaluate
+from .evaluation import evaluate, report
 
 
 class Classification(Objective):
@@ -67,7 +67,7 @@ TASK = Task(
     build_model=build_model,
     phases=phases,
     evaluate=evaluate,
-    report=evaluate,
+    report=report,
     bundle=bundle,
     limits=limits,
 )

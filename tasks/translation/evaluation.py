@@ -12,12 +12,14 @@ import sacrebleu
 import tensorflow as tf
 
 from ...common.files import replacing
+from ...common.progress_bar import ProgressBar
 from ...models.blocks.losses import shifted
 from ...models.decoding import Beams
 from ...models.text import PADDING, SubwordCodec, pad, with_start_and_end
-from ..beam_search import beams_of
+from ..beam_search import beams_of, warning_of_same
 from ..datasets.batching import chunks, length_sorted_batches
 from ..task import Evaluation
+from .bleu import bleu_for
 from .data import TranslationData
 
 # Pairs held in memory as ids at a time, and sorted by length.
@@ -37,6 +39,13 @@ def report(model: keras.Model, data: TranslationData, split: str) -> Evaluation:
 
 
 def _evaluate(model: keras.Model, data: TranslationData, split: str, beams: Beams) -> Evaluation:
+    with ProgressBar(f"translating {split}", "sentences") as bar:
+        return _measured(model, data, split, beams, bar)
+
+
+def _measured(
+    model: keras.Model, data: TranslationData, split: str, beams: Beams, bar: ProgressBar
+) -> Evaluation:
     config, source_codec, target_codec = data.config, data.source_codec, data.target_codec
     total, tokens, seconds = 0.0, 0, 0.0
     rows: list[tuple[str, str, str, float]] = []
@@ -55,6 +64,7 @@ def _evaluate(model: keras.Model, data: TranslationData, split: str, beams: Beam
             seconds += time.monotonic() - begun
             for position, text, score in zip(positions, texts.numpy(), scores.numpy().tolist(), strict=True):
                 found[position] = (text.decode(), score)
+            bar.update(len(positions))
         for pair, result in zip(chunk, found, strict=True):
             # Bytes that are not UTF-8 cannot be printed.
             source, reference = (text.decode("utf-8", "replace") for text in pair.in_bytes)
@@ -93,7 +103,7 @@ def _summary(
     rows: Sequence[tuple[str, str, str, float]], total: float, tokens: int, seconds: float, beams: Beams
 ) -> Evaluation:
     hypotheses, references = [row[2] for row in rows], [[row[1] for row in rows]]
-    bleu, chrf = sacrebleu.BLEU(), sacrebleu.CHRF()
+    bleu, chrf = bleu_for(references[0]), sacrebleu.CHRF()
     loss = total / max(tokens, 1)
     metrics = {
         "loss": loss,
@@ -112,4 +122,5 @@ def _summary(
     lines += [f"signature {details['sacrebleu_signature']['bleu']}", ""]
     for source, reference, hypothesis, _ in rows[:_SHOWN]:
         lines += [f"  {source}", f"  -> {hypothesis}", f"  =  {reference}", ""]
-    return Evaluation(metrics, details, "\n".join(lines[:-1]))
+    warning = warning_of_same(hypotheses, references[0], "translation")
+    return Evaluation(metrics, details, "\n".join(lines[:-1]), warning)

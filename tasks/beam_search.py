@@ -34,8 +34,8 @@ def warning_of_same(texts: Sequence[str], references: Sequence[object], noun: st
     if len(set(texts)) != 1 or len(set(references)) < 2:
         return ""
     return (
-        f"The model writes the same {noun} for all {len(texts):,} inputs: it has not learnt to use them. Train it in more "
-        "steps (more --epochs, less --batch_tokens) or with another --learning_rate."
+        f"The model writes the same {noun} for all {len(texts):,} inputs: it has not learnt to use them. Train it in "
+        "more steps (more --epochs, less --batch_tokens) or with another --learning_rate."
     )
 
 

@@ -5,9 +5,8 @@ import io
 import os
 import platform
 import re
-import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, NamedTuple, NoReturn
 
@@ -19,9 +18,7 @@ from ..common.options import Options, option
 from ..serving.loader import application as application_of
 from ..serving.server.options import ServerOptions
 from . import applications, commands
-from .datasets.tables import read_table, refuse_table
-from .datasets.text_files import read_lines
-from .incoming import incoming_lines
+from .incoming import read_input
 from .training.interruption import Interrupted
 from .training.run_directory import RunDirectory
 
@@ -216,7 +213,9 @@ def _predict(arguments: list[str]) -> None:
         raise UserError(
             f"--text_column={values.text_column} needs --input=FILE, a CSV, TSV or JSON lines file."
         )
-    commands.predict(model, [texts] if texts else _lines(values.input or "-", values.text_column), changed)
+    commands.predict(
+        model, [texts] if texts else read_input(values.input or "-", values.text_column), changed
+    )
 
 
 def _serve(arguments: list[str]) -> None:
@@ -381,25 +380,6 @@ def _required(values: absl_flags.FlagValues, name: str, command: str) -> str:
     if not value:
         raise UserError(f"{command} needs --{name}; see `unroll {command} --help`.")
     return value
-
-
-def _lines(path: str, column: str | None) -> Iterator[Iterable[str]]:
-    """Yields the lines of a file at once, those of a pipe or a terminal as they come; or a column of a table."""
-    if column:
-        yield (text for (text,) in read_table(path, [column], chosen_by="--text_column", as_given=True))
-        return
-    try:
-        waits = path == "-" or not stat.S_ISREG(os.stat(path).st_mode)
-    except OSError:
-        waits = False
-    if not waits or os.path.isdir(path):
-        refuse_table(path)
-        # The model's class brings texts into normal form; the paths of images stay as they are.
-        yield read_lines(path, "a text file, or - for standard input", as_given=True)
-        return
-    # By its file descriptor: `sys.stdin` would wait for a whole buffer.
-    with open(0 if path == "-" else path, "rb", buffering=0, closefd=path != "-") as file:
-        yield from incoming_lines(file)
 
 
 if __name__ == "__main__":

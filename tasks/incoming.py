@@ -1,17 +1,48 @@
-"""Lines of a pipe or a terminal, as they come."""
+"""The input of `unroll predict`: lines of a file, a column of a table, lines of a pipe or a terminal as they come."""
 
 import codecs
+import os
 import select
+import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import FileIO
 
 from ..common.errors import UserError
 from .datasets.file_kinds import binary_kind, compressed_or_wide
+from .datasets.tables import read_table, refuse_table
+from .datasets.text_files import read_lines
 
 # Bytes of a read, and lines that are handed on together.
 _READ = 1 << 16
 _LINES = 64
+
+
+def read_input(path: str, column: str | None = None) -> Iterator[Iterable[str]]:
+    """Yields the inputs of a model in batches: the lines of a file at once, those of a pipe or a terminal as they come.
+
+    Args:
+        path: The file; - is standard input.
+        column: Column of a table to read instead of lines.
+
+    Raises:
+        UserError: If the file cannot be read, or is a table and no column is named.
+    """
+    # The model's class brings texts into normal form; the paths of images stay as they are.
+    if column:
+        yield (text for (text,) in read_table(path, [column], chosen_by="--text_column", as_given=True))
+        return
+    try:
+        waits = path == "-" or not stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        waits = False
+    if not waits or os.path.isdir(path):
+        refuse_table(path)
+        yield read_lines(path, "a text file, or - for standard input", as_given=True)
+        return
+    # By its file descriptor: `sys.stdin` would wait for a whole buffer.
+    with open(0 if path == "-" else path, "rb", buffering=0, closefd=path != "-") as file:
+        yield from incoming_lines(file)
 
 
 def incoming_lines(file: FileIO, lines: int = _LINES) -> Iterator[list[str]]:

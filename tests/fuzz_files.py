@@ -30,9 +30,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from unroll.common import normalization
 from unroll.common.errors import UserError
 from unroll.tasks.captioning.config import CaptioningConfig
 from unroll.tasks.captioning.data import read_splits as captions_of
+from unroll.tasks.incoming import read_input
 from unroll.tasks.language_modeling.config import LanguageModelingConfig
 from unroll.tasks.language_modeling.data import LanguageModelingData
 from unroll.tasks.language_modeling.data import read_splits as documents_of
@@ -185,11 +187,28 @@ def documents(chance: random.Random) -> tuple[dict[str, str], list[Any]]:
     return {"text.txt": text}, [nfc(text)]
 
 
-FORMS = {"sentiment": reviews, "translation": pairs, "captioning": captions, "language_modeling": documents}
+def inputs_of_predict(chance: random.Random) -> tuple[dict[str, str], list[Any]]:
+    texts = [text_of(chance, ',;|"') for _ in range(chance.randint(1, 30))]
+    if chance.random() < 0.5:
+        end, content = table(chance, ("text", "id"), [(text, "1") for text in texts])
+        return {f"table{end}": content}, [nfc(text) for text in texts]
+    return {"lines.txt": "\n".join(texts)}, [nfc(text) for text in texts]
+
+
+FORMS = {
+    "predict": inputs_of_predict,
+    "sentiment": reviews,
+    "translation": pairs,
+    "captioning": captions,
+    "language_modeling": documents,
+}
 
 
 def read(application: str, path: Path) -> list[Any]:
     """The examples of a training file, as the application reads them."""
+    if application == "predict":
+        column = "text" if path.name.startswith("table") else None
+        return [normalization.nfc(text) for batch in read_input(str(path), column) for text in batch]
     options: dict[str, Any] = {"dataset": "files", "validation_fraction": 0.0, "test_fraction": 0.0}
     if application == "sentiment":
         return [tuple(e) for e in reviews_of(SentimentConfig(**options, train_data=str(path))).read("train")]
@@ -325,7 +344,7 @@ def fault(given: Input, folder: Path, prepared: bool) -> str:
     try:
         with silence():
             found = read(given.application, path)
-        if prepared and given.expected and given.application != "captioning":
+        if prepared and given.expected and given.application not in ("captioning", "predict"):
             # Preparation builds graphs, which takes its time.
             signal.setitimer(signal.ITIMER_VIRTUAL, 60)
             with silence():
@@ -344,8 +363,9 @@ def fault(given: Input, folder: Path, prepared: bool) -> str:
         return traceback.format_exc()
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-    if given.expected is None:
+    if given.expected is None and (found or given.application != "predict"):
         return f"not refused, but read as {str(found)[:200]}"
+    given = given._replace(expected=given.expected or [])
     missing = sum((Counter(given.expected) - Counter(found)).values())
     added = (
         0 if given.lost or not given.expected else sum((Counter(found) - Counter(given.expected)).values())

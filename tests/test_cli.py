@@ -333,14 +333,30 @@ def test_preset_is_made_of_flags_of_its_task_and_names_no_local_path(application
     config_class(**found)
 
 
-def test_flags_override_the_preset_wherever_they_stand(tmp_path, reviews_table):
+def test_flags_override_the_preset_wherever_they_stand(tmp_path, reviews_table, capsys):
     before = ["--units=3", "--dataset=files", f"--train_data={reviews_table}"]
     after = ["--epochs=1", "--embedding_size=5", f"--workdir={tmp_path / 'run'}"]
-    assert cli.main(["train", "sentiment", *before, "--preset=demo", *after]) == 0
+    command = ["train", "sentiment", *before, "--preset=demo", *after]
+    assert cli.main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
     config = json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))["config"]
     assert (config["units"], config["epochs"], config["embedding_size"]) == (3, 1, 5)
     # From the preset.
     assert (config["learning_rate"], config["schedule"], config["monitor"]) == (0.003, "cosine", "accuracy")
+    # Of the preset, but for so little data.
+    assert 64 < config["batch_tokens"] < 8192
+    assert f"For so little data: --batch_tokens={config['batch_tokens']} instead of 8192." in lines
+    (summary,) = [line for line in lines if line.startswith("Training on ")]
+    assert " examples with 3 labels, a vocabulary of " in summary
+    (steps,) = [line for line in lines if " steps an epoch, " in line]
+    assert "parameters; " in steps
+    (epoch,) = [line for line in lines if line.startswith("epoch 1/1  train_loss ")]
+    assert len(epoch) <= 100
+    assert "  accuracy " in epoch
+    assert epoch.endswith("  (best)")
+    # The run goes on with its own sizes, and not with the preset's.
+    assert cli.main(command) == 0
+    assert "has ended" in capsys.readouterr().out
 
 
 def test_flags_of_a_preset_may_be_without_effect_and_those_of_the_user_may_not(table, tmp_path, monkeypatch):

@@ -30,12 +30,17 @@ class Data:
         if self.run.windows:
             return self.run.windows
         buckets = [0] * bucket(self.run.length) + [self.run.examples]
+        if self.run.spread:
+            # As many examples in each of the shorter buckets.
+            buckets = [self.run.examples // len(buckets)] * len(buckets)
         return count_batches(buckets, BatchLimits(self.run.length, self.config.batch_tokens))
 
 
-def data(examples, length, windows=None, **options):
+def data(examples, length, windows=None, spread=False, **options):
     kind = LanguageModelingConfig if windows else SentimentConfig
-    return Data(kind(**options), SimpleNamespace(examples=examples, length=length, windows=windows))
+    return Data(
+        kind(**options), SimpleNamespace(examples=examples, length=length, windows=windows, spread=spread)
+    )
 
 
 @pytest.mark.parametrize(
@@ -51,6 +56,8 @@ def data(examples, length, windows=None, **options):
         # Batches do not get smaller than 16 examples.
         (data(300, 20), [], 512, 34),
         (data(3, 20), [], 8192, 400),
+        # One batch of each length at first, and of half as many tokens, too.
+        (data(480, 22, spread=True, epochs=4), [], 256, 14),
         (data(1, 1), [], 8192, 400),
         (data(64, 8, windows=2), [], 8192, 200),
         (data(6400, 8, windows=100, epochs=5), [], 8192, 5),

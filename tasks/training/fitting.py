@@ -24,12 +24,14 @@ def fitted(data: PreparedData, fixed: Collection[str]) -> tuple[PreparedData, st
         The data with the options changed, and a sentence about the changes; "" if nothing changed.
     """
     given = data.config
-    while "batch_tokens" not in fixed and data.steps < _STEPS_OF_EPOCH:
-        smaller = _changed(data, batch_tokens=data.config.batch_tokens // 2)
-        # Not where batches are sized by something else.
-        if smaller.steps == data.steps or smaller.train_examples < _SMALL * smaller.steps:
+    smaller = data
+    while "batch_tokens" not in fixed and data.steps < _STEPS_OF_EPOCH and smaller.config.batch_tokens > 1:
+        smaller = _changed(smaller, batch_tokens=smaller.config.batch_tokens // 2)
+        if smaller.train_examples < _SMALL * smaller.steps:
             break
-        data = smaller
+        # Fewer tokens need not mean more batches: short examples, or batches that are sized by something else.
+        if smaller.steps > data.steps:
+            data = smaller
     if "epochs" not in fixed and data.steps * given.epochs < ENOUGH_STEPS:
         data = _changed(data, epochs=math.ceil(ENOUGH_STEPS / data.steps))
     changes = [

@@ -32,6 +32,8 @@ def read_input(path: str, column: str | None = None) -> Iterator[Iterable[str]]:
     if column:
         yield (text for (text,) in read_table(path, [column], chosen_by="--text_column", as_given=True))
         return
+    if path == "-" and sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]
+        raise UserError("Standard input is closed; give texts, or --input=FILE.")
     try:
         waits = path == "-" or not stat.S_ISREG(os.stat(path).st_mode)
     except OSError:

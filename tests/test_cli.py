@@ -685,6 +685,14 @@ def test_predict_texts_that_begin_with_a_dash(exported_model, capsys):
     assert [result["text"] for result in predicted(capsys)] == texts
 
 
+def test_predict_without_standard_input(exported_model, monkeypatch, refused):
+    # As Python has it in a process that was started without one.
+    monkeypatch.setattr(sys, "stdin", None)
+    refused(
+        ["predict", f"--model={exported_model}"], "Standard input is closed; give texts, or --input=FILE."
+    )
+
+
 def test_predict_prints_a_line_for_each_text(exported_model, capsys):
     texts = ["Dull.\u2028Dull.", "\x85", "\u2029\x0b\x0c\x1c\x1d\x1e\r\n", "Amélie"]
     assert cli.main(["predict", f"--model={exported_model}", "--", *texts]) == 0

@@ -151,7 +151,8 @@ def _checksums(directory: Path, names: Iterable[str]) -> list[Checksum | None]:
     def found(name: str) -> Checksum | None:
         try:
             return checksum(directory / name)
-        except OSError:
+        # The second means a name that no file can have.
+        except (OSError, ValueError):
             return None
 
     # Threads, since reading and CRC-32 release Python's lock.

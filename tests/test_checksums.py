@@ -113,6 +113,13 @@ def test_a_kill_at_any_time_leaves_a_file_that_is_accepted(tmp_path, monkeypatch
         check(tmp_path, "weights")
 
 
+def test_names_that_no_file_can_have(sealed):
+    path = sealed / MANIFEST
+    path.write_bytes(path.read_bytes().replace(b"one.bin", b"on\0.bin"))
+    with pytest.raises(DamagedError, match="is missing or cannot be read"):
+        check(sealed)
+
+
 def test_a_damaged_manifest_is_replaced_with_the_file(tmp_path):
     (tmp_path / MANIFEST).write_text("?", encoding="utf-8")
     with replacing_listed(tmp_path / "file") as temporary:

@@ -6,6 +6,8 @@ import struct
 from pathlib import Path
 from typing import Any, cast
 
+from .errors import UserError, first_line
+
 # Line separators, which JSON allows in a string but some readers split lines at.
 _SEPARATORS = {ord(character): f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"}
 _FLOAT32 = struct.Struct("f")
@@ -71,8 +73,22 @@ class JsonLines:
             file.write(json.dumps(content) + "\n")
 
     def read(self) -> list[Any]:
-        """Returns the lines, none if the file does not exist."""
+        """Returns the lines, none if the file does not exist.
+
+        Raises:
+            UserError: If a line is damaged.
+        """
         if not self._path.exists():
             return []
         # A killed or running process may have left an incomplete line.
-        return [json.loads(line) for line in self._path.read_text(encoding="utf-8").split("\n")[:-1]]
+        lines = self._path.read_bytes().split(b"\n")[:-1]
+        return [self._content(number, line) for number, line in enumerate(lines, start=1)]
+
+    def _content(self, number: int, line: bytes) -> Any:
+        try:
+            return json.loads(line)
+        # The second means JSON nested too deep.
+        except (ValueError, RecursionError) as error:
+            raise UserError(
+                f"{self._path}, line {number} is damaged: it is not JSON ({first_line(error)}); remove the line."
+            ) from error

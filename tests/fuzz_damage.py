@@ -155,7 +155,7 @@ def called(command: Sequence[str], directory: Path) -> Outcome:
             return Outcome(None, None, traceback.format_exc(), time.monotonic() - begun)
     seconds = time.monotonic() - begun
     result: Any = None
-    if code == 0 and command[0] == "predict":
+    if code == 0 and command[0] in ("predict", "inspect"):
         result = out.getvalue()
     elif code == 0 and command[0] == "evaluate":
         metrics = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))
@@ -245,7 +245,7 @@ def trained_targets(directory: Path) -> list[Target]:
         if last is not None and len(list((run / "checkpoints").iterdir())) > 1:
             shutil.rmtree(last)
         again = ["train", task, "--workdir={}"]
-        commands = [["evaluate", "--workdir={}"], ["evaluate", "--workdir={}"], again]
+        commands = [*[["evaluate", "--workdir={}"]] * 3, again, again, ["inspect", "--workdir={}"]]
         targets.append(Target(run, commands))
         targets.append(Target(export, [["predict", "--model={}", given]]))
     return targets

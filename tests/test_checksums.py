@@ -8,6 +8,7 @@ from unroll.common import checksums
 from unroll.common.checksums import MANIFEST, DamagedError, lists, replacing_listed, seal, verify
 from unroll.common.errors import UserError
 from unroll.common.files import read_json
+from unroll.common.json_lines import JsonLines
 
 DAMAGES = {
     "halved": lambda content: content[: len(content) // 2],
@@ -143,3 +144,11 @@ def test_files_that_are_not_json_are_named(tmp_path, content):
         read_json(path, "make it again")
     with pytest.raises(UserError, match=r"none\.json cannot be read"):
         read_json(tmp_path / "none.json", "make it again")
+
+
+@pytest.mark.parametrize("line", [b"{", b"\xff", b"\0\0", b"[" * 100_000])
+def test_damaged_lines_are_named(tmp_path, line):
+    path = tmp_path / "gradient_flow.jsonl"
+    path.write_bytes(b'{"step": 1}\n' + line + b'\n{"step": 3}\n{"st')
+    with pytest.raises(UserError, match=r"gradient_flow\.jsonl, line 2 is damaged.*; remove the line\.$"):
+        JsonLines(path).read()

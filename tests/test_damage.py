@@ -18,7 +18,7 @@ def test_damage_is_told_or_does_not_matter(trained_run, exported_model, tmp_path
         Target(exported_model, [["predict", "--model={}", "A wonderful film."]]),
     ]
     fuzzer = Fuzzer(tmp_path)
-    read = (case for case in cases(targets, seed=0) if case.name.startswith(READ[case.command[0]]))
+    read = (case for case in cases(targets, seed=2) if case.name.startswith(READ[case.command[0]]))
     faults = {case[1:]: fault for case in islice(read, 60) if (fault := fuzzer.fault(case))}
     assert not faults
     assert fuzzer.outcomes["refused"] > fuzzer.outcomes["same result"] > 0

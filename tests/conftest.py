@@ -9,8 +9,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import pytest
+from captioned_images import as_flags, tiny_model_flags, write_captioned_images
 from filelock import FileLock
-from tiny_training import tiny_translation_options, write_pairs
+from tiny_training import tiny_text_options, tiny_translation_options, write_pairs, write_texts
 
 from unroll.export import verify
 from unroll.export.demonstration import Demonstration, demonstrate
@@ -48,6 +49,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption(
         "--target_models", help="directory of the models that it serves: sentiment and translation"
+    )
+    parser.addoption(
+        "--load_seconds", type=float, default=15, help="duration of the server's test under load"
     )
 
 
@@ -147,6 +151,59 @@ def exported_translation(tmp_path_factory, translation_run):
             assert cli.main(["export", f"--workdir={translation_run}", f"--output={path}"]) == 0
 
     return _made_once(tmp_path_factory, "exports/translation", make)
+
+
+@pytest.fixture(scope="session")
+def captioning_run(tmp_path_factory):
+    """The directory of a small captioning run that has learnt its images, for all processes of the suite; not to be
+    changed."""
+
+    def make(path):
+        data = write_captioned_images(path.with_name("captioning_data"), zipped=True)
+        flags = as_flags(data | tiny_model_flags() | {"epochs": 16, "learning_rate": 0.03})
+        assert cli.main(["train", "captioning", f"--workdir={path}", *flags]) == 0
+
+    return _made_once(tmp_path_factory, "captioning_run", make)
+
+
+@pytest.fixture(scope="session")
+def exported_captioning(tmp_path_factory, captioning_run):
+    """A model's directory with version 1, of `captioning_run`, for all processes of the suite; not to be changed."""
+
+    def make(path):
+        assert cli.main(["export", f"--workdir={captioning_run}", f"--output={path}"]) == 0
+
+    return _made_once(tmp_path_factory, "exports/captioning", make)
+
+
+@pytest.fixture(scope="session")
+def language_model_run(tmp_path_factory):
+    """The directory of a small run of two layers on short texts, so that they end, for all processes of the suite; not
+    to be changed. The texts are beside it."""
+
+    def make(path):
+        options = tiny_text_options(write_texts(path.with_name("language_model_texts"), range(20, 60))) | {
+            "layers": 2,
+            "units": 12,
+            "embedding_size": 6,
+            "truncation": 32,
+            "epochs": 12,
+        }
+        flags = [f"--{name}={value}" for name, value in options.items()]
+        assert cli.main(["train", "language_modeling", f"--workdir={path}", *flags]) == 0
+
+    return _made_once(tmp_path_factory, "language_model_run", make)
+
+
+@pytest.fixture(scope="session")
+def exported_language_model(tmp_path_factory, language_model_run):
+    """A model's directory with version 1, of `language_model_run`, for all processes of the suite; not to be
+    changed."""
+
+    def make(path):
+        assert cli.main(["export", f"--workdir={language_model_run}", f"--output={path}"]) == 0
+
+    return _made_once(tmp_path_factory, "exports/language_modeling", make)
 
 
 @pytest.fixture(scope="session")

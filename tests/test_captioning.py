@@ -42,19 +42,13 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, data):
-    """A run that has learnt its images."""
-    path = tmp_path_factory.mktemp("runs") / "run"
-    flags = as_flags(data | tiny_model_flags() | {"epochs": 16, "learning_rate": 0.03})
-    assert cli.main(["train", "captioning", f"--workdir={path}", *flags]) == 0
-    return path
+def run(captioning_run):
+    return captioning_run
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory, run):
-    path = tmp_path_factory.mktemp("exports") / "captioning"
-    assert cli.main(["export", f"--workdir={run}", f"--output={path}"]) == 0
-    return path
+def exported(exported_captioning):
+    return exported_captioning
 
 
 def train(workdir, options):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from exported import answered_without_training_code, described_signatures, not_verified
-from tiny_training import best_model, text_of, tiny_text_options, write_texts
+from tiny_training import best_model, text_of
 
 import unroll.serving
 from unroll.common.errors import UserError
@@ -31,28 +31,13 @@ STATES = ["state_0_h", "state_0_c", "state_1_h", "state_1_c"]
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A run on short texts, so that they end; of two layers."""
-    path = tmp_path_factory.mktemp("run")
-    texts = write_texts(path / "texts", range(20, 60))
-    options = tiny_text_options(texts) | {
-        "layers": 2,
-        "units": UNITS,
-        "embedding_size": 6,
-        "truncation": 32,
-        "epochs": 12,
-    }
-    flags = [f"--{name}={value}" for name, value in options.items()]
-    assert cli.main(["train", "language_modeling", f"--workdir={path / 'run'}", *flags]) == 0
-    return path / "run"
+def run(language_model_run):
+    return language_model_run
 
 
 @pytest.fixture(scope="module")
-def exported(run):
-    """The directory of the model, verified as any other."""
-    output = run.with_name("model")
-    assert cli.main(["export", f"--workdir={run}", f"--output={output}"]) == 0
-    return output
+def exported(exported_language_model):
+    return exported_language_model
 
 
 @pytest.fixture(scope="module")
@@ -101,9 +86,13 @@ def step(model, characters: list[str], states: dict | None = None) -> dict[str, 
 # Contents of the file.
 
 
-def test_signatures(exported):
+def test_signatures(exported, run):
     ids = 2 + len(
-        {c for text in exported.with_name("texts").iterdir() for c in text.read_text(encoding="utf-8")}
+        {
+            c
+            for text in run.with_name("language_model_texts").iterdir()
+            for c in text.read_text(encoding="utf-8")
+        }
     )
     text, number, integer = (tf.string, -1), (tf.float32, -1), (tf.int32, -1)
     sampling = {"temperature": number, "top_k": integer, "top_p": number, "seed": (tf.int64, -1)}

@@ -28,7 +28,8 @@ _SERVICE_CONFIG = {
         }
     ]
 }
-_OPTIONS = [
+# Options of the connection.
+OPTIONS: list[tuple[str, Any]] = [
     ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
     ("grpc.enable_retries", 1),
     ("grpc.max_receive_message_length", -1),
@@ -67,7 +68,7 @@ class GrpcBackend:
 
         self._tf, self._requests, self._metadata = tf, predict_pb2, get_model_metadata_pb2
         self._address, self._deadline, self._process = address, deadline, os.getpid()
-        self._channel = grpc.insecure_channel(address.server, options=_OPTIONS)
+        self._channel = grpc.insecure_channel(address.server, options=OPTIONS)
         self._stub: Any = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self.signatures = self._described()
 

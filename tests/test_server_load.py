@@ -7,13 +7,10 @@ import httpx2
 from serving_load import run_load
 from serving_process import running_server
 
-from unroll.serving import remote
-
 
 def test_mixed_load_while_versions_change(
     request,
     tmp_path,
-    monkeypatch,
     exported_model,
     exported_translation,
     exported_captioning,
@@ -21,8 +18,6 @@ def test_mixed_load_while_versions_change(
 ):
     """The short form of `benchmarks/serving_load.py`; --load_seconds makes it longer."""
     seconds = request.config.getoption("--load_seconds")
-    # The load runs without retries.
-    monkeypatch.setattr(remote, "ATTEMPTS", remote.ATTEMPTS)
     models, served = tmp_path / "models", tmp_path / "served"
     for path in (exported_model, exported_translation, exported_captioning, exported_language_model):
         shutil.copytree(path, models / path.name)

@@ -37,8 +37,8 @@ def test_mixed_load_while_versions_change(
     assert report.good > seconds
     assert report.malformed > 0
     assert report.changes > 0
-    # A version that stays takes 46 to 226 MiB.
-    assert report.growth < 100, report.summary()
+    # In a shorter time the pools of the allocator are still filling. A version that stays takes 46 to 226 MiB.
+    assert seconds < 60 or report.growth < 50, report.summary()
     assert "requests_in_flight 0.0" in metrics
     # The request that was in flight when the server was told to stop.
     assert answers[0].status_code == 200

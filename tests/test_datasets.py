@@ -272,6 +272,14 @@ def test_quotes_around_a_whole_field_of_a_tsv_file_may_be_part_of_the_text(table
     ]
 
 
+def test_quotes_of_a_single_column(table):
+    assert read(table("a.tsv", 'text\n"Great!"\n"It was" he said\n'), ["text"]) == [
+        ('"Great!"',),
+        ('"It was" he said',),
+    ]
+    assert read(table("a.tsv", '"text"\n"Great!"\n"It was"\n'), ["text"]) == [("Great!",), ("It was",)]
+
+
 def test_a_quoted_field_of_a_tsv_file_may_have_tabs_and_line_breaks(table):
     content = 'text\tlabel\nplain\tgood\n"two\nlines"\tbad\n"a\ttab"\tbad\n'
     assert [text for text, _ in read(table("a.tsv", content))] == ["plain", "two\nlines", "a\ttab"]

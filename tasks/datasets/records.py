@@ -76,14 +76,15 @@ class Lines:
 def records(lines: Lines, delimiter: str) -> Iterator[list[str]]:
     """Yields the fields of each row, none for a blank line."""
     # In a TSV file, the first line with a quote tells whether quotes are part of the text.
-    undecided = delimiter == "\t"
-    if undecided:
+    if delimiter == "\t":
+        is_first = undecided = True
         for line in lines:
             if undecided and '"' in line:
-                if _has_quoted_fields(line, lines.ahead()):
+                if _has_quoted_fields(line, lines.ahead(), is_first):
                     lines.unread()
                     break
                 undecided = False
+            is_first = False
             fields = line.rstrip("\r\n")
             yield fields.split("\t") if fields else []
             lines.row.clear()
@@ -98,7 +99,7 @@ def records(lines: Lines, delimiter: str) -> Iterator[list[str]]:
         if record is None:
             return
         # The delimiters of the header.
-        width = width or len(record) - 1
+        width = width or max(0, len(record) - 1)
         inner = lines.row[1:-1]
         like_rows = sum(line.count(delimiter) == width for line in inner)
         if width and like_rows >= max(_SWALLOWED, 0.9 * len(inner)):
@@ -106,12 +107,13 @@ def records(lines: Lines, delimiter: str) -> Iterator[list[str]]:
         yield record
 
 
-def _has_quoted_fields(line: str, ahead: Iterator[str]) -> bool:
+def _has_quoted_fields(line: str, ahead: Iterator[str], is_first: bool) -> bool:
     """Returns whether a TSV file has quoted fields, as spreadsheets and pandas write them.
 
     Args:
         line: Its first line with a quote.
         ahead: The lines after that line.
+        is_first: Whether it is the first line of the file.
     """
     quotes = line.count('"')
     several = [line]
@@ -122,10 +124,11 @@ def _has_quoted_fields(line: str, ahead: Iterator[str]) -> bool:
         quotes += following.count('"')
     text = "".join(several).rstrip("\r\n")
     fields = _QUOTED.findall(text)
-    everywhere = len(fields) == _QUOTED.sub("", text).count("\t") + 1
-    # Without that, only fields that need quotes have them.
+    rest = _QUOTED.sub("", text)
+    # Either all fields have quotes, those of the header, too, or only the fields that need them.
+    everywhere = is_first and len(fields) == rest.count("\t") + 1
     needed = any('"' in field or "\t" in field or "\n" in field for field in fields)
-    return '"' not in _QUOTED.sub("", text) and (everywhere or needed)
+    return '"' not in rest and (everywhere or needed)
 
 
 def _unclosed(lines: Lines, delimiter: str) -> UserError:

@@ -36,7 +36,7 @@ def export(bundle: Bundle, output: str | os.PathLike[str], about: About = UNKNOW
     Args:
         bundle: Model and signatures.
         output: Directory of the model; its name is the model's name.
-        about: Facts for the model card.
+        about: Facts for the model card and for the page of `unroll serve`.
 
     Returns:
         The version directory, `output/<number>`.
@@ -59,7 +59,7 @@ def export(bundle: Bundle, output: str | os.PathLike[str], about: About = UNKNOW
         # Each signature is traced and answers its examples; the rest is to write the model and to verify it.
         parts = 2 * len(bundle.signatures) + 2
         with verification() as verify, ProgressBar("exporting", "parts", parts) as bar:
-            _write(bundle, staging, output.name, bar)
+            _write(bundle, staging, output.name, about, bar)
             seal(staging, CHECKSUMS)
             demonstration = verify(staging)
             bar.update()
@@ -73,7 +73,7 @@ def export(bundle: Bundle, output: str | os.PathLike[str], about: About = UNKNOW
     return version
 
 
-def _write(bundle: Bundle, directory: Path, model_name: str, bar: ProgressBar) -> None:
+def _write(bundle: Bundle, directory: Path, model_name: str, about: About, bar: ProgressBar) -> None:
     module = tf.Module()
     # TensorFlow's variables, not Keras' wrappers: a tracked Keras model would save each variable twice, and loaders
     # with a session would restore the copy that the graph does not read.
@@ -97,7 +97,12 @@ def _write(bundle: Bundle, directory: Path, model_name: str, bar: ProgressBar) -
     for name, signature in bundle.signatures.items():
         examples[name] = _answered(signature)
         bar.update()
-    description = {"application": bundle.application, "examples": examples}
+    description = {
+        "application": bundle.application,
+        "summary": about.summary,
+        "limits": [*about.limits],
+        "examples": examples,
+    }
     image = example_image(next(iter(requests.values()))[0])
     if image:
         (directory / EXAMPLE_IMAGE).write_bytes(image)

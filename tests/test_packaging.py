@@ -35,13 +35,15 @@ def sources(pattern):
     return {path.relative_to(ROOT).as_posix() for name in FOLDERS for path in (ROOT / name).rglob(pattern)}
 
 
-def test_every_module_preset_and_template_is_in_the_wheel(unpacked):
+def test_every_module_and_data_file_is_in_the_wheel(unpacked):
     found = {path.relative_to(unpacked / "unroll").as_posix() for path in (unpacked / "unroll").rglob("*.*")}
-    presets = sources("*.flags")
-    assert "tasks/sentiment/presets/demo.flags" in presets
-    templates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "export" / "templates").iterdir()}
-    assert "export/templates/models.config" in templates
-    assert found == sources("*.py") | presets | templates
+    data = sources("presets/*.flags") | sources("templates/*") | sources("server/page/*")
+    assert data > {
+        "tasks/sentiment/presets/demo.flags",
+        "export/templates/models.config",
+        "serving/server/page/index.html",
+    }
+    assert found == sources("*.py") | data
 
 
 def test_every_folder_with_modules_is_a_package():

@@ -17,6 +17,7 @@ from .grpc_service import start_grpc
 from .limits import Limits
 from .models import Models
 from .options import ServerOptions
+from .page_routes import page_routes
 from .protocol import LimitedProtocol
 from .rest import application
 from .service import Service
@@ -82,10 +83,10 @@ class Server:
         if not self.grpc_port:
             raise _unusable(options.host, "port", options.port, "it is in use, or not of this machine")
         _log.info("gRPC: %s:%d", options.host, self.grpc_port)
-        _log.info("REST: http://%s:%d", options.host, self.rest_port)
+        _log.info("REST, and a page to try the models: http://%s:%d", options.host, self.rest_port)
         self._http = uvicorn.Server(
             uvicorn.Config(
-                application(service, self._executor, shown_at),
+                application(service, self._executor, shown_at, page_routes(self._models)),
                 http=LimitedProtocol,
                 ws="none",
                 lifespan="off",

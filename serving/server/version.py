@@ -48,7 +48,7 @@ class Version:
         batching: Parameters of the scheduler; None: each request runs alone.
 
     Attributes:
-        number: As above.
+        number, directory: As above.
         state: Its state.
         error: Why it could not be loaded; None if it could.
         signatures: Its signatures, once it is loaded.
@@ -59,7 +59,7 @@ class Version:
         self.number, self.state, self.error = number, State.START, None
         self.signatures: dict[str, SignatureSpec] = {}
         self.signature_defs: dict[str, Any] = {}
-        self._directory, self._batching = directory, batching
+        self.directory, self._batching = directory, batching
         self._session: SavedModelSession | None = None
         self._lock, self._in_use = threading.Lock(), 0
 
@@ -72,9 +72,9 @@ class Version:
         """
         self.state = State.LOADING
         try:
-            if (self._directory / CHECKSUMS).exists():
-                check_files(self._directory)
-            saved_model = read_saved_model(self._directory)
+            if (self.directory / CHECKSUMS).exists():
+                check_files(self.directory)
+            saved_model = read_saved_model(self.directory)
             # Copies, since batches change the graph.
             self.signature_defs = {
                 name: copy.deepcopy(signature)
@@ -82,9 +82,9 @@ class Version:
                 if not name.startswith("__")
             }
             if self._batching is None:
-                self._session = SavedModelSession(self._directory, WITHOUT_OPTIMIZER)
+                self._session = SavedModelSession(self.directory, WITHOUT_OPTIMIZER)
             else:
-                with batched_directory(self._directory, saved_model, self._batching) as temporary:
+                with batched_directory(self.directory, saved_model, self._batching) as temporary:
                     # The optimiser also breaks conditions in functions that run in batches ("Retval[0] does not have
                     # value").
                     self._session = SavedModelSession(temporary, WITHOUT_OPTIMIZER)
@@ -99,7 +99,7 @@ class Version:
         self.state = State.AVAILABLE
 
     def _warm_up(self) -> None:
-        extra = self._directory / "assets.extra"
+        extra = self.directory / "assets.extra"
         if (extra / FILE_NAME).exists():
             for signature, inputs in read_warmup_requests(extra):
                 self.run(signature, inputs, None)

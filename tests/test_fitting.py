@@ -55,11 +55,12 @@ def data(examples, length, windows=None, spread=False, **options):
         (data(3_800, 20, epochs=30), [], 1024, 30),
         # Batches do not get smaller than 16 examples.
         (data(300, 20), [], 512, 34),
-        (data(3, 20), [], 8192, 400),
+        (data(3, 20), [], 8192, 100),
         # One batch of each length at first, and of half as many tokens, too.
         (data(480, 22, spread=True, epochs=4), [], 256, 14),
-        (data(1, 1), [], 8192, 400),
-        (data(64, 8, windows=2), [], 8192, 200),
+        (data(1, 1), [], 8192, 100),
+        (data(64, 8, windows=2), [], 8192, 100),
+        (data(64, 8, windows=2, epochs=150), [], 8192, 150),
         (data(6400, 8, windows=100, epochs=5), [], 8192, 5),
     ],
 )

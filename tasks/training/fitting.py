@@ -9,8 +9,8 @@ from .config import FITTED
 
 # Fewer steps of an epoch, or of a whole training, hardly move the weights.
 _STEPS_OF_EPOCH, ENOUGH_STEPS = 50, 400
-# Examples in a batch that is not made smaller.
-_SMALL = 16
+# Examples in a batch that is not made smaller, and epochs that are not made more.
+_SMALL, _MOST_EPOCHS = 16, 100
 
 
 def fitted(data: PreparedData, fixed: Collection[str]) -> tuple[PreparedData, str]:
@@ -32,8 +32,9 @@ def fitted(data: PreparedData, fixed: Collection[str]) -> tuple[PreparedData, st
         # Fewer tokens need not mean more batches: short examples, or batches that are sized by something else.
         if smaller.steps > data.steps:
             data = smaller
-    if "epochs" not in fixed and data.steps * given.epochs < ENOUGH_STEPS:
-        data = _changed(data, epochs=math.ceil(ENOUGH_STEPS / data.steps))
+    enough = min(_MOST_EPOCHS, math.ceil(ENOUGH_STEPS / data.steps))
+    if "epochs" not in fixed and given.epochs < enough:
+        data = _changed(data, epochs=enough)
     changes = [
         f"--{name}={getattr(data.config, name)} instead of {getattr(given, name)}"
         for name in FITTED

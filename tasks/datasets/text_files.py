@@ -56,11 +56,11 @@ def open_bytes(path: str, expected: str = _EXPECTED, *, as_given: bool = False) 
     except OSError as error:
         raise _unreadable(path, expected, error) from error
     source = _buffered(file, path, expected)
-    if source.peek(2)[:2] == _GZIP or (path.endswith(".gz") and source.peek(1)):
+    compressed = source.peek(2)[:2] == _GZIP or (path.endswith(".gz") and bool(source.peek(1)))
+    if compressed:
         source = _buffered(gzip.GzipFile(fileobj=source), path, expected, source)
-    return io.BufferedReader(
-        _Pieces(_Reader(source, path, str if as_given else nfc).texts(), source.close), _PIECE
-    )
+    reader = _Reader(source, path, compressed, str if as_given else nfc)
+    return io.BufferedReader(_Pieces(reader.texts(), source.close), _PIECE)
 
 
 def open_text(path: str, expected: str = _EXPECTED, *, newline: str = "\n", as_given: bool = False) -> TextIO:
@@ -96,16 +96,21 @@ class _Reader:
     Args:
         file: The bytes, decompressed.
         name: Name of the file, for messages.
+        compressed: Whether the file itself is compressed.
         normalized: Turns a piece of text into its normal form.
     """
 
-    def __init__(self, file: io.BufferedReader, name: str, normalized: Callable[[str], str]) -> None:
-        self._normalized = normalized
+    def __init__(
+        self, file: io.BufferedReader, name: str, compressed: bool, normalized: Callable[[str], str]
+    ) -> None:
         self._file = file
         self._name = name
+        self._compressed = compressed
+        self._normalized = normalized
         self._decode: Callable[..., tuple[str, int]] = codecs.utf_8_decode
         self._encoding = "utf-8"
-        # Line breaks read, and bytes read after the last one.
+        # Whether characters beyond ASCII were read; line breaks read, and bytes read after the last one.
+        self._beyond_ascii = False
         self._lines = 0
         self._bytes = 0
 
@@ -149,6 +154,7 @@ class _Reader:
             yield text, last
 
     def _count(self, text: str, size: int) -> None:
+        self._beyond_ascii = self._beyond_ascii or not text.isascii()
         breaks = text.count("\n")
         if breaks:
             self._lines += breaks
@@ -178,6 +184,11 @@ class _Reader:
             return UserError(
                 f"{where}: 0x{found:02x} is no {self._encoding.upper()}; save the file as UTF-8."
             )
+        if self._beyond_ascii:
+            return UserError(
+                f"{where}: 0x{found:02x} is not UTF-8, but the file before it is; correct the line, or leave out such "
+                f"bytes: {self._conversion('utf-8', '-c ')}."
+            )
         if _FOREIGN.search(data, error.start, error.start + HEAD):
             return UserError(
                 f"{where}: 0x{found:02x} is not UTF-8; convert the file from its encoding, such as shift_jis, gb18030, "
@@ -204,12 +215,12 @@ class _Reader:
             r"`tr -d '\000'`."
         )
 
-    def _conversion(self, charset: str) -> str:
+    def _conversion(self, charset: str, options: str = "") -> str:
         path = Path(self._name)
+        old = shlex.quote(self._name)
         new = shlex.quote(str(path.with_name(f"utf8-{path.name.removesuffix('.gz')}")))
-        if path.suffix == ".gz":
-            return f"`zcat {shlex.quote(self._name)} | iconv -f {charset} -t utf-8 > {new}`"
-        return f"`iconv -f {charset} -t utf-8 {shlex.quote(self._name)} > {new}`"
+        convert = f"iconv {options}-f {charset} -t utf-8"
+        return f"`zcat < {old} | {convert} > {new}`" if self._compressed else f"`{convert} {old} > {new}`"
 
 
 def _boundary(text: str) -> int:

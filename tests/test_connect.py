@@ -4,7 +4,9 @@ import base64
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
+import grpc
 import httpx2
 import numpy as np
 import pytest
@@ -297,3 +299,27 @@ def test_connecting_over_rest_imports_no_tensorflow_and_starts_at_once():
 def test_predict_names_an_unreachable_server(capsys, pauses):
     assert cli.main(["predict", "--model=http://127.0.0.1:1/demo", "a text"]) == 1
     assert "http://127.0.0.1:1/v1/models/demo cannot be reached" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("code", "attempts"), [("UNAVAILABLE", 3), ("RESOURCE_EXHAUSTED", 1), ("INTERNAL", 1)]
+)
+def test_grpc_retries_unavailable_servers_alone(code, attempts):
+    """A server that fails twice, then knows no such model."""
+    calls = []
+
+    def fail(request, context):
+        calls.append(request)
+        context.abort(grpc.StatusCode[code if len(calls) < 3 else "NOT_FOUND"], "The reason.")
+
+    handler = grpc.method_handlers_generic_handler(
+        "tensorflow.serving.PredictionService",
+        {"GetModelMetadata": grpc.unary_unary_rpc_method_handler(fail)},
+    )
+    server = grpc.server(ThreadPoolExecutor(1), handlers=[handler])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with pytest.raises((UserError, ServerError), match=r"The reason\."):
+        connect(f"grpc://127.0.0.1:{port}", "demo")
+    server.stop(None)
+    assert len(calls) == attempts

@@ -1,5 +1,7 @@
 """TensorFlow Serving's interfaces, REST and gRPC: against `unroll serve`, or with --target against another server."""
 
+import json
+import os
 import threading
 
 import grpc
@@ -15,6 +17,9 @@ from tensorflow_serving.apis import (
     predict_pb2,
     prediction_service_pb2_grpc,
 )
+
+from unroll.common.errors import UserError
+from unroll.tasks import cli
 
 TEXTS = ["The film was wonderful.", "", "Dull, dull, dull. ☕ مرحبا"]
 SENTENCES = ["a red dog", "", "the dog the dog"]
@@ -52,6 +57,24 @@ class TestClients:
             np.testing.assert_allclose(one.weights, other.weights, atol=1e-4)
         scores = [model.score(SENTENCES, SENTENCES[::-1]) for model in (here, there)]
         assert scores[0] == pytest.approx(scores[1], abs=1e-4)
+
+    def test_predict(self, served, scheme, capsys):
+        if not getattr(served, scheme):
+            pytest.skip(f"--target names no {scheme} address.")
+        assert cli.main(["predict", f"--model={getattr(served, scheme)}/sentiment", "A film.", "Dull."]) == 0
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert [line["text"] for line in lines] == ["A film.", "Dull."]
+        assert lines[0]["label"] == served.models["sentiment"].classify(["A film."])[0].label
+
+    def test_a_forked_process(self, served, scheme, monkeypatch):
+        """Over REST it opens connections of its own; gRPC does not work there, which one sentence says at once."""
+        model = served.connected("sentiment", scheme)
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+        if scheme == "rest":
+            assert len(model.classify(["A film."])) == 1
+        else:
+            with pytest.raises(UserError, match="opened before this process was forked; call connect"):
+                model.classify(["A film."])
 
     def test_no_rows(self, served, scheme):
         assert served.connected("sentiment", scheme).classify([]) == []

@@ -109,12 +109,29 @@ def test_a_full_queue_refuses_at_once_and_the_server_recovers(exported_translati
         assert served.post(PATH, BODY)[0] == 200
 
 
+def test_requests_that_wait_for_a_thread_are_counted_and_in_time(exported_translation, tmp_path):
+    """One thread: the first request waits a second for companions, the second for its thread, the third is refused."""
+    limits, batching = Limits(in_flight=2, seconds=1.5), BATCHING.format(rows=3, micros=1_000_000)
+    with (
+        serving(
+            {"translation": exported_translation}, tmp_path, limits, batching, rest_api_num_threads=1
+        ) as served,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        waiting = [threads.submit(served.post, PATH, BODY) for _ in range(2)]
+        while "requests_in_flight 2.0" not in served.client.get("/monitoring/prometheus/metrics").text:
+            pass
+        assert served.post(PATH, BODY)[0] == 503
+        statuses = {one.result()[0] for one in waiting}
+        assert 504 in statuses <= {200, 504}
+
+
 def test_an_answer_that_takes_too_long(exported_translation, tmp_path):
     batching = BATCHING.format(rows=3, micros=3_000_000)
     with serving({"translation": exported_translation}, tmp_path, Limits(seconds=0.2), batching) as served:
         status, answer = served.post(PATH, BODY)
         assert status == 504
-        assert answer == {"error": "The answer took longer than 0.2 seconds."}
+        assert answer == {"error": "The answer took too long; send less text or fewer rows."}
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,8 @@ _DEFAULT_SIGNATURE = "serving_default"
 _SIGNATURES = "signature_def"
 
 
-def start_grpc(service: Service, address: str, threads: int) -> tuple[grpc.Server, int]:
-    """Starts a gRPC server.
+def grpc_server(service: Service, address: str, threads: int) -> tuple[grpc.Server, int]:
+    """Returns a gRPC server that has its port, and waits to be started.
 
     Args:
         service: Answers the requests.
@@ -63,7 +63,6 @@ def start_grpc(service: Service, address: str, threads: int) -> tuple[grpc.Serve
         port = server.add_insecure_port(address)
     except RuntimeError:
         return server, 0
-    server.start()
     return server, port
 
 
@@ -82,8 +81,9 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
                 check_shape(shape, name, specs.inputs[name], self._service.limits)
             return signature, {name: _array(name, proto) for name, proto in request.inputs.items()}
 
-        with _answering(context, "Predict"):
-            answer = self._service.predict(_target(request), inputs, "GRPC")
+        target = _target(request)
+        with _answering(context, "Predict"), self._service.admitted(target, "GRPC") as due:
+            answer = self._service.predict(target, inputs, due)
             wanted = {*request.output_filter}
             for unknown in sorted(wanted - answer.outputs.keys()):
                 raise invalid(f"The signature {answer.signature!r} has no output {unknown[:100]!r}.")

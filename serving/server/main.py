@@ -13,7 +13,7 @@ import uvicorn
 from ...common.errors import FailedError, UserError
 from .batching import BatchingParameters
 from .config import metrics_path, model_configs
-from .grpc_service import start_grpc
+from .grpc_service import grpc_server
 from .limits import Limits
 from .models import Models
 from .options import ServerOptions
@@ -44,9 +44,13 @@ def serve(options: ServerOptions) -> None:
     _start_log()
     _log.info(_NOTE)
     server = Server(options)
-    # Uvicorn raises the signal again once it has stopped, which would end the process before all is closed.
+
+    def stop(number: int, frame: object) -> None:
+        server.stop()
+
+    # Uvicorn has handlers of its own, but raises the signal again for these once it has stopped.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _ignore)
+        signal.signal(number, stop)
     server.run()
 
 
@@ -71,19 +75,21 @@ class Server:
         limits = limits or Limits(seconds=options.rest_api_timeout_in_ms / 1000)
         self._models = Models(configs, batching, options.enable_model_warmup)
         service = Service(self._models, limits)
+        threads = options.rest_api_num_threads or _threads(batching)
         # Before the models, which take longer.
         self._socket = _listening(options.host, options.rest_api_port)
         self.rest_port: int = self._socket.getsockname()[1]
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        self._grpc, self.grpc_port = grpc_server(service, f"{host}:{options.port}", threads)
+        if not self.grpc_port:
+            raise _unusable(options.host, "port", options.port, "it is in use, or not of this machine")
         self._models.start(options.file_system_poll_wait_seconds)
         if not any(map(self._models.answers, self._models.names)):
             raise FailedError("No model can be loaded; the lines above say why.")
-        threads = options.rest_api_num_threads or _threads(batching)
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="rest")
-        self._grpc, self.grpc_port = start_grpc(service, f"{options.host}:{options.port}", threads)
-        if not self.grpc_port:
-            raise _unusable(options.host, "port", options.port, "it is in use, or not of this machine")
-        _log.info("gRPC: %s:%d", options.host, self.grpc_port)
-        _log.info("REST, and a page to try the models: http://%s:%d", options.host, self.rest_port)
+        self._grpc.start()
+        _log.info("gRPC: %s:%d", host, self.grpc_port)
+        _log.info("REST, and a page to try the models: http://%s:%d", host, self.rest_port)
         self._http = uvicorn.Server(
             uvicorn.Config(
                 application(service, self._executor, shown_at, page_routes(self._models)),
@@ -112,10 +118,6 @@ class Server:
     def stop(self) -> None:
         """Ends `run`, once requests in flight are answered."""
         self._http.should_exit = True
-
-
-def _ignore(number: int, frame: object) -> None:
-    """Handles a signal by doing nothing."""
 
 
 def _start_log() -> None:

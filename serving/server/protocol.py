@@ -17,6 +17,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._in_headers, self._size = True, 0
         self._timer: asyncio.TimerHandle | None = None
+        self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -26,7 +27,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._in_headers:
             self._size += len(data)
             if self._timer is None:
-                self._timer = self.loop.call_later(_MOST_SECONDS, self.transport.close)
+                self._start_timer()
         super().data_received(data)
         if self._in_headers and self._size > _MOST_BYTES and not self.transport.is_closing():
             self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\r\n")
@@ -40,6 +41,9 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._in_headers, self._size = True, 0
         super().on_message_complete()
+
+    def _start_timer(self) -> None:
+        self._timer = self.loop.call_later(_MOST_SECONDS, self.transport.close)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

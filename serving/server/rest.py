@@ -77,7 +77,8 @@ class _Interface:
         if request.method == "POST" and predict is not None:
             target = _target(predict)
             body = await self._body(request)
-            return await self._run(self._predicted, target, body)
+            with self._service.admitted(target, "REST") as due:
+                return await self._run(self._predicted, target, body, due)
         if request.method == "GET" and describe is not None:
             return await self._run(self._described, _target(describe), describe["metadata"] is not None)
         raise invalid(f"Malformed request: {request.method} {path}")
@@ -110,7 +111,7 @@ class _Interface:
     async def _run(self, function: Any, *arguments: Any) -> bytes:
         return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
 
-    def _predicted(self, target: Target, body: bytes) -> bytes:
+    def _predicted(self, target: Target, body: bytes, due: float) -> bytes:
         by_rows = False
 
         def inputs(signature_of: Any) -> tuple[str, dict[str, Any]]:
@@ -118,7 +119,7 @@ class _Interface:
             signature, arrays, by_rows = parse_request(body, signature_of)
             return signature, arrays
 
-        return format_outputs(self._service.predict(target, inputs, "REST").outputs, by_rows)
+        return format_outputs(self._service.predict(target, inputs, due).outputs, by_rows)
 
     def _described(self, target: Target, metadata: bool) -> bytes:
         if not metadata:

@@ -1,12 +1,15 @@
 """What the interfaces have in common: the path of a request from its model to its answer."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import grpc
 import numpy as np
 
 from ..model import SignatureSpec
-from .errors import invalid
+from .errors import RequestError, invalid
 from .limits import Admission, Limits, check_inputs
 from .metrics import Metrics
 from .models import Models
@@ -55,29 +58,44 @@ class Service:
         self.models, self.limits, self.metrics = models, limits, Metrics()
         self._admission = Admission(limits.in_flight)
 
-    def predict(self, target: Target, inputs: Inputs, entrypoint: str) -> Answer:
-        """Answers a request for a prediction.
+    @contextmanager
+    def admitted(self, target: Target, entrypoint: str) -> Generator[float]:
+        """Counts and times a request for a prediction; yields when its answer is due, by `time.monotonic`.
+
+        Args:
+            target: The model.
+            entrypoint: REST or GRPC, for the metrics.
+
+        Raises:
+            RequestError: If there is no such model, or there are too many requests.
+        """
+        self._check_name(target.name)
+        with self.metrics.observed(target.name, "Predict", entrypoint), self._admission.admitted():
+            yield time.monotonic() + self.limits.seconds
+
+    def predict(self, target: Target, inputs: Inputs, due: float) -> Answer:
+        """Answers an admitted request for a prediction.
 
         Args:
             target: The model.
             inputs: Parses the request.
-            entrypoint: REST or GRPC, for the metrics.
+            due: When the answer is due, by `time.monotonic`.
 
         Raises:
-            RequestError: If the request is wrong, or cannot be answered.
+            RequestError: If the request is wrong, or cannot be answered in time.
         """
-        self._check_name(target.name)
-        with (
-            self.metrics.observed(target.name, "Predict", entrypoint),
-            self._admission.admitted(),
-            self.models.version(*target) as version,
-        ):
+        with self.models.version(*target) as version:
             signature, arrays = inputs(lambda name: _signature(version, name))
             check_inputs(arrays, signature, _signature(version, signature), self.limits)
-            self.metrics.count_rows(
-                target.name, max((len(value) for value in arrays.values() if value.ndim), default=1)
-            )
-            return Answer(version.number, signature, version.run(signature, arrays, self.limits.seconds))
+            rows = max((len(value) for value in arrays.values() if value.ndim), default=1)
+            self.metrics.count_rows(target.name, rows)
+            left = due - time.monotonic()
+            if left <= 0:
+                raise RequestError(
+                    grpc.StatusCode.DEADLINE_EXCEEDED,
+                    f"The request waited longer than {self.limits.seconds:g} seconds; the server is busy.",
+                )
+            return Answer(version.number, signature, version.run(signature, arrays, left))
 
     def metadata(self, target: Target, entrypoint: str) -> tuple[int, dict[str, Any]]:
         """Returns the number of a version, and its signatures as SignatureDef messages.

@@ -166,7 +166,7 @@ class Version:
                     "The queue of the model is full; try again in a moment.",
                 ) from error
             if code == grpc.StatusCode.DEADLINE_EXCEEDED:
-                raise RequestError(code, f"The answer took longer than {seconds:g} seconds.") from error
+                raise RequestError(code, "The answer took too long; send less text or fewer rows.") from error
             raise RequestError(code, f"{first_line(error)}.") from error
 
     def _close(self) -> None:

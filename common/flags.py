@@ -50,17 +50,21 @@ class _FileParser(absl_flags.ArgumentParser[str]):
 
     Args:
         suffixes: Allowed endings; none: any.
+        may_be_name: Whether a value without a directory is a name, which stays unchanged.
     """
 
     syntactic_help = "a path"
 
-    def __init__(self, suffixes: tuple[str, ...]) -> None:
+    def __init__(self, suffixes: tuple[str, ...], may_be_name: bool) -> None:
         self._suffixes = suffixes
+        self._may_be_name = may_be_name
 
     def parse(self, argument: str) -> str:
         if self._suffixes and not argument.endswith(self._suffixes):
             raise ValueError(f"give a file that ends in {', '.join(self._suffixes)}")
         if argument in ("", "-") or "://" in argument:
+            return argument
+        if self._may_be_name and not os.path.dirname(argument):
             return argument
         path = os.path.expanduser(argument)
         if path.startswith("~"):
@@ -105,8 +109,8 @@ def _parser(option: Option) -> absl_flags.ArgumentParser[Any]:
     meta = option.field.metadata
     if meta["choices"]:
         return absl_flags.EnumParser(meta["choices"])
-    if meta["is_path"]:
-        return _FileParser(meta["suffixes"])
+    if meta["is_path"] or meta["is_name_or_path"]:
+        return _FileParser(meta["suffixes"], meta["is_name_or_path"])
     if option.kind is int:
         return _IntegerParser(meta["minimum"], meta["maximum"])
     if option.kind is float:

@@ -55,6 +55,7 @@ def option(
     maximum: float | None = None,
     resumable: bool = False,
     is_path: bool = False,
+    is_name_or_path: bool = False,
     suffixes: tuple[str, ...] = (),
     only: When | None = None,
     saves_memory: bool = False,
@@ -69,6 +70,7 @@ def option(
         minimum, maximum: Bounds of a number, inclusive.
         resumable: Whether a run may be resumed with another value.
         is_path: Whether to expand ~ and make a path absolute, so that later commands find it from any directory.
+        is_name_or_path: Whether to do so with values that name a directory, too.
         suffixes: Allowed endings of a file's name; none: any.
         only: When the option has an effect; elsewhere the command line refuses it.
         saves_memory: Whether a smaller value saves memory.
@@ -81,6 +83,7 @@ def option(
         "maximum": maximum,
         "resumable": resumable,
         "is_path": is_path,
+        "is_name_or_path": is_name_or_path,
         "suffixes": suffixes,
         "only": only,
         "saves_memory": saves_memory,

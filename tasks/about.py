@@ -43,7 +43,7 @@ def _measured(run: RunDirectory) -> tuple[str, dict[str, Any]]:
     if evaluated.exists() and evaluated.stat().st_mtime >= run.best_weights.stat().st_mtime:
         metrics = read_json(evaluated, RESTORE)
         return metrics.get("split", "test"), metrics
-    return "validation", read_json(run.best_metrics, RESTORE)
+    return "validation", read_json(run.intact(run.best_metrics), RESTORE)
 
 
 def _flags(config: Any) -> list[str]:
@@ -52,6 +52,8 @@ def _flags(config: Any) -> list[str]:
     for field, _ in options.of(type(config)):
         value = getattr(config, field.name)
         if value != field.default and value is not None:
-            shown = Path(value).name if field.metadata["is_path"] else value
+            shown = (
+                Path(value).name if field.metadata["is_path"] or field.metadata["is_name_or_path"] else value
+            )
             flags.append(f"--{field.name}={str(shown).lower() if isinstance(shown, bool) else shown}")
     return flags

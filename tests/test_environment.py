@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import pytest
@@ -13,13 +14,14 @@ from absl import flags as absl_flags
 from unroll.common import flags, options
 from unroll.common.errors import UserError
 from unroll.serving import loader
+from unroll.serving.server.options import ServerOptions
 from unroll.tasks import applications, cli, commands
 from unroll.tasks.sentiment.config import SentimentConfig
 from unroll.tasks.training.run_directory import RunDirectory
 
 # Paths.
 
-OWN_FLAGS = (cli._EvaluateFlags, cli._InspectFlags, cli._ExportFlags, cli._PredictFlags)
+OWN_FLAGS = (cli._EvaluateFlags, cli._InspectFlags, cli._ExportFlags, cli._PredictFlags, ServerOptions)
 PATHS = {
     option.field.name: option
     for config in (
@@ -28,7 +30,7 @@ PATHS = {
         *map(applications.predict_class, applications.APPLICATIONS),
     )
     for option in options.of(config)
-    if option.field.metadata["is_path"]
+    if option.field.metadata["is_path"] or option.field.metadata["is_name_or_path"]
 }
 
 
@@ -48,10 +50,12 @@ def test_a_tilde_is_the_home_directory(monkeypatch, tmp_path, name):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert parsed(name, "~/x y/ü.png") == str(tmp_path / "x y" / "ü.png")
     assert parsed(name, "./~/x.png") == os.path.abspath("~/x.png")
-    assert parsed(name, "x~.png") == os.path.abspath("x~.png")
+    assert parsed(name, "a/x~.png") == os.path.abspath("a/x~.png")
 
 
-def test_paths_that_are_none_stay_as_they_are(monkeypatch):
+def test_paths_that_are_none_stay_as_they_are():
+    assert parsed("image_encoder", "MobileNetV2") == "MobileNetV2"
+    assert parsed("train_data", "x~.png") == os.path.abspath("x~.png")
     assert parsed("input", "-") == "-"
     assert parsed("model", "http://localhost:8501/demo") == "http://localhost:8501/demo"
     with pytest.raises(absl_flags.IllegalFlagValueError, match="there is no user 'nobody-at-all'"):
@@ -133,10 +137,8 @@ def test_locale_and_settings_of_keras_do_not_change_an_evaluation(trained_run, t
     assert there == here
 
 
-@pytest.mark.parametrize(
-    ("errors", "code"), [(["", ""], 0), (["broken", ""], 0), (["broken", "none"], 2), ([], 0)]
-)
-def test_predict_fails_when_no_input_can_be_used(monkeypatch, capsys, errors, code):
+@pytest.mark.parametrize("errors", [["", ""], ["broken", ""], ["broken", "none"], []])
+def test_predict_fails_when_no_input_can_be_used(monkeypatch, capsys, errors):
     class Result(NamedTuple):
         text: str
         error: str
@@ -147,9 +149,8 @@ def test_predict_fails_when_no_input_can_be_used(monkeypatch, capsys, errors, co
 
     monkeypatch.setattr(loader, "load_or_connect", lambda model: Fake())
     monkeypatch.setattr(loader, "application", lambda model: "captioning")
-    monkeypatch.setattr(cli, "application_of", lambda model: "captioning")
-    monkeypatch.setattr(cli, "_lines", lambda path: [[error] for error in errors])
-    assert cli.main(["predict", "--model=m"]) == code
-    out, err = capsys.readouterr()
-    assert [json.loads(line)["error"] for line in out.splitlines()] == errors
-    assert ("No input of 2 can be used" in err) == (code == 2)
+    is_refused = bool(errors) and all(errors)
+    said = pytest.raises(UserError, match="No input of 2 can be used") if is_refused else nullcontext()
+    with said:
+        commands.predict("m", [[error] for error in errors], {})
+    assert [json.loads(line)["error"] for line in capsys.readouterr().out.splitlines()] == errors

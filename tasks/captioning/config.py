@@ -48,6 +48,7 @@ class CaptioningConfig(CaptioningOptions, SearchOptions, VocabularyOptions, Trai
         "small",
         "encoder of images as a grid of features: a .keras file, the name of a network in keras.applications, or small "
         "(three convolutions, trained with the decoder)",
+        is_name_or_path=True,
     )
     image_encoder_weights: str | None = option(
         None,

@@ -37,7 +37,10 @@ LONG = (
     "test_trainer",
     "test_hello",
     "test_export",
+    "test_server_load",
+    "test_server_batching",
     "test_cli",
+    "test_server_versions",
     "test_packaging",
 )
 

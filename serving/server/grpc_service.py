@@ -83,6 +83,10 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
 
         target = _target(request)
         with _answering(context, "Predict"), self._service.admitted(target, "GRPC") as due:
+            # None, whatever its type says, if the client sets no deadline.
+            remaining = context.time_remaining()
+            if remaining is not None:  # pyright: ignore[reportUnnecessaryComparison]
+                due = min(due, time.monotonic() + remaining)
             answer = self._service.predict(target, inputs, due)
             wanted = {*request.output_filter}
             for unknown in sorted(wanted - answer.outputs.keys()):

@@ -64,6 +64,8 @@ class Models:
         # The files of each version at the last poll, and those of versions that could not be loaded.
         self._seen: dict[tuple[str, int], _Files] = {}
         self._failed: dict[tuple[str, int], _Files] = {}
+        # Those whose directory could not be read at the last poll; each is told once.
+        self._unreadable: set[str] = set()
         self._stopped = threading.Event()
         self._poller: threading.Thread | None = None
 
@@ -107,8 +109,11 @@ class Models:
         for config in self._configs.values():
             try:
                 self._poll(config, first)
+                self._unreadable.discard(config.name)
             except OSError as error:
-                _log.warning("%s cannot be read: %s.", config.base_path, error.strerror or error)
+                if config.name not in self._unreadable:
+                    _log.warning("%s cannot be read: %s.", config.base_path, error.strerror or error)
+                self._unreadable.add(config.name)
 
     def _keep_polling(self, seconds: float) -> None:
         while not self._stopped.wait(seconds):

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import numpy as np
 
-from ..common.errors import UserError
+from ..common.errors import UserError, first_line
 from ..common.quiet_start import import_tensorflow
 from .model import SignatureSpec, TensorSpec
 from .remote import ATTEMPTS, FIRST_DELAY, LAST_DELAY, Address, ServerError, UnavailableError
@@ -45,7 +45,7 @@ _MISTAKES = {
 
 
 class GrpcBackend:
-    """A model on a server: see `Backend`. One connection for all threads.
+    """A model on a server: see `Backend`. One connection for all threads; a pickle connects again.
 
     Args:
         address: Address of the model.
@@ -68,6 +68,7 @@ class GrpcBackend:
 
         self._tf, self._requests, self._metadata = tf, predict_pb2, get_model_metadata_pb2
         self._address, self._deadline, self._process = address, deadline, os.getpid()
+        self._closed = False
         self._channel = grpc.insecure_channel(address.server, options=OPTIONS)
         self._stub: Any = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self.signatures = self._described()
@@ -84,13 +85,23 @@ class GrpcBackend:
         specs = self.signatures[signature].inputs
         for name, value in inputs.items():
             dtype = specs[name].dtype if name in specs else None
-            request.inputs[name].CopyFrom(self._tf.make_tensor_proto(np.asarray(value, dtype)))
+            try:
+                tensor = self._tf.make_tensor_proto(np.asarray(value, dtype))
+            except (TypeError, ValueError, OverflowError) as error:
+                raise UserError(
+                    f"The input {name!r} of {signature!r} cannot be sent: {first_line(error)}."
+                ) from error
+            request.inputs[name].CopyFrom(tensor)
         answer = self._answered(self._stub.Predict, request)
         return {name: self._tf.make_ndarray(proto) for name, proto in answer.outputs.items()}
 
     def close(self) -> None:
         """Closes the connection. Closing again does nothing."""
+        self._closed = True
         self._channel.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return GrpcBackend, (self._address, self._deadline)
 
     def _described(self) -> dict[str, SignatureSpec]:
         request: Any = self._metadata.GetModelMetadataRequest()
@@ -126,6 +137,8 @@ class GrpcBackend:
             raise UserError(
                 "The connection was opened before this process was forked; call connect() in the new process."
             )
+        if self._closed:
+            raise UserError("The model is closed; connect to it again.")
         try:
             return method(request, timeout=self._deadline)
         except grpc.RpcError as error:

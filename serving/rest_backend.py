@@ -28,7 +28,8 @@ _MISTAKES = (400, 404, 413)
 
 
 class RestBackend:
-    """A model on a server: see `Backend`. Keeps its connections open; safe to use from several threads.
+    """A model on a server: see `Backend`. Keeps its connections open; threads may share it, and a pickle
+    connects again.
 
     Args:
         address: Address of the model.
@@ -74,6 +75,9 @@ class RestBackend:
     def close(self) -> None:
         """Closes the connections. Closing again does nothing."""
         self._client.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RestBackend, (self._address, self._deadline)
 
     def _connected(self) -> httpx2.Client:
         server = f"{self._address.scheme}://{self._address.server}"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import threading
 
 import grpc
@@ -75,6 +76,21 @@ class TestClients:
         else:
             with pytest.raises(UserError, match="opened before this process was forked; call connect"):
                 model.classify(["A film."])
+
+    def test_a_pickle_connects_again_and_a_closed_model_says_so(self, served, scheme):
+        model = served.connected("sentiment", scheme)
+        with pickle.loads(pickle.dumps(model)) as another:
+            assert another.classify(["A film."]) == model.classify(["A film."])
+        with pytest.raises(UserError, match="The model is closed; connect to it again"):
+            another.classify(["A film."])
+
+    @pytest.mark.parametrize(
+        "inputs",
+        [{}, {"text": [1]}, {"text": [["a"]]}, {"text": [b"a"], "more": [b"a"]}, {"text": [[b"a"], b"b"]}],
+    )
+    def test_wrong_inputs(self, served, scheme, inputs):
+        with pytest.raises(UserError, match=r"text|more"):
+            served.connected("sentiment", scheme).call("serving_default", inputs)
 
     def test_no_rows(self, served, scheme):
         assert served.connected("sentiment", scheme).classify([]) == []

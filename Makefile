@@ -28,6 +28,7 @@ demo: $(VENV)/installed
 	fi; \
 	$(BIN)/unroll predict --model=exports/demo --n_best=3 --plot=exports/demo-alignment.png "$$sentence"
 	@echo "Where the model looked: exports/demo-alignment.png"
+	@echo "To try it in a browser: $(BIN)/unroll serve"
 
 test: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -214,7 +214,11 @@ def test_the_lines_beside_the_answer_do_what_the_page_did(site, opened, tmp_path
     assert printed.getvalue().split()[0] == label
     assert copied["Signature"].startswith("serving_default\n  text: string [batch]\n→")
     page.get_by_text("explain", exact=True).click()
-    assert "model.explain(" in page.get_by_role("complementary").text_content()
+    with contextlib.redirect_stdout(printed):
+        exec(page.locator("pre").first.text_content(), {})
+    assert [line.split(maxsplit=1)[1] for line in printed.getvalue().splitlines()[1:]] == [
+        *("it's", '"', "awful", '"', "\\", "$", "home", "`", "kettle", "`"),
+    ]
     if shutil.which("curl") and shutil.which("sh"):
         assert f'"label":["{label}"]' in shell(copied["curl"], tmp_path)
         page = opened("captioning")

@@ -29,7 +29,7 @@ export const captioning = {
       preview.hidden = !file;
       if (!file) return;
       preview.src = URL.createObjectURL(file);
-      name.textContent = file.name;
+      name.textContent = `${file.name} – choose, drop or paste another one`;
       input.form.requestSubmit();
     });
     // What is no image has no preview.

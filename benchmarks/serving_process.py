@@ -31,7 +31,7 @@ def running_server(directory: Path, log: Path, *flags: str) -> Generator[Running
         log: File for its log.
         flags: Its flags.
     """
-    rest, remote = _free_port(), _free_port()
+    rest, remote = free_port(), free_port()
     command = [
         sys.executable,
         "-m",
@@ -62,7 +62,8 @@ def _wait(process: subprocess.Popen, port: int, log: Path) -> None:
     raise RuntimeError(log.read_text())
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Returns a port that is not in use."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return sock.getsockname()[1]

@@ -64,6 +64,17 @@ def targeted(target: str, models: str | None) -> Served:
     return Served(urls["http"], urls.get("grpc", ""), loaded, False, client)
 
 
+def write_models_config(directories: Mapping[str, Path], folder: Path) -> Path:
+    """Writes a file for --model_config_file; version 1 of each model has the label "stable"."""
+    entries = [
+        f'config {{ name: "{name}" base_path: "{path}" model_platform: "tensorflow" '
+        'version_labels { key: "stable" value: 1 } }'
+        for name, path in directories.items()
+    ]
+    (folder / "models.config").write_text(f"model_config_list {{ {' '.join(entries)} }}")
+    return folder / "models.config"
+
+
 @contextmanager
 def serving(
     directories: Mapping[str, Path],
@@ -75,17 +86,13 @@ def serving(
     """Runs `unroll serve` in this process.
 
     Args:
-        directories: Directory of each model by name; version 1 of each has the label "stable".
+        directories: Directory of each model by name.
         folder: For the configuration files.
         limits: Limits of requests.
         batching: Text of a file for --batching_parameters_file; empty: no batching.
         options: Further flags.
     """
-    entries = [
-        f'config {{ name: "{name}" base_path: "{path}" version_labels {{ key: "stable" value: 1 }} }}'
-        for name, path in directories.items()
-    ]
-    (folder / "models.config").write_text(f"model_config_list {{ {' '.join(entries)} }}")
+    config = write_models_config(directories, folder)
     if batching:
         (folder / "batching.config").write_text(batching)
         options |= {"enable_batching": True, "batching_parameters_file": str(folder / "batching.config")}
@@ -95,9 +102,7 @@ def serving(
         "rest_api_port": 0,
         "port": 0,
     }
-    server = Server(
-        ServerOptions(model_config_file=str(folder / "models.config"), **(defaults | options)), limits
-    )
+    server = Server(ServerOptions(model_config_file=str(config), **(defaults | options)), limits)
     thread = threading.Thread(target=server.run)
     thread.start()
     url = f"http://127.0.0.1:{server.rest_port}"

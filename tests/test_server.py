@@ -3,14 +3,21 @@
 import json
 import os
 import pickle
+import shutil
+import subprocess
+import sys
 import threading
+import time
 
 import grpc
+import httpx2
 import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf import text_format
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from served import write_models_config
+from serving_process import free_port
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -228,3 +235,37 @@ def test_metrics(served):
         ":tensorflow:serving:request_latency_bucket{" in line and 'entrypoint="REST"' in line
         for line in lines
     )
+
+
+def test_tensorflow_serving_passes_these_tests(request, tmp_path, exported_model, exported_translation):
+    if request.config.getoption("--target"):
+        pytest.skip("It is the --target.")
+    binary = shutil.which("tensorflow_model_server")
+    if binary is None:
+        pytest.skip("tensorflow_model_server is not installed; --target=URL tests a server elsewhere.")
+    for path in (exported_model, exported_translation):
+        (tmp_path / path.name).symlink_to(path)
+    config = write_models_config(
+        {path.name: path for path in (exported_model, exported_translation)}, tmp_path
+    )
+    rest, remote = free_port(), free_port()
+    flags = [f"--rest_api_port={rest}", f"--port={remote}", f"--model_config_file={config}"]
+    with subprocess.Popen([binary, *flags, "--allow_version_labels_for_unavailable_models"]) as server:
+        try:
+            wait_for(f"http://127.0.0.1:{rest}/v1/models/translation", server)
+            target = f"--target=http://127.0.0.1:{rest},grpc://127.0.0.1:{remote}"
+            command = [sys.executable, "-m", "pytest", __file__, target, f"--target_models={tmp_path}"]
+            assert subprocess.run(command, check=False).returncode == 0
+        finally:
+            server.terminate()
+
+
+def wait_for(url, server):
+    """Waits until a model is available, or its server has ended."""
+    while server.poll() is None:
+        try:
+            if "AVAILABLE" in httpx2.get(url).text:
+                return
+        except httpx2.TransportError:
+            pass
+        time.sleep(0.2)

@@ -104,7 +104,7 @@ class SavedModel:
             return self._session.run(signature, arrays)
         except TensorFlowError as error:
             if error.code == c_api.INVALID_ARGUMENT:
-                raise UserError(_first_sentence(str(error))) from error
+                raise UserError(first_sentence(str(error))) from error
             if error.code == c_api.RESOURCE_EXHAUSTED:
                 raise MemoryError(str(error)) from error
             raise
@@ -161,7 +161,7 @@ def _array(value: np.ndarray | Sequence[Any], dtype: np.dtype, label: str) -> np
     return array.astype(dtype)
 
 
-def _first_sentence(message: str) -> str:
+def first_sentence(message: str) -> str:
     """Returns the first line of TensorFlow's message, without the words around the sentence of an assertion."""
     first = message.strip().split("\n")[0]
     asserted = first.removeprefix("assertion failed: [")

@@ -3,6 +3,7 @@
 import copy
 import enum
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from tensorflow.core.protobuf import config_pb2
 from ...common.errors import UserError, first_line
 from ..c_api import WITHOUT_OPTIMIZER, SavedModelSession, TensorFlowError
 from ..model import SignatureSpec
-from ..saved_model import specs_of
+from ..saved_model import first_sentence, specs_of
 from ..versions import CHECKSUMS, check_files
 from ..warmup import FILE_NAME, read_warmup_requests
 from .batching import UNBATCHED, BatchingParameters, batched_directory
@@ -143,12 +144,15 @@ class Version:
         rows = max((len(value) for value in inputs.values() if value.ndim), default=0)
         # A larger request is a batch already, and the scheduler would refuse it; it cannot split nothing, either.
         alone = self._batching is not None and not 0 < rows <= self._batching.max_batch_size
+        started = time.monotonic()
         try:
             return self._called(UNBATCHED + signature if alone else signature, inputs, seconds)
         except RequestError as error:
-            if self._batching is None or alone or error.code not in _SHARED_FAULTS:
+            left = None if seconds is None else seconds - (time.monotonic() - started)
+            is_over = left is not None and left <= 0
+            if self._batching is None or alone or is_over or error.code not in _SHARED_FAULTS:
                 raise
-            return self._called(UNBATCHED + signature, inputs, seconds)
+            return self._called(UNBATCHED + signature, inputs, left)
 
     def _called(
         self, signature: str, inputs: Mapping[str, Any], seconds: float | None
@@ -156,7 +160,9 @@ class Version:
         session = self._session
         assert session is not None
         try:
-            options: Any = config_pb2.RunOptions(timeout_in_ms=int(1000 * (seconds or 0)))
+            # 0 is no limit.
+            milliseconds = 0 if seconds is None else max(1, int(1000 * seconds))
+            options: Any = config_pb2.RunOptions(timeout_in_ms=milliseconds)
             return session.run(signature, inputs, options.SerializeToString())
         except TensorFlowError as error:
             code = code_of(error.code)
@@ -167,7 +173,7 @@ class Version:
                 ) from error
             if code == grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise RequestError(code, "The answer took too long; send less text or fewer rows.") from error
-            raise RequestError(code, f"{first_line(error)}.") from error
+            raise RequestError(code, first_sentence(str(error))) from error
 
     def _close(self) -> None:
         session, self._session = self._session, None

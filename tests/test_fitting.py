@@ -1,12 +1,17 @@
 """Batches and epochs that follow the size of the data, and the lines of a training about its epochs."""
 
 import dataclasses
+import io
+import sys
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
+import tensorflow_datasets as tfds
 
 from unroll.common import progress_bar
 from unroll.common.progress_bar import ProgressBar, interval, tracked
+from unroll.tasks.datasets import public
 from unroll.tasks.datasets.batching import BatchLimits, bucket, count_batches
 from unroll.tasks.language_modeling.config import LanguageModelingConfig
 from unroll.tasks.sentiment.config import SentimentConfig
@@ -133,3 +138,27 @@ def test_progress_of_resumed_and_of_endless_work(monkeypatch, capsys):
 def test_short_work_leaves_a_log_file_alone(capsys):
     assert list(tracked(range(1000), "reading", "lines")) == list(range(1000))
     assert capsys.readouterr() == ("", "")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_gets_a_bar_that_goes(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with ProgressBar("reading", "letters", 8) as bar:
+        bar.update(8)
+    *lines, last = sys.stderr.getvalue().split("\r")[:-1]
+    assert any(line.startswith("reading:   0%|") and "0/8" in line for line in lines)
+    assert not last.strip()
+
+
+@pytest.mark.parametrize("stderr", [io.StringIO, Terminal])
+def test_bars_of_tensorflow_datasets_are_for_terminals(monkeypatch, stderr):
+    monkeypatch.setattr(sys, "stderr", stderr())
+    disable = Mock()
+    monkeypatch.setattr(tfds, "disable_progress_bar", disable)
+    monkeypatch.setattr(tfds, "builder", Mock())
+    public.builder.__wrapped__("imdb_reviews")
+    assert disable.called == (stderr is io.StringIO)

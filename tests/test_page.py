@@ -61,7 +61,7 @@ def opened(browser, site):
 
         def open_page(name, **options):
             context = stack.enter_context(contextlib.closing(browser.new_context(**options)))
-            context.set_default_timeout(20_000)
+            context.set_default_timeout(60_000)
             page = context.new_page()
             page.on("pageerror", lambda error: faults.append(str(error)))
             # Among them what the content security policy refuses.
@@ -161,6 +161,8 @@ def test_the_models_are_described(site):
     assert models["sentiment"]["signatures"]["explain"]["inputs"] == {"text": "string [batch]"}
     assert models["sentiment"]["signatures"]["explain"]["outputs"]["contributions"] == "float32 [batch, …]"
     assert models["language model"]["example"]
+    assert models["sentiment"]["summary"] == "Text in, label out."
+    assert "It reads the first 400 tokens of a text." in models["sentiment"]["limits"]
 
 
 # The page.
@@ -182,6 +184,7 @@ def test_a_label_and_the_words_that_decided_it(site, opened):
     strongest = int(np.argmax(np.abs(expected.contributions)))
     assert words.nth(strongest).evaluate("word => word.style.getPropertyValue('--weight')") == "1"
     assert answer.locator("tbody tr").count() <= 6
+    assert "It reads the first 400 tokens of a text." in page.get_by_label("What it cannot do").text_content()
 
 
 def test_what_the_model_did_not_read_is_grey(opened):
@@ -348,7 +351,7 @@ def test_a_busy_model_can_be_stopped_or_left(opened):
     assert page.get_by_label("Answer").get_attribute("aria-busy") == "false"
 
 
-def test_a_page_without_models_waits_for_them(browser, site):
+def test_a_page_without_models_waits_for_them_and_knows_its_own(browser, site):
     with contextlib.closing(browser.new_context()) as context:
         page = context.new_page()
         page.route(
@@ -358,6 +361,12 @@ def test_a_page_without_models_waits_for_them(browser, site):
         page.get_by_role("heading", name="No model answers yet").wait_for()
         page.unroute("**/page/models")
         page.get_by_role("heading", name="sentiment").wait_for()
+        # Another kind of model.
+        other = {"name": "<i>x</i>", "version": 1, "application": None, "limits": []}
+        page.route("**/page/models", lambda route: route.fulfill(json={"models": [other]}))
+        page.reload()
+        page.get_by_role("heading", name="<i>x</i>").wait_for()
+        assert "not made by this version" in page.get_by_role("alert").text_content()
 
 
 def test_right_to_left_text(opened):

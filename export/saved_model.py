@@ -18,6 +18,7 @@ from ..serving.versions import CHECKSUMS, versions
 from .bundle import UNKNOWN, About, Bundle, Signature
 from .demonstration import EXAMPLE_IMAGE, example_image
 from .examples import to_json
+from .guards import guarded
 from .model_card import write_card
 from .serving_files import write_serving_files
 from .verify import verification
@@ -82,8 +83,7 @@ def _write(bundle: Bundle, directory: Path, model_name: str, about: About, bar: 
     signatures: dict[str, Any] = {}
     with device_portable():
         for name, signature in bundle.signatures.items():
-            function = tf.function(signature.function, autograph=False)
-            signatures[name] = function.get_concrete_function(**signature.inputs)
+            signatures[name] = _traced(signature)
             bar.update()
     # Nobody trains the exported graph.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
@@ -109,9 +109,14 @@ def _write(bundle: Bundle, directory: Path, model_name: str, about: About, bar: 
     (extra / "unroll.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
 
 
+def _traced(signature: Signature) -> tf.types.experimental.ConcreteFunction:
+    function = tf.function(guarded(signature), autograph=False)
+    return function.get_concrete_function(**signature.inputs)
+
+
 def _answered(signature: Signature) -> list[dict[str, dict]]:
     """Returns the example requests with the answers of the model in memory, computed by its ordinary loop."""
-    function = tf.function(signature.function, autograph=False).get_concrete_function(**signature.inputs)
+    function = _traced(signature)
     answered = []
     for request in signature.requests:
         # On the CPU, where the replay runs.

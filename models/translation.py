@@ -96,14 +96,14 @@ class TranslationModel(WritingModel[TranslationOptions]):
         values, states = self.encoder(inputs, mask=mask, training=training)
         return Encoded(self.decoder.remember(values, mask), self._bridged(states))
 
-    def translate(self, source: tf.Tensor, beams: Beams, longest: int) -> Hypotheses:
+    def translate(self, source: tf.Tensor, beams: Beams, longest: tf.Tensor | int) -> Hypotheses:
         """Searches the best translations, without a gradient.
 
         Args:
             source: int32 [batch, positions], zeros for padding.
             beams: Options of the search.
-            longest: Maximum number of tokens of a translation. Another limit is 2 * (tokens of the source) + 10, but at
-                least `beams.min_length`.
+            longest: Maximum number of tokens of a translation, for all or int32 [batch]. Another limit is
+                2 * (tokens of the source) + 10, but at least `beams.min_length`.
         """
         encoded = self.encode(source)
         lengths = tf.reduce_sum(tf.cast(encoded.memory.mask, tf.int32), axis=1)

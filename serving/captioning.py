@@ -26,6 +26,7 @@ class Caption(NamedTuple):
         score: Its log probability, normalised by the length penalty.
         n_best: The n-best list: captions and their scores, best first.
         error: Why the image cannot be used; empty where it can.
+        truncated: Whether the caption ended by its length limit.
     """
 
     image: str
@@ -33,6 +34,7 @@ class Caption(NamedTuple):
     score: float
     n_best: list[tuple[str, float]]
     error: str
+    truncated: bool
 
 
 class AttentionMaps(NamedTuple):
@@ -71,7 +73,8 @@ class Captioner(Writer):
         for image, error, row in self._read_rows("n_best", images, batch_size):
             path = "" if isinstance(image, bytes) else os.fspath(image)
             hypotheses = best_of(row, n_best)
-            results.append(Caption(path, *hypotheses[0], [] if error else hypotheses, error))
+            several = [] if error else hypotheses
+            results.append(Caption(path, *hypotheses[0], several, error, bool(row["truncated"])))
         return results
 
     def attend(self, images: Iterable[ImageSource], batch_size: int = 16) -> list[AttentionMaps]:

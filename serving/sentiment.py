@@ -15,12 +15,17 @@ class Classification(NamedTuple):
         label: The most probable label.
         score: The probability of `label`.
         probabilities: The probabilities of all labels.
+        known_tokens: Number of words (or characters) that the model has read and knows. With 0 there was nothing to
+            read, and the probabilities are the shares of the labels in the training data.
+        truncated: Whether the text was longer than the model reads, and its rest was cut off.
     """
 
     text: str
     label: str
     score: float
     probabilities: dict[str, float]
+    known_tokens: int
+    truncated: bool
 
 
 class Explanation(NamedTuple):
@@ -61,7 +66,9 @@ class SentimentAnalyzer(Model):
         for text, row in zip(texts, rows, strict=True):
             labels = [label.decode() for label in row["labels"]]
             probabilities = dict(zip(labels, row["probabilities"].tolist(), strict=True))
-            results.append(Classification(text, row["label"].decode(), float(row["score"]), probabilities))
+            label, score = row["label"].decode(), float(row["score"])
+            known, truncated = int(row["known_tokens"]), bool(row["truncated"])
+            results.append(Classification(text, label, score, probabilities, known, truncated))
         return results
 
     def explain(self, texts: Iterable[str], batch_size: int = 16) -> list[Explanation]:

@@ -21,12 +21,15 @@ class Translation(NamedTuple):
         text: The translation.
         score: Its log probability, normalised by the length penalty.
         n_best: The n-best list: translations and their scores, best first.
+        truncated: Whether the text was longer than the model reads and its rest was cut off, or the translation ended
+            by its length limit.
     """
 
     source: str
     text: str
     score: float
     n_best: list[tuple[str, float]]
+    truncated: bool
 
 
 class Alignment(NamedTuple):
@@ -51,7 +54,7 @@ class Translator(Writer):
     first_method = "translate"
 
     def translate(self, texts: Iterable[str], n_best: int = 1, batch_size: int = 32) -> list[Translation]:
-        """Returns the best translations of each text.
+        """Returns the best translations of each text; "" where the text has nothing that the model knows.
 
         Args:
             texts: Any strings, a sentence each; the model cuts those longer than it was exported for.
@@ -63,7 +66,7 @@ class Translator(Writer):
         rows = self.rows("n_best", {"text": encoded(texts)}, batch_size)
         for text, row in zip(texts, rows, strict=True):
             hypotheses = best_of(row, n_best)
-            results.append(Translation(text, *hypotheses[0], hypotheses))
+            results.append(Translation(text, *hypotheses[0], hypotheses, bool(row["truncated"])))
         return results
 
     def align(self, texts: Iterable[str], batch_size: int = 32) -> list[Alignment]:

@@ -40,23 +40,28 @@ def warning_of_same(texts: Sequence[str], references: Sequence[object], noun: st
 
 
 def n_best(found: Hypotheses, encoder: SubwordCodec) -> dict[str, tf.Tensor]:
-    """Returns `texts`, string [batch, beams], best first, and `scores`, float32 [batch, beams]."""
-    return {"texts": encoder.decode(found.ids), "scores": found.scores}
+    """Returns `texts`, string [batch, beams], best first; `scores`, float32 [batch, beams]; and `truncated`."""
+    return {"texts": encoder.decode(found.ids), "scores": found.scores, "truncated": found.truncated[:, 0]}
 
 
 def best(found: Hypotheses, encoder: SubwordCodec) -> dict[str, tf.Tensor]:
-    """Returns `text`, string [batch], and `score`, float32 [batch], the log probability of the text and its end,
-    normalised by the length penalty."""
-    return {"text": encoder.decode(found.ids[:, 0]), "score": found.scores[:, 0]}
+    """Returns `text`, string [batch]; `score`, float32 [batch], the log probability of the text and its end, normalised
+    by the length penalty; and `truncated`, bool [batch], whether the maximum length ended the text."""
+    return {
+        "text": encoder.decode(found.ids[:, 0]),
+        "score": found.scores[:, 0],
+        "truncated": found.truncated[:, 0],
+    }
 
 
 def attended(found: Hypotheses, encoder: SubwordCodec) -> dict[str, tf.Tensor]:
-    """Returns the best `text`, string [batch]; its `tokens`, string [batch, time], the end last; and their `attention`,
-    float32 [batch, time, positions]. Shorter rows have empty tokens and zeros."""
+    """Returns the best `text`, string [batch]; its `tokens`, string [batch, time], the end last; their `attention`,
+    float32 [batch, time, positions]; and `truncated`. Shorter rows have empty tokens and zeros."""
     ids = found.ids[:, 0]
     written = tf.range(tf.shape(ids)[1]) <= found.lengths[:, :1]
     return {
         "text": encoder.decode(ids),
         "tokens": tf.gather(tf.constant(encoder.tokens), tf.where(written, ids, PADDING)),
         "attention": tf.where(written[..., None], found.alignments[:, 0], 0.0),
+        "truncated": found.truncated[:, 0],
     }

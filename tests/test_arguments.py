@@ -68,6 +68,8 @@ class Echo:
             "source_tokens": several,
             "attention": np.zeros([count, BEAMS, BEAMS], np.float32),
             "error": np.full([count], b"", object),
+            "truncated": np.zeros([count], bool),
+            "known_tokens": np.ones([count], np.int32),
         }
         return outputs
 

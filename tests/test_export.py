@@ -139,6 +139,8 @@ def test_signature(version):
         "score": (tf.float32, [-1]),
         "probabilities": (tf.float32, [-1, len(LABELS)]),
         "labels": (tf.string, [-1, len(LABELS)]),
+        "known_tokens": (tf.int32, [-1]),
+        "truncated": (tf.bool, [-1]),
     }
     signature = meta_graph.signature_def["explain"]
     assert described(signature.inputs) == {"text": (tf.string, [-1])}
@@ -177,7 +179,10 @@ import unroll.serving as ue
 json.dump(ue.load(sys.argv[1]).classify(json.load(sys.stdin)), sys.stdout)
 """
     answers = answered_without_training_code(program, exported_model, TEXTS)
-    for (text, label, score, probabilities), expected in zip(answers, model.classify(TEXTS), strict=True):
+    for (text, label, score, probabilities, *read), expected in zip(
+        answers, model.classify(TEXTS), strict=True
+    ):
+        assert read == [expected.known_tokens, expected.truncated]
         assert (text, label) == (expected.text, expected.label)
         assert score == pytest.approx(expected.score, abs=1e-5)
         assert probabilities == pytest.approx(expected.probabilities, abs=1e-5)
@@ -241,6 +246,26 @@ def test_classify_returns_typed_results_in_order(model):
     assert model.classify([]) == []
 
 
+@pytest.mark.parametrize("text", ["", " \n\t", "\N{GRINNING FACE}" * 3, "\u200b", "Ξένη λέξη"])
+def test_without_a_known_word_the_probabilities_are_the_shares_of_the_labels(model, trained_run, text):
+    data, _ = best_model(trained_run)
+    (alone,), (_, among) = model.classify([text]), model.classify(["A wonderful film.", text])
+    assert alone == among
+    assert (alone.known_tokens, alone.truncated) == (0, False)
+    counts = data.label_counts
+    assert alone.probabilities == pytest.approx(
+        {label: count / sum(counts.values()) for label, count in counts.items()}
+    )
+    assert alone.score == max(alone.probabilities.values())
+
+
+def test_a_text_that_is_cut_says_so(model, trained_run):
+    data, _ = best_model(trained_run)
+    limit = data.config.max_length
+    results = model.classify(["film " * limit, "film " * (limit + 1), "film"])
+    assert [(r.known_tokens, r.truncated) for r in results] == [(limit, False), (limit, True), (1, False)]
+
+
 def test_classify_refuses_a_bare_string(model):
     with pytest.raises(UserError, match=r"texts is 'A wonderful film\.'; give a list of strings"):
         model.classify("A wonderful film.")
@@ -252,7 +277,7 @@ def test_a_simple_rnn_is_exported_and_verified(tmp_path):
         4, 2, SentimentOptions(cell="simple_rnn", layers=2, units=3, embedding_size=2)
     )
     classifier(tf.ones([1, 1], tf.int32))
-    bundle = signatures.bundle(classifier, encoder, ("bad", "good"))
+    bundle = signatures.bundle(classifier, encoder, {"bad": 1, "good": 3})
     model = unroll.serving.load(export(bundle, tmp_path / "model"))
     expected = bundle.signatures["serving_default"].function(tf.constant(TEXTS))
     np.testing.assert_allclose(call(model, TEXTS)["probabilities"], expected["probabilities"], atol=1e-5)

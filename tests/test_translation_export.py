@@ -75,10 +75,13 @@ def pieces_of(encoder: SubwordCodec, text: str) -> list[str]:
 
 
 def test_signatures(exported_translation):
-    text, number = (tf.string, -1), (tf.float32, -1)
+    text, number, cut = (tf.string, -1), (tf.float32, -1), {"truncated": (tf.bool, -1)}
     assert described_signatures(exported_translation / "1") == {
-        "serving_default": ({"text": text}, {"text": text, "score": number}),
-        "n_best": ({"text": text}, {"texts": (tf.string, -1, BEAMS), "scores": (tf.float32, -1, BEAMS)}),
+        "serving_default": ({"text": text}, {"text": text, "score": number} | cut),
+        "n_best": (
+            {"text": text},
+            {"texts": (tf.string, -1, BEAMS), "scores": (tf.float32, -1, BEAMS)} | cut,
+        ),
         "align": (
             {"text": text},
             {
@@ -86,9 +89,10 @@ def test_signatures(exported_translation):
                 "source_tokens": (tf.string, -1, -1),
                 "tokens": (tf.string, -1, -1),
                 "attention": (tf.float32, -1, -1, -1),
-            },
+            }
+            | cut,
         ),
-        "score": ({"source": text, "target": text}, {"log_probability": number}),
+        "score": ({"source": text, "target": text}, {"log_probability": number} | cut),
     }
 
 
@@ -405,3 +409,61 @@ def test_help_of_predict_has_the_options_of_translation(exported_translation, ca
     assert "--n_best=int (default 1)" in printed
     assert "--plot=str" in printed
     assert "--temperature" not in printed
+
+
+# Requests of all kinds.
+
+
+@pytest.mark.parametrize(
+    "text", ["", "  ", "\N{GRINNING FACE}", "\N{GRINNING FACE} \N{DOG FACE}\u200d", "漢字"]
+)
+def test_nothing_legible_gives_an_empty_translation(model, text):
+    (alone,), (_, among, _) = (
+        model.translate([text], n_best=2),
+        model.translate(["The dog.", text, "The man."]),
+    )
+    assert alone.text == among.text == ""
+    assert not alone.truncated
+    assert [hypothesis for hypothesis, _ in alone.n_best] == [""]
+    (alignment,) = model.align([text])
+    assert alignment.target_tokens == ["</s>"]
+
+
+def test_what_was_cut_says_so(model, untrained):
+    long = "The dog sleeps. " * 200
+    assert [result.truncated for result in model.translate(["The dog sleeps.", long])] == [False, True]
+    # Its translations end after one token, and its sources after nine.
+    assert [result.truncated for result in untrained.translate(["a", ""])] == [True, False]
+    (cut,) = model.call("score", {"source": [long], "target": ["a"]})["truncated"]
+    assert cut
+
+
+@pytest.mark.parametrize("word", ["a", "Zm9v", "漢字", "e\u0301\u0301", "क्", "1", "\N{GRINNING FACE}", "?!"])
+def test_a_run_of_100_000_letters_without_a_space_is_cut(model, word):
+    expected = model.translate(["The dog sleeps."])
+    found = model.translate(["The dog sleeps.", word * (100_000 // len(word))], batch_size=2)
+    assert found[0].text == expected[0].text
+    assert found[1].truncated
+
+
+SHAPES = {
+    "matrix": ({"text": [["a"]], "source": [["a"]], "target": [["b"]]}, r"\[1,1\]"),
+    "scalar": ({"text": "a", "source": "a", "target": "b"}, r"\[\]"),
+}
+
+
+@pytest.mark.parametrize("signature", sorted(SIGNATURES))
+def test_zero_rows_and_wrong_shapes(model, signature):
+    names = ("source", "target") if signature == "score" else ("text",)
+    for name, value in model.call(signature, {name: [] for name in names}).items():
+        assert len(value) == 0, name
+    for given, shown in SHAPES.values():
+        with pytest.raises(
+            UserError, match=f"^The inputs have the shapes .*{shown}; give .*\\[rows\\].*\\.$"
+        ):
+            model.call(signature, {name: given[name] for name in names})
+
+
+def test_unequal_rows_are_refused(model):
+    with pytest.raises(UserError, match=r"source \[2\], target \[1\]; give .* with equal numbers of rows\.$"):
+        model.call("score", {"source": ["a", "b"], "target": ["a"]})

@@ -40,6 +40,7 @@ class Hypotheses(NamedTuple):
         log_probabilities: float32 [batch, beams], of the ids and the end, if it was written.
         scores: float32 [batch, beams], with the length penalty; missing hypotheses have -1e9 or less.
         alignments: float32 [batch, beams, time, positions], attention weights of the step that wrote each id.
+        truncated: bool [batch, beams], whether the maximum length ended the sequence.
     """
 
     ids: tf.Tensor
@@ -47,6 +48,7 @@ class Hypotheses(NamedTuple):
     log_probabilities: tf.Tensor
     scores: tf.Tensor
     alignments: tf.Tensor
+    truncated: tf.Tensor
 
 
 def beam_search(
@@ -130,7 +132,7 @@ def beam_search(
         (0, tf.fill([batch, width], start), (totals, tf.zeros([batch, width], tf.bool), ids), states, arrays),
     )
     traced = _traced(parents, alignments, length, batch, width)
-    return _ranked(ids[:, :, :length], totals, traced, end, beams)
+    return _ranked(ids[:, :, :length], totals, traced, end, max_length, beams)
 
 
 def _log_normalizer(logits: tf.Tensor, likeliest: tf.Tensor) -> tf.Tensor:
@@ -181,7 +183,9 @@ def _traced(
     return tf.reshape(stacked, tf.concat([[batch, width], tf.shape(stacked)[1:]], axis=0))
 
 
-def _ranked(ids: tf.Tensor, totals: tf.Tensor, alignments: tf.Tensor, end: int, beams: Beams) -> Hypotheses:
+def _ranked(
+    ids: tf.Tensor, totals: tf.Tensor, alignments: tf.Tensor, end: int, max_length: tf.Tensor, beams: Beams
+) -> Hypotheses:
     written = tf.reduce_sum(
         tf.cast(tf.cumsum(tf.cast(tf.equal(ids, end), tf.int32), axis=2) < 1, tf.int32), axis=2
     )
@@ -194,4 +198,6 @@ def _ranked(ids: tf.Tensor, totals: tf.Tensor, alignments: tf.Tensor, end: int, 
     def ordered(tensor: tf.Tensor) -> tf.Tensor:
         return tf.gather(tensor, order, batch_dims=1)
 
-    return Hypotheses(ordered(ids), ordered(written), ordered(totals), scores, ordered(alignments))
+    written = ordered(written)
+    truncated = written >= max_length[:, None]
+    return Hypotheses(ordered(ids), written, ordered(totals), scores, ordered(alignments), truncated)

@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from .ids import UNKNOWN, pad
 
+# Stands for a space in the tokens of `SubwordCodec`.
+SPACE = "\u2581"
 # Stands for an unknown token.
 REPLACEMENT = "\ufffd"
 
@@ -148,6 +150,19 @@ class Codec(tf.Module):
     def encode_padded(self, texts: tf.Tensor) -> tf.Tensor:
         """Turns text into zero-padded ids: string [batch] -> int32 [batch, time], where time is at least 1."""
         return pad(self.encode(texts))
+
+    def encode_cut(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Does the work of `encode_padded`; also returns whether each text was cut, bool [batch]."""
+        if self.max_length is None:
+            return self.encode_padded(texts), tf.zeros(tf.shape(texts), tf.bool)
+        ids = self.encode(texts, max_length=self.max_length + 1)
+        return pad(ids[:, : self.max_length]), ids.row_lengths() > self.max_length
+
+    def legible(self, ids: tf.Tensor) -> tf.Tensor:
+        """Returns whether ids are known tokens other than spaces: int32 [...] -> bool [...]."""
+        known = self.tokens[len(self.special) :]
+        shown = [token.decode("utf-8", "replace").strip(f"{SPACE} ") != "" for token in known]
+        return tf.gather(tf.constant([False] * len(self.special) + shown), ids)
 
     def decode(self, ids: tf.Tensor) -> tf.Tensor:
         """Turns ids into text without special tokens, but for the unknown one: int32 [..., time] -> string [...]."""

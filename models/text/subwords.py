@@ -16,11 +16,9 @@ import tensorflow as tf
 from ..blocks.transpose import transpose_discrete
 from .byte_pairs import byte_pairs
 from .cleaning import clean, with_single_spaces
-from .codec import Codec, Tokenizer
+from .codec import SPACE, Codec, Tokenizer
 from .ids import PADDING, UNKNOWN
 from .scripts import JOINERS, UNSPACED
-
-SPACE = "\u2581"
 
 
 def marked_words(texts: tf.Tensor, apart: str = "") -> tf.RaggedTensor:

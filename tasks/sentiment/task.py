@@ -47,7 +47,7 @@ def phases(config: SentimentConfig, sizes: SentimentSizes) -> list[Phase]:
 
 def bundle(model: keras.Model, data: SentimentData) -> Bundle:
     """Returns the signatures to export."""
-    return signatures.bundle(model, data.codec, data.labels)
+    return signatures.bundle(model, data.codec, data.label_counts)
 
 
 def limits(data: SentimentData) -> list[str]:

@@ -1,5 +1,7 @@
 """The signatures of an exported translation model, from text to text."""
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 
@@ -17,6 +19,9 @@ def bundle(
 ) -> Bundle:
     """Returns the model with four signatures, whose inputs are string [batch].
 
+    Each has the output truncated, bool [batch]: whether the text or source was cut, or the translation ended by its
+    length limit, or the target was cut. A text without any known token gets the translation "".
+
     `serving_default`: text -> text, string [batch]; score, float32 [batch], the log probability of the translation and
     its end, normalised by the length penalty.
 
@@ -28,25 +33,39 @@ def bundle(
     `score`: source, target -> log_probability, float32 [batch], of the target and its end.
     """
 
-    def search(source: tf.Tensor) -> Hypotheses:
-        return model.translate(source, beams, longest)
+    def signature(view: Callable[..., dict[str, tf.Tensor]]) -> Callable[..., dict[str, tf.Tensor]]:
+        """Returns a function from texts to a view of their translations."""
 
-    def translate(text: tf.Tensor) -> dict[str, tf.Tensor]:
-        return beam_search.best(search(source_encoder.encode_padded(text)), target_encoder)
+        def function(text: tf.Tensor) -> dict[str, tf.Tensor]:
+            source, cut = source_encoder.encode_cut(text)
+            # Without anything to read the model would invent a sentence.
+            legible = tf.reduce_any(source_encoder.legible(source), axis=1)
+            outputs = view(source, model.translate(source, beams, tf.where(legible, longest, 0)))
+            return outputs | {"truncated": outputs["truncated"] & legible | cut}
 
-    def n_best(text: tf.Tensor) -> dict[str, tf.Tensor]:
-        return beam_search.n_best(search(source_encoder.encode_padded(text)), target_encoder)
+        return function
 
-    def align(text: tf.Tensor) -> dict[str, tf.Tensor]:
-        source = source_encoder.encode_padded(text)
+    def best(source: tf.Tensor, found: Hypotheses) -> dict[str, tf.Tensor]:
+        del source
+        return beam_search.best(found, target_encoder)
+
+    def n_best(source: tf.Tensor, found: Hypotheses) -> dict[str, tf.Tensor]:
+        del source
+        return beam_search.n_best(found, target_encoder)
+
+    def align(source: tf.Tensor, found: Hypotheses) -> dict[str, tf.Tensor]:
         source_tokens = tf.gather(tf.constant(source_encoder.tokens), source)
-        return beam_search.attended(search(source), target_encoder) | {"source_tokens": source_tokens}
+        return beam_search.attended(found, target_encoder) | {"source_tokens": source_tokens}
 
     def score(source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
-        inputs, targets = shifted(with_start_and_end(target_encoder.encode(target)))
-        logits = model.logits(model(source_encoder.encode_padded(source), inputs))
+        ids, source_cut = source_encoder.encode_cut(source)
+        target_ids, target_cut = target_encoder.encode_cut(target)
+        inputs, targets = shifted(
+            with_start_and_end(tf.RaggedTensor.from_tensor(target_ids, padding=PADDING))
+        )
+        logits = model.logits(model(ids, inputs))
         losses = masked_cross_entropy(logits, targets, targets != PADDING)
-        return {"log_probability": -tf.reduce_sum(losses, axis=1)}
+        return {"log_probability": -tf.reduce_sum(losses, axis=1), "truncated": source_cut | target_cut}
 
     inputs = {"text": tf.TensorSpec([None], tf.string, name="text")}
     requests = [{"text": strings(texts)} for texts in _TEXTS]
@@ -57,9 +76,9 @@ def bundle(
         model,
         [source_encoder, target_encoder],
         {
-            "serving_default": Signature(translate, inputs, requests),
-            "n_best": Signature(n_best, inputs, requests),
-            "align": Signature(align, inputs, requests),
+            "serving_default": Signature(signature(best), inputs, requests),
+            "n_best": Signature(signature(n_best), inputs, requests),
+            "align": Signature(signature(align), inputs, requests),
             "score": Signature(score, both, scored),
         },
     )

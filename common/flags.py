@@ -1,11 +1,14 @@
 """Command-line flags from options."""
 
 import os
+import re
 from typing import Any, cast
 
 from absl import flags as absl_flags
 
 from .options import Option, Options, is_finite
+
+_ESCAPES = {r"\n": "\n", r"\t": "\t", "\\\\": "\\"}
 
 
 def define(options: Options, values: absl_flags.FlagValues) -> None:
@@ -16,6 +19,10 @@ def define(options: Options, values: absl_flags.FlagValues) -> None:
             flag = absl_flags.BooleanFlag(name, bool(default), help_line)
             flag.parser = _BooleanParser()
             absl_flags.DEFINE_flag(flag, values)
+        elif option.kind is tuple:
+            absl_flags.DEFINE_multi(
+                _EscapedParser(), None, name, list(default), help_line, flag_values=values
+            )
         else:
             absl_flags.DEFINE(_parser(option), name, default, help_line, flag_values=values)
 
@@ -23,10 +30,10 @@ def define(options: Options, values: absl_flags.FlagValues) -> None:
 def given(options: Options, values: absl_flags.FlagValues) -> dict[str, Any]:
     """Returns the values that the command line or a flag file gives, by name."""
     found: dict[str, Any] = {}
-    for field, _ in options:
+    for field, kind in options:
         flag = cast("Any", values[field.name])
         if flag.present:
-            found[field.name] = flag.value
+            found[field.name] = tuple(flag.value) if kind is tuple else flag.value
     return found
 
 
@@ -35,8 +42,9 @@ def help_text(options: Options) -> str:
     lines: list[str] = []
     for field, kind in options:
         meta = field.metadata
-        value = "|".join(meta["choices"]) if meta["choices"] else kind.__name__
-        notes = [f"default {field.default}"] if field.default is not None else []
+        value = "|".join(meta["choices"]) if meta["choices"] else "str" if kind is tuple else kind.__name__
+        notes = [f"default {field.default}"] if field.default not in (None, ()) else []
+        notes += ["may be given several times"] if kind is tuple else []
         notes += [f"only {meta['only']}"] if meta["only"] else []
         note = f" ({', '.join(notes)})" if notes else ""
         lines += [f"  --{field.name}={value}{note}", f"      {meta['help']}"]
@@ -70,6 +78,15 @@ class _FileParser(absl_flags.ArgumentParser[str]):
         if path.startswith("~"):
             raise ValueError(f"there is no user {path.split('/')[0][1:]!r}; write ./~ for a name with ~")
         return os.path.abspath(path)
+
+
+class _EscapedParser(absl_flags.ArgumentParser[str]):
+    """Reads a string in which \\n, \\t and \\\\ stand for a line break, a tab and a backslash."""
+
+    syntactic_help = "a string"
+
+    def parse(self, argument: str) -> str:
+        return re.sub(r"\\[nt\\]", lambda found: _ESCAPES[found[0]], argument)
 
 
 class _BooleanParser(absl_flags.BooleanParser):

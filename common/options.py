@@ -192,7 +192,9 @@ def is_finite(number: float) -> bool:
 
 
 def _plain_type(hint: Any) -> type:
-    """Returns int for `int | None`."""
+    """Returns int for `int | None`, and tuple for `tuple[str, ...]`, an option that may be given several times."""
+    if typing.get_origin(hint) is tuple:
+        return tuple
     if isinstance(hint, types.UnionType):
         return next(kind for kind in typing.get_args(hint) if kind is not type(None))
     return hint

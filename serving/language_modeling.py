@@ -1,6 +1,5 @@
 """Character language models in Python."""
 
-import codecs
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -13,6 +12,8 @@ from .model import StreamingModel, encoded
 
 # Maximum number of characters from one call of `generate`: no request may keep a server busy for minutes.
 LONGEST_GENERATION = 10_000
+# Between the stop strings of a row.
+STOP_SEPARATOR = "\0"
 
 
 class Score(NamedTuple):
@@ -38,11 +39,13 @@ class Generation(NamedTuple):
         prompt: The prompt as given.
         text: The continuation of the prompt.
         score: The log probability of `text` given the prompt, in nats.
+        truncated: Whether `max_length` ended the text.
     """
 
     prompt: str
     text: str
     score: float
+    truncated: bool
 
 
 class TextGenerator(StreamingModel):
@@ -76,21 +79,22 @@ class TextGenerator(StreamingModel):
         top_k: int = 0,
         top_p: float = 1.0,
         seed: int | Sequence[int] = 0,
-        stop: str = "",
+        stop: str | Iterable[str] = "",
         batch_size: int = 64,
     ) -> list[Generation]:
-        """Continues each prompt until the model ends the text, writes the stop string, or reaches the length limit.
+        """Continues each prompt until the model ends the text, writes a stop string, or reaches the length limit.
 
         Args:
             prompts: Strings of any length; an empty one begins a text. Characters unseen in training are read as
                 unknown.
-            max_length: Maximum number of characters to write, from 1 to 10,000; `stream` has no limit.
+            max_length: Maximum number of characters to write, from 1 to 10,000; `stream` has no limit. A model of bytes
+                counts bytes, and ends before a character that does not fit.
             temperature: Divisor of the logits; 0 (less than 0.0001) takes the most probable character.
             top_k: Number of most probable characters to draw from; 0 draws from all.
             top_p: Draws only from the most probable characters that together have this probability; in (0, 1].
             seed: The seed of the draws, one for all prompts or one for each; a prompt and its seed give the same text
                 in any batch.
-            stop: The text ends after the first occurrence of this string.
+            stop: The text ends after the first occurrence of this string, or of one of these.
             batch_size: Prompts in a call of the graph.
         """
         prompts = arguments.texts(prompts, "prompts")
@@ -103,11 +107,12 @@ class TextGenerator(StreamingModel):
                 "texts are streamed, by `stream` in Python or by `unroll predict` on a terminal."
             )
         inputs |= {"prompt": encoded(prompts), "max_length": [max_length] * rows}
-        if arguments.text(stop, "stop"):
-            inputs["stop"] = encoded([stop]) * rows
-        outputs = self.rows("generate_until" if stop else "generate", inputs, batch_size)
+        stops = _stops(stop)
+        if stops:
+            inputs["stop"] = encoded([STOP_SEPARATOR.join(stops)]) * rows
+        outputs = self.rows("generate_until" if stops else "generate", inputs, batch_size)
         return [
-            Generation(prompt, row["text"].decode("utf-8", "replace"), float(row["score"]))
+            Generation(prompt, row["text"].decode(), float(row["score"]), bool(row["truncated"]))
             for prompt, row in zip(prompts, outputs, strict=True)
         ]
 
@@ -120,28 +125,21 @@ class TextGenerator(StreamingModel):
         top_k: int = 0,
         top_p: float = 1.0,
         seed: int = 0,
-        stop: str = "",
+        stop: str | Iterable[str] = "",
     ) -> Iterator[str]:
-        """Yields the characters that `generate` would write, one by one; a model of bytes yields them when complete.
-
-        Arguments as for `generate`.
-        """
+        """Yields the characters that `generate` would write, one by one. Arguments as for `generate`."""
         sampling = _sampling(temperature, top_k, top_p, [_checked_seed(seed)])
-        (wanted,) = encoded([arguments.text(stop, "stop")])
+        stops, max_length = tuple(_stops(stop)), _checked_length(max_length)
         (content,) = encoded([arguments.text(prompt, "prompt")])
-        max_length, written = _checked_length(max_length), b""
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        longest, recent = max(map(len, stops), default=0), ""
         state = self.call("start", {"prompt": [content]} | sampling)
-        for position in range(1, max_length + 1):
-            character = state["character"][0]
-            if not character:
+        while state["character"][0] and state["position"][0] <= max_length:
+            character = state["character"][0].decode()
+            yield character
+            recent = (recent + character)[-longest:] if stops else ""
+            if state["position"][0] == max_length or (stops and recent.endswith(stops)):
                 break
-            yield from decoder.decode(character)
-            written = (written + character)[-len(wanted) :] if wanted else b""
-            if position == max_length or (wanted and written == wanted):
-                break
-            state = self.call("step", _continued(state) | {"position": [position]} | sampling)
-        yield from decoder.decode(b"", final=True)
+            state = self.call("step", _continued(state) | sampling)
 
     def next_characters(self, text: str = "") -> dict[str, float]:
         """Returns the probability of each character to come next, most probable first.
@@ -150,7 +148,7 @@ class TextGenerator(StreamingModel):
         """
         inputs = {"prompt": encoded([arguments.text(text, "text")])} | _sampling(0.0, 0, 1.0, [0])
         state = self.call("start", inputs)
-        names = [name.decode("utf-8", "backslashreplace") for name in state["characters"][0]]
+        names = [name.decode() for name in state["characters"][0]]
         pairs = zip(names, state["probabilities"][0].tolist(), strict=True)
         return dict(sorted(pairs, key=lambda pair: -pair[1]))
 
@@ -159,9 +157,11 @@ class TextGenerator(StreamingModel):
 
 
 def _continued(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Returns the inputs of the next `step` among the outputs of `start` or `step`: the character and the states."""
+    """Returns the inputs of the next `step` among the outputs of `start` or `step`."""
     return {
-        name: value for name, value in outputs.items() if name == "character" or name.startswith("state_")
+        name: value
+        for name, value in outputs.items()
+        if name in ("character", "position") or name.startswith("state_")
     }
 
 
@@ -189,6 +189,21 @@ def _sampling(temperature: float, top_k: int, top_p: float, seeds: list[int]) ->
         ),
     }
     return {name: [value] * len(seeds) for name, value in values.items()} | {"seed": seeds}
+
+
+def _stops(stop: str | Iterable[str]) -> list[str]:
+    """Returns the stop strings, without empty ones.
+
+    Raises:
+        UserError: If there is something else, or a string contains the separator.
+    """
+    several = (
+        [stop] if isinstance(stop, str) else arguments.listed(stop, "stop", str, "strings, or one string")
+    )
+    for text in several:
+        if STOP_SEPARATOR in text:
+            raise UserError(f"stop contains the NUL character ({text!r}); give strings without it.")
+    return [text for text in several if text]
 
 
 def _checked_length(max_length: int) -> int:

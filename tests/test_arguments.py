@@ -223,7 +223,7 @@ REFUSED = {
     "top_k": [-1, 1.5, "3", None, 2**31],
     "top_p": [0, 1.1, "0.5", None, float("nan")],
     "seed": [None, -1, 2**63, 1.0, "7", True, b"1"],
-    "stop": [None, 5, b"end", ["\n", "END"]],
+    "stop": [None, 5, b"end", {"end": 1}, True],
 }
 
 
@@ -234,6 +234,18 @@ def test_options_of_generation(argument, value):
         assert refusal(lambda **o: list(GENERATOR.stream("a", **o)), **{argument: value}).startswith(
             f"{argument} is "
         )
+
+
+def test_several_stop_strings():
+    for stop in (["\n", "END"], ("\n", "", "END"), iter(["\n", "END"])):
+        GENERATOR.generate(["a", "b"], stop=stop)
+        assert GENERATOR.backend.signature == "generate_until"
+        assert GENERATOR.backend.inputs["stop"] == [b"\n\0END"] * 2
+    for stop in ("", [], ["", ""]):
+        GENERATOR.generate(["a", "b"], stop=stop)
+        assert GENERATOR.backend.signature == "generate"
+    assert refusal(GENERATOR.generate, ["a"], stop=["a", None]).startswith("stop[1] is None; give")
+    assert refusal(GENERATOR.generate, ["a"], stop=["a\0b"]).startswith("stop contains the NUL character")
 
 
 def test_seeds_for_each_prompt():

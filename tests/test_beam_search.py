@@ -213,6 +213,7 @@ def test_ended_hypotheses_stay_as_they_are():
         assert sequences[()] == pytest.approx(logs[0, END], rel=1e-5)
         assert found.ids[0, 0].tolist() == [END] * (longest + 1)
         assert (found.lengths[0, 1:] == longest).all()
+        assert found.truncated[0].tolist() == [False, True, True]
 
 
 def test_an_ended_hypothesis_gives_way_to_better_ones():

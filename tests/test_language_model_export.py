@@ -20,7 +20,7 @@ from unroll.export import saved_model
 from unroll.models.language_model import LanguageModel
 from unroll.models.options import LanguageModelOptions
 from unroll.models.text import BOUNDARY, UNKNOWN, CharacterCodec
-from unroll.serving.language_modeling import Generation, Score, TextGenerator
+from unroll.serving.language_modeling import Generation, Score
 from unroll.tasks import cli
 from unroll.tasks.language_modeling import signatures
 
@@ -99,14 +99,16 @@ def test_signatures(exported, run):
     start = {"prompt": text} | sampling
     generate = start | {"max_length": integer}
     states = {name: (tf.float32, -1, UNITS) for name in STATES}
-    drawn = {"character": text, "probabilities": (tf.float32, -1, ids), "characters": (tf.string, -1, ids)}
+    drawn = {"character": text, "position": integer}
+    drawn |= {"probabilities": (tf.float32, -1, ids), "characters": (tf.string, -1, ids)}
+    written = {"text": text, "score": number, "truncated": (tf.bool, -1)}
     assert described_signatures(exported / "1") == {
         "serving_default": (
             {"text": text},
             {"log_probability": number, "bits_per_character": number, "characters": integer},
         ),
-        "generate": (generate, {"text": text, "score": number}),
-        "generate_until": (generate | {"stop": text}, {"text": text, "score": number}),
+        "generate": (generate, written),
+        "generate_until": (generate | {"stop": text}, written),
         "start": (start, drawn | states),
         "step": ({"character": text, "position": integer} | sampling | states, drawn | states),
     }
@@ -120,7 +122,7 @@ json.dump([model.generate(["the ", ""], seed=2), "".join(model.stream("the ", se
 """
     generated, streamed = answered_without_training_code(program, exported)
     expected = model.generate(["the ", ""], seed=2)
-    assert [text for _, text, _ in generated] == [result.text for result in expected]
+    assert [text for _, text, *_ in generated] == [result.text for result in expected]
     assert streamed == expected[0].text
 
 
@@ -249,11 +251,25 @@ def test_stop_string_is_the_end_of_the_text(model):
     assert result.text != "."
 
 
+def test_the_first_of_several_stop_strings_ends_the_text(model):
+    prompts = ["the ", "", "a mat"]
+    unstopped = [result.text for result in model.generate(prompts, seed=3)]
+    for stop in (["at ", "."], iter([".", "", "at "]), ("zzz", ".", "at ")):
+        several = list(stop)
+        results = model.generate(prompts, seed=3, stop=iter(several))
+        for long, short in zip(unstopped, results, strict=True):
+            ends = [long.index(text) + len(text) for text in several if text and text in long]
+            assert short.text == long[: min(ends, default=len(long))]
+            assert list(model.stream(short.prompt, seed=3, stop=several)) == list(short.text)
+    assert [result.text for result in model.generate(prompts, seed=3, stop=["", ""])] == unstopped
+
+
 def test_longest_text(model):
     for length in (1, 2, 7):
         results = model.generate(["the cat", ""], seed=1, max_length=length)
         longer = model.generate(["the cat", ""], seed=1, max_length=50)
         assert [r.text for r in results] == [r.text[:length] for r in longer]
+        assert [r.truncated for r in results] == [len(r.text) == length for r in results]
 
 
 @pytest.mark.parametrize("options", [{"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-4}])
@@ -323,28 +339,28 @@ def test_stream_writes_while_it_is_read(model, monkeypatch):
 
 
 def test_stream_of_bytes_yields_whole_characters(of_bytes):
+    lengths = set()
     for seed in range(3):
-        (result,) = of_bytes.generate(["é"], seed=seed, max_length=60, temperature=1.2)
-        assert "".join(of_bytes.stream("é", seed=seed, max_length=60, temperature=1.2)) == result.text
-        assert "\ufffd" in result.text
+        for limit in (1, 2, 3, 60):
+            (result,) = of_bytes.generate(["é"], seed=seed, max_length=limit, temperature=1.2)
+            pieces = list(of_bytes.stream("é", seed=seed, max_length=limit, temperature=1.2))
+            assert pieces == list(result.text)
+            assert len(result.text.encode()) <= limit
+            lengths |= {len(piece.encode()) for piece in pieces}
+    assert {1, 2} < lengths
 
 
-class Scripted:
-    """A backend that writes the given characters and then the end."""
-
-    def __init__(self, characters):
-        self.characters = iter(characters)
-
-    def call(self, signature, inputs):
-        assert signature == "start" or inputs["character"]
-        return {"character": np.array([next(self.characters, b"")], object)}
-
-
-def test_stream_of_bytes_yields_characters_when_they_are_complete():
-    three_bytes = [bytes([byte]) for byte in "漢".encode()]
-    assert list(TextGenerator(Scripted(three_bytes)).stream()) == ["漢"]
-    assert list(TextGenerator(Scripted(three_bytes[:2])).stream()) == ["\ufffd"]
-    assert list(TextGenerator(Scripted([b"a", *three_bytes, b"b"])).stream(stop="漢")) == ["a", "漢"]
+def test_all_strings_of_a_model_of_bytes_are_utf8(of_bytes):
+    sampling = {"temperature": [5.0] * 9, "top_k": [0] * 9, "top_p": [1.0] * 9, "seed": range(9)}
+    prompts = [text.encode() for text in TEXTS] + [b"\xc3", b"\xff\xfe"]
+    generated = of_bytes.call("generate", {"prompt": prompts, "max_length": range(9)} | sampling)
+    state = of_bytes.call("start", {"prompt": prompts} | sampling)
+    for _ in range(5):
+        given = {name: v for name, v in state.items() if name not in ("probabilities", "characters")}
+        state = of_bytes.call("step", given | sampling)
+        texts = [*generated["text"], *state["character"], *state["characters"].ravel()]
+        assert "".join(text.decode() for text in texts)
+    assert {b"a", b"\\x80", b"\\xff"} < set(state["characters"][0])
 
 
 def test_bytes_are_what_a_model_of_bytes_counts(of_bytes):
@@ -461,11 +477,17 @@ def predicted(capsys) -> list[dict]:
 
 def test_predict_writes_what_generate_does(exported, model, capsys):
     prompts = ["the ", "", "où est", "漢"]
-    options = {"max_length": 15, "temperature": 0.7, "top_k": 5, "top_p": 0.95, "seed": 11, "stop": "t "}
-    flags = [f"--{name}={value}" for name, value in options.items()]
+    options = {"max_length": 15, "temperature": 0.7, "top_k": 5, "top_p": 0.95, "seed": 11}
+    flags = [f"--{name}={value}" for name, value in options.items()] + [
+        "--stop=t ",
+        r"--stop=\n",
+        "--stop",
+        "z",
+    ]
+    options["stop"] = ["t ", "\n", "z"]
     assert cli.main(["predict", f"--model={exported}", *flags, *prompts]) == 0
     results = predicted(capsys)
-    assert [list(result) for result in results] == [["prompt", "text", "score"]] * 4
+    assert [list(result) for result in results] == [["prompt", "text", "score", "truncated"]] * 4
     for result, expected in zip(results, model.generate(prompts, **options), strict=True):
         assert (result["prompt"], result["text"]) == (expected.prompt, expected.text)
         assert result["score"] == pytest.approx(expected.score, abs=1e-4)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from unroll.models.decoding import Sampling, sample
+from unroll.models.decoding import Sampling, draw_character, sample
+from unroll.models.decoding.grammar import utf8
 from unroll.models.decoding.sampling import choose, draw, uniform
 
 END = 0
@@ -29,7 +30,7 @@ def settings(rows, temperature=1.0, top_k=0, top_p=1.0, seed=None):
 @lru_cache
 def graph(width, forbidden, with_stop):
     """`sample` with a table of logits, [batch, time, width], instead of a model."""
-    stop = [tf.RaggedTensorSpec([None, None], tf.int32)] if with_stop else []
+    stop = [tf.RaggedTensorSpec([None, None, None], tf.int32, ragged_rank=2)] if with_stop else []
 
     @tf.function(
         input_signature=[
@@ -52,7 +53,14 @@ def graph(width, forbidden, with_stop):
 
 
 def write(table, max_length=None, *, forbidden=(), stop=None, **options):
-    """The ids and the score of each row; the last step of the table holds for all that follow."""
+    """The ids and the score of each row, which has a stop sequence or several; the last step of the table holds for all
+    that follow."""
+    ids, scores, _ = write_all(table, max_length, forbidden=forbidden, stop=stop, **options)
+    return ids, scores
+
+
+def write_all(table, max_length=None, *, forbidden=(), stop=None, **options):
+    """The same, with whether each row was truncated."""
     table = np.asarray(table, np.float32)
     max_length = table.shape[1] if max_length is None else max_length
     arguments = [
@@ -61,10 +69,11 @@ def write(table, max_length=None, *, forbidden=(), stop=None, **options):
         tf.constant(np.broadcast_to(max_length, [len(table)]), tf.int32),
     ]
     if stop is not None:
-        arguments.append(tf.ragged.constant(stop, tf.int32, ragged_rank=1))
-    ids, score = graph(table.shape[2], tuple(forbidden), stop is not None)(*arguments)
-    assert ids.dtype == tf.int32
-    return ids.numpy(), score.numpy()
+        several = [row if row and isinstance(row[0], list) else [row] for row in stop]
+        arguments.append(tf.ragged.constant(several, tf.int32, ragged_rank=2))
+    found = graph(table.shape[2], tuple(forbidden), stop is not None)(*arguments)
+    assert found.ids.dtype == tf.int32
+    return tuple(tensor.numpy() for tensor in found)
 
 
 def script(*rows, width=WIDTH):
@@ -287,6 +296,20 @@ def test_each_row_has_its_own_stop_sequence():
     assert ids.tolist() == [stopped, stopped, whole, stopped, whole, whole, [1, 2, 3, 3, END, END]]
 
 
+def test_a_row_ends_with_the_first_of_its_stop_sequences():
+    stop = [[[3, 3], [2, 3]], [[4], [], [1]], [[], []], [[9, 9, 9, 9], [3, 4]]]
+    ids, _ = write(script(*[[1, 2, 3, 3, 4, 1]] * 4), stop=stop, temperature=0)
+    assert [row[row != END].tolist() for row in ids] == [[1, 2, 3], [1], [1, 2, 3, 3, 4, 1], [1, 2, 3, 3, 4]]
+
+
+def test_what_the_longest_length_ends_is_truncated():
+    table = script([1, 2, END, 1], [1, 2, 3, 4], [1, 2, 3, 4], [1, 2, 3, 4], [1, 2, END, 1])
+    stop = [[], [], [4], [[2], [4]], []]
+    truncated = write_all(table, [4, 4, 4, 4, 2], stop=stop, temperature=0)[2]
+    assert truncated.tolist() == [False, True, False, False, True]
+    assert write_all(table, 0)[2].all()
+
+
 def test_a_stop_sequence_is_found_after_a_false_start():
     ids, _ = write(script([1, 1, 2, 1, 1, 1, 2, 4, 4]), stop=[[1, 1, 1, 2]], temperature=0)
     assert ids.tolist() == [[1, 1, 2, 1, 1, 1, 2]]
@@ -388,7 +411,7 @@ def test_a_step_reads_the_id_that_was_written_and_the_states_of_its_row():
     begun = tf.constant([0, 4])
     first = 10 * tf.one_hot([1, 3], 8)
     options = settings(2, temperature=0)
-    ids, _ = sample(step, first, (begun, begun[:, None]), options, tf.constant([9, 9]), 7, forbidden=[0])
+    ids = sample(step, first, (begun, begun[:, None]), options, tf.constant([9, 9]), 7, forbidden=[0]).ids
     # 0 is forbidden, and 1 is the first of the others, which are equally probable.
     assert ids.numpy().tolist() == [[1, 2, 3, 4, 1, 2, 4, 1, 3], [3, 4, 1, 3, 5, 2, 4, 1, 3]]
 
@@ -401,7 +424,7 @@ def test_steps_are_made_until_the_last_row_is_done():
         return table[:, position + 1], position + 1
 
     table = script([1, 2, END, 1, 1, 1], [3, 3, 3, END, 1, 1])
-    ids, _ = sample(step, table[:, 0], 0, settings(2, temperature=0), tf.constant([6, 6]), END)
+    ids = sample(step, table[:, 0], 0, settings(2, temperature=0), tf.constant([6, 6]), END).ids
     assert ids.shape == (2, 4)
     assert reads == [[1, 3], [2, 3], [END, 3], [END, END]]
     assert write(table, [2, 1], temperature=0)[0].shape == (2, 2)
@@ -430,3 +453,83 @@ def test_rows_may_be_at_different_positions(rng):
         for row, position in enumerate(positions)
     ]
     assert together.numpy().tolist() == [int(number) for number in apart]
+
+
+# Bytes.
+
+
+@lru_cache
+def bytes_graph(one_character):
+    """Texts of bytes from a table of logits, [batch, time, 258], or their first characters alone."""
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, None, 258]), tf.TensorSpec([None], tf.int32)], autograph=False
+    )
+    def run(table, max_length):
+        def step(ids, position):
+            del ids
+            return table[:, tf.minimum(position + 1, tf.shape(table)[1] - 1)], position + 1
+
+        rows = tf.shape(table)[0]
+        seeds = tf.range(tf.cast(rows, tf.int64))
+        options = Sampling(tf.ones([rows]), tf.zeros([rows], tf.int32), tf.ones([rows]), seeds)
+        grammar = utf8(special=2)
+        if one_character:
+            return draw_character(step, table[:, 0], 0, options, 0, [1], grammar)
+        return sample(step, table[:, 0], 0, options, max_length, END, [1], grammar=grammar)
+
+    return run
+
+
+def bytes_of(ids):
+    return bytes(int(number) - 2 for number in ids if number != END)
+
+
+def test_the_grammar_of_utf8_allows_what_python_decodes():
+    grammar, ends = utf8(special=2), []
+    for first in range(256):
+        for second in range(256):
+            for rest in (b"", b"\x80", b"\xbf\x80"):
+                text, state, allowed = bytes([first, second]) + rest, 0, True
+                for byte in text:
+                    allowed &= grammar.penalties[state, 2 + byte] == 0
+                    state = grammar.following[state, 2 + byte]
+                try:
+                    text.decode()
+                    valid = True
+                except UnicodeDecodeError:
+                    valid = False
+                assert (allowed and state == 0) == valid, text
+                ends.append(valid)
+    assert 0 < sum(ends) < len(ends)
+    assert (grammar.penalties[1:, 0] < 0).all()
+
+
+@pytest.mark.parametrize("scale", [0.1, 3])
+def test_bytes_make_whole_characters_within_the_limit(rng, scale):
+    table = rng.normal(size=[200, 30, 258]).astype(np.float32) * scale
+    table[:, :, 2 + 0xC2 :] += 2
+    longest = rng.integers(0, 12, size=200).astype(np.int32)
+    found = bytes_graph(False)(table, longest)
+    texts = [bytes_of(row) for row in found.ids.numpy()]
+    assert len({len(text.decode().encode()) - len(text.decode()) for text in texts}) > 5
+    assert all(len(text) <= limit for text, limit in zip(texts, longest, strict=True))
+    # Up to three bytes are left where no further character fits.
+    assert any(len(text) < limit for text, limit in zip(texts, longest, strict=True))
+    logits = table - np.log(np.exp(table).sum(axis=2, keepdims=True))
+    for number, text in enumerate(texts):
+        expected = sum(logits[number, position, 2 + byte] for position, byte in enumerate(text))
+        np.testing.assert_allclose(found.scores[number], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_single_character_is_the_first_of_the_text(rng):
+    table = rng.normal(size=[100, 30, 258]).astype(np.float32)
+    table[:, :, 2 + 0xC2 :] += 2
+    texts = [
+        bytes_of(row).decode() for row in bytes_graph(False)(table, np.full([100], 30, np.int32)).ids.numpy()
+    ]
+    firsts = [
+        bytes_of(row).decode() for row in bytes_graph(True)(table, np.full([100], 30, np.int32)).numpy()
+    ]
+    assert firsts == [text[:1] for text in texts]
+    assert len({len(character.encode()) for character in firsts}) >= 4

@@ -130,7 +130,8 @@ json.dump([answers, translated, [a.target_tokens for a in model.align(texts)]], 
     assert answers.keys() == SIGNATURES
     assert answers["serving_default"]["text"] == [result.text for result in expected]
     for row, scores in zip(expected, answers["n_best"]["scores"], strict=True):
-        np.testing.assert_allclose([score for _, score in row.n_best], scores, atol=1e-4)
+        found = [score for score in scores if score > -1e8]
+        np.testing.assert_allclose([score for _, score in row.n_best], found, atol=1e-4)
     np.testing.assert_allclose(
         answers["score"]["log_probability"], model.score(TEXTS, [r.text for r in expected]), atol=1e-4
     )
@@ -159,7 +160,7 @@ def test_the_best_come_first_and_no_text_comes_twice(model):
         texts, scores = zip(*result.n_best, strict=True)
         assert list(scores) == sorted(scores, reverse=True)
         assert (result.text, result.score) == result.n_best[0]
-        assert len(texts) == len(set(texts)) == BEAMS
+        assert len(texts) == len(set(texts)) == (BEAMS if result.source else 1)
     for count in (1, 2):
         assert [r.n_best for r in model.translate(TEXTS, n_best=count)] == [
             r.n_best[:count] for r in model.translate(TEXTS, n_best=BEAMS)
@@ -199,8 +200,9 @@ def test_translations_are_those_of_the_model_in_memory(model, in_memory):
     )
     texts = data.target_codec.decode(found.ids)
     for row, result in enumerate(model.translate(TEXTS, n_best=BEAMS)):
-        assert [text for text, _ in result.n_best] == [text.decode() for text in texts[row].numpy()]
-        np.testing.assert_allclose([s for _, s in result.n_best], found.scores[row], rtol=1e-4, atol=1e-5)
+        if result.source:
+            assert [text for text, _ in result.n_best] == [text.decode() for text in texts[row].numpy()]
+            np.testing.assert_allclose([s for _, s in result.n_best], found.scores[row], rtol=1e-4, atol=1e-5)
 
 
 def test_an_empty_text_is_answered(model):
@@ -263,7 +265,8 @@ def test_score_of_a_translation_is_the_log_probability_of_the_search(model, in_m
             (total,) = model.score([TEXTS[row]], [text])
             assert score == pytest.approx(total / ((5 + length) / 6), rel=1e-3, abs=1e-4)
             compared += 1
-    assert compared == BEAMS * len(TEXTS)
+    # The empty text has one translation.
+    assert compared == BEAMS * (len(TEXTS) - 1) + 1
 
 
 def test_score_is_the_sum_of_the_log_probabilities_of_the_tokens(model, in_memory):
@@ -348,7 +351,7 @@ def test_predict_prints_translations(exported_translation, model, capsys):
     assert cli.main(["predict", f"--model={exported_translation}", "--n_best=2", *TEXTS]) == 0
     results = predicted(capsys)
     for result, expected in zip(results, model.translate(TEXTS, n_best=2), strict=True):
-        assert list(result) == ["source", "text", "score", "n_best"]
+        assert list(result) == ["source", "text", "score", "n_best", "truncated"]
         assert (result["source"], result["text"]) == (expected.source, expected.text)
         assert result["n_best"] == [[text, pytest.approx(score, abs=1e-5)] for text, score in expected.n_best]
 
@@ -433,7 +436,8 @@ def test_what_was_cut_says_so(model, untrained):
     long = "The dog sleeps. " * 200
     assert [result.truncated for result in model.translate(["The dog sleeps.", long])] == [False, True]
     # Its translations end after one token, and its sources after nine.
-    assert [result.truncated for result in untrained.translate(["a", ""])] == [True, False]
+    results = untrained.translate(["a", "", "b", "ab", "ba b", "bbb aaab", "abababababab"])
+    assert [r.truncated for r in results] == [*(r.text != "" for r in results[:-1]), True]
     (cut,) = model.call("score", {"source": [long], "target": ["a"]})["truncated"]
     assert cut
 
@@ -443,7 +447,7 @@ def test_a_run_of_100_000_letters_without_a_space_is_cut(model, word):
     expected = model.translate(["The dog sleeps."])
     found = model.translate(["The dog sleeps.", word * (100_000 // len(word))], batch_size=2)
     assert found[0].text == expected[0].text
-    assert found[1].truncated
+    assert found[1].truncated or not found[1].text
 
 
 SHAPES = {

@@ -1,6 +1,6 @@
 """Beam search and sampling inside the graph, for any function from ids and states to logits."""
 
 from .beam_search import Beams, Hypotheses, beam_search
-from .sampling import Sampling, draw, sample
+from .sampling import Samples, Sampling, draw, draw_character, sample
 
-__all__ = ["Beams", "Hypotheses", "Sampling", "beam_search", "draw", "sample"]
+__all__ = ["Beams", "Hypotheses", "Samples", "Sampling", "beam_search", "draw", "draw_character", "sample"]

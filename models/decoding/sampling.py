@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from ..blocks.transpose import transpose_discrete
+from .grammar import Grammar
 
 # (ids int32 [batch], states) -> (logits float32 [batch, ids], states)
 Step = Callable[[tf.Tensor, Any], tuple[tf.Tensor, Any]]
@@ -109,6 +110,20 @@ def _most_probable(probabilities: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor)
     return tf.gather(tf.cast(kept, tf.float32), tf.argsort(ids), batch_dims=1)
 
 
+class Samples(NamedTuple):
+    """Sampled texts.
+
+    Attributes:
+        ids: int32 [batch, time], padded with the end.
+        scores: float32 [batch], their log probability by the unchanged logits.
+        truncated: bool [batch], whether the maximum length ended the row.
+    """
+
+    ids: tf.Tensor
+    scores: tf.Tensor
+    truncated: tf.Tensor
+
+
 def sample(
     step: Step,
     logits: tf.Tensor,
@@ -118,8 +133,9 @@ def sample(
     end: int,
     forbidden: Sequence[int] = (),
     stop: tf.RaggedTensor | None = None,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Samples until every row has reached its end, its stop sequence or its maximum length.
+    grammar: Grammar | None = None,
+) -> Samples:
+    """Samples until every row has reached its end, one of its stop sequences or its maximum length.
 
     Args:
         step: Reads an id of each row and returns the logits of the next.
@@ -129,13 +145,12 @@ def sample(
         max_length: int32 [batch], maximum number of ids.
         end: Id that ends a row; it is not part of the result.
         forbidden: Ids that are never written.
-        stop: int32 [batch, (ids)], sequences that end their rows, as part of the result; an empty one never does.
-
-    Returns:
-        The ids, int32 [batch, time], padded with `end`, and their log probability by the unchanged logits, float32
-        [batch].
+        stop: int32 [batch, (sequences), (ids)], sequences that end their rows, as part of the result; an empty one
+            never does.
+        grammar: Rules for the ids; the maximum length then cuts before a character of several ids, not within.
     """
-    batch, allowed = tf.shape(logits)[0], _allowed(logits.shape[1], forbidden)
+    batch = tf.shape(logits)[0]
+    allowed = _allowed(logits.shape[1], forbidden)
     longest = tf.reduce_max(tf.concat([max_length, [0]], axis=0))
     drawn = uniform(sampling.seed, tf.range(longest)[:, None])
     recent = () if stop is None else _Recent.none_yet(stop)
@@ -146,53 +161,134 @@ def sample(
         states: Any,
         done: tf.Tensor,
         score: tf.Tensor,
+        truncated: tf.Tensor,
         recent: Any,
+        within: Any,
         written: tf.TensorArray,
     ) -> tuple:
-        ids = choose(logits + allowed, sampling, drawn[position])
-        done |= tf.equal(ids, end)
+        masked = (
+            logits + allowed if grammar is None else logits + allowed + tf.gather(grammar.penalties, within)
+        )
+        ids = choose(masked, sampling, drawn[position])
+        ended, left = done | tf.equal(ids, end), max_length - position
+        too_long = left < 1 if grammar is None else (within < 1) & (tf.gather(grammar.lengths, ids) > left)
+        done = ended | too_long
+        truncated |= too_long & ~ended
         ids = tf.where(done, end, ids)
         loss = tf.nn.sparse_softmax_cross_entropy_with_logits(ids, logits)
         score -= tf.where(done, 0.0, loss)
-        done |= position + 1 >= max_length
+        complete = tf.ones([batch], tf.bool)
+        if grammar is not None:
+            within = tf.gather_nd(grammar.following, tf.stack([within, ids], axis=1))
+            complete = within < 1
+        stopped = tf.zeros([batch], tf.bool)
         if stop is not None:
             recent = recent.followed_by(ids)
-            done |= recent.stops()
+            stopped = recent.stops() & complete
+        full = ~done & (left <= 1)
+        truncated |= full & ~stopped
+        done |= full | stopped
         # The last step is wasted, which costs less than a branch in every step.
         logits, states = step(ids, states)
-        return position + 1, logits, states, done, score, recent, written.write(position, ids)
+        return (
+            position + 1,
+            logits,
+            states,
+            done,
+            score,
+            truncated,
+            recent,
+            within,
+            written.write(position, ids),
+        )
 
     # The loop may make no step, and an empty array cannot be stacked: write an element before it.
     written = tf.TensorArray(tf.int32, size=tf.maximum(longest, 1), element_shape=[None])
     written = written.write(0, tf.fill([batch], end))
-    position, _, _, _, score, _, written = tf.while_loop(
+    none = max_length <= 0
+    within = () if grammar is None else tf.zeros([batch], tf.int32)
+    position, _, _, _, score, truncated, _, _, written = tf.while_loop(
         lambda position, logits, states, done, *_: (position < longest) & ~tf.reduce_all(done),
         write,
-        (0, logits, states, max_length <= 0, tf.zeros([batch]), recent, written),
+        (0, logits, states, none, tf.zeros([batch]), none, recent, within, written),
     )
-    return transpose_discrete(written.stack()[:position]), score
+    return Samples(transpose_discrete(written.stack()[:position]), score, truncated)
+
+
+def draw_character(
+    step: Step,
+    logits: tf.Tensor,
+    states: Any,
+    sampling: Sampling,
+    position: tf.Tensor | int,
+    forbidden: Sequence[int],
+    grammar: Grammar,
+) -> tf.Tensor:
+    """Draws all ids of a character, as `sample` does.
+
+    Args:
+        step: Reads an id of each row and returns the logits of the next.
+        logits: float32 [batch, ids], logits of the first id.
+        states: States for the first step, a nest of tensors.
+        sampling: Options of the rows.
+        position: int32 [batch] or scalar, number of ids before the character.
+        forbidden: Ids that are never drawn.
+        grammar: Rules for the ids.
+
+    Returns:
+        int32 [batch, longest character], padded with 0; zeros alone for the end of the text.
+    """
+    batch, longest = tf.shape(logits)[0], int(grammar.lengths.max())
+
+    def write(
+        number: tf.Tensor, logits: tf.Tensor, states: Any, within: tf.Tensor, drawn: tf.Tensor
+    ) -> tuple:
+        ids = draw(logits + tf.gather(grammar.penalties, within), sampling, position + number, forbidden)
+        ids = tf.where((number < 1) | (within > 0), ids, 0)
+        within = tf.gather_nd(grammar.following, tf.stack([within, ids], axis=1))
+        logits, states = step(ids, states)
+        return (
+            number + 1,
+            logits,
+            states,
+            within,
+            tf.where(tf.equal(tf.range(longest), number), ids[:, None], drawn),
+        )
+
+    _, _, _, _, drawn = tf.while_loop(
+        lambda number, logits, states, within, drawn: (number < 1) | tf.reduce_any(within > 0),
+        write,
+        (0, logits, states, tf.zeros([batch], tf.int32), tf.zeros([batch, longest], tf.int32)),
+    )
+    return drawn
 
 
 class _Recent(NamedTuple):
-    """The stop sequence and the last ids of each row, both int32 [batch, longest]; shorter stop sequences begin with
-    -1."""
+    """The stop sequences of each row, int32 [batch, sequences, longest], of which shorter ones begin with -1, and the
+    last ids of each row, int32 [batch, longest]."""
 
     stop: tf.Tensor
     ids: tf.Tensor
 
     @classmethod
     def none_yet(cls, stop: tf.RaggedTensor) -> "_Recent":
-        padded = tf.reverse(tf.reverse(stop, [1]).to_tensor(-1), [1])
-        return cls(padded, tf.fill(tf.shape(padded), -1))
+        padded = stop.to_tensor(-1)
+        longest = tf.shape(padded)[2]
+        # Moves each sequence to the end of its row.
+        lengths = tf.reduce_sum(tf.cast(padded >= 0, tf.int32), axis=2, keepdims=True)
+        source = tf.range(longest) - (longest - lengths)
+        moved = tf.gather(padded, tf.maximum(source, 0), batch_dims=2)
+        return cls(tf.where(source >= 0, moved, -1), tf.fill([tf.shape(padded)[0], longest], -1))
 
     def followed_by(self, ids: tf.Tensor) -> "_Recent":
         moved = tf.concat([self.ids, ids[:, None]], axis=1)[:, 1:]
         return _Recent(self.stop, tf.ensure_shape(moved, self.ids.shape))
 
     def stops(self) -> tf.Tensor:
-        """Returns whether the last ids of each row are its stop sequence, bool [batch]."""
+        """Returns whether the last ids of each row are one of its stop sequences, bool [batch]."""
         counts = self.stop >= 0
-        return tf.reduce_all(~counts | tf.equal(self.stop, self.ids), axis=1) & tf.reduce_any(counts, axis=1)
+        same = tf.reduce_all(~counts | tf.equal(self.stop, self.ids[:, None]), axis=2)
+        return tf.reduce_any(same & tf.reduce_any(counts, axis=2), axis=1)
 
 
 def _shifted_right(numbers: tf.Tensor, bits: int) -> tf.Tensor:

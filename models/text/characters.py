@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
+from ..decoding.grammar import Grammar, utf8
 from .codec import Codec, Tokenizer, most_frequent
 from .ids import PADDING, UNKNOWN
 
@@ -45,6 +46,16 @@ class CharacterCodec(Codec):
     def __init__(self, tokenizer: str, vocabulary: Iterable[str], max_length: int | None = None) -> None:
         super().__init__(tokenizer, vocabulary, max_length)
         self.symbols = np.array([ord(character) for character in self.vocabulary], np.int32)
+
+    @property
+    def grammar(self) -> Grammar | None:
+        """The rules by which bytes make characters; None for a codec of characters."""
+        return utf8(len(self.special)) if self.tokenizer == "bytes" else None
+
+    @property
+    def names(self) -> list[bytes]:
+        """The token of each id in UTF-8, with an escape for a byte that is not a character."""
+        return [token.decode("utf-8", "backslashreplace").encode() for token in self.tokens]
 
     def encode_symbols(self, symbols: np.ndarray) -> np.ndarray:
         """Does the work of `encode` outside of a graph, for pieces of a text of any length.

@@ -163,7 +163,7 @@ class WritingModel(Configured[WriterOptionsT], keras.Model):
             [texts], tf.cast(self.seed_generator.next(), tf.int32), None, None, tf.int64
         )
         everything = Sampling(tf.ones([texts]), tf.zeros([texts], tf.int32), tf.ones([texts]), seeds)
-        ids, _ = sample(step, logits, states, everything, max_length, END, _FORBIDDEN)
+        ids = sample(step, logits, states, everything, max_length, END, _FORBIDDEN).ids
         # `sample` repeats the end after a text's end.
         over = tf.cumsum(tf.cast(tf.equal(ids, END), tf.int32), axis=1, exclusive=True) > 0
         return tf.stop_gradient(tf.concat([start[:, None], tf.where(over, PADDING, ids)], axis=1))

@@ -91,7 +91,9 @@ class GenerationConfig(OptionGroup):
         only=_DRAWN,
     )
     seed: int = option(0, "seed of the draws", minimum=0, maximum=2**63 - 1, only=_DRAWN)
-    stop: str = option("", "string after which to stop")
+    stop: tuple[str, ...] = option(
+        (), r"string after which to stop; \n in it is a line break, \t a tab and \\ a backslash"
+    )
 
 
 CONFIG = LanguageModelingConfig

@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from ...export.bundle import Bundle, Signature, strings
-from ...models.decoding import Sampling, draw, sample
+from ...models.decoding import Sampling, draw, draw_character, sample
 from ...models.language_model import Reading
 from ...models.recurrent import States
 from ...models.text import BOUNDARY, UNKNOWN, CharacterCodec
-from ...serving.language_modeling import LONGEST_GENERATION
+from ...serving.language_modeling import LONGEST_GENERATION, STOP_SEPARATOR
 
 _TEXTS = (["To be, or not to be"], ["def f(x):\n    return x", "", "abc " * 300])
 _COLUMNS = ("prompt", "max_length", "temperature", "top_k", "top_p", "seed", "stop", "character", "position")
@@ -22,7 +22,7 @@ _EXAMPLES = (
     [("The ", 20, 0.0, 0, 1.0, 0, "", "a", 1)],
     [
         ("", 10, 0.5, 0, 1.0, 1, "\n", "", 0),
-        ("for i in ", 12, 0.3, 5, 1.0, 2, "e", "The end", 3),
+        ("for i in ", 12, 0.3, 5, 1.0, 2, "e\0th", "The end", 3),
         ("é" * 40, 4, 0.3, 0, 0.5, 3, "", "\n", 2**31 - 1),
     ],
 )
@@ -36,19 +36,23 @@ def bundle(model: keras.Model, encoder: CharacterCodec) -> Bundle:
 
     `generate`: prompt, string; max_length, int32, cut to 10,000; temperature, float32, below 0.0001 for the most
     probable text; top_k, int32, 0 or less for all; top_p, float32, 1 or more for all; seed, int64 -> text, string, the
-    continuation of the prompt; score, float32, its log probability given the prompt.
+    continuation of the prompt; score, float32, its log probability given the prompt; truncated, bool, whether
+    max_length ended it.
 
-    `generate_until`: the same with stop, string: the text ends after the first occurrence of it; an empty one never
-    occurs.
+    `generate_until`: the same with stop, string: the text ends after the first occurrence of one of the strings in it,
+    which NUL characters separate; an empty one never occurs.
 
     `start`: prompt, temperature, top_k, top_p, seed -> character, string, drawn as the first that `generate` writes,
-    "" for the end of the text; the states of the layers, float32 [batch, units] each; probabilities, float32 [batch,
-    ids], of all that may come next, and characters, string [batch, ids], their names. The first of `characters` is "",
-    the end of the text, and the second U+FFFD, any unknown character.
+    "" for the end of the text; position, int32, its length; the states of the layers, float32 [batch, units] each;
+    probabilities, float32 [batch, ids], of all that may come next, and characters, string [batch, ids], their names.
+    The first of `characters` is "", the end of the text, and the second U+FFFD, any unknown character.
 
-    `step`: character, string, and the states, as `start` or `step` returned them; position, int32, the number of
-    characters written so far; temperature, top_k, top_p, seed -> the same as `start`. Several characters are read at
-    once. States of zeros and the character "" begin a text.
+    `step`: character, string, the states and position, int32, as `start` or `step` returned them; temperature, top_k,
+    top_p, seed -> the same as `start`, with the position after the new character. Several characters are read at once.
+    States of zeros, the character "" and the position 0 begin a text.
+
+    All strings are UTF-8: a model of bytes writes whole characters. Its lengths and positions count bytes, and so do
+    the probabilities of `start` and `step`, where an escape names a byte that is not a character.
     """
     string, number, integer = (tf.TensorSpec([None], kind) for kind in (tf.string, tf.float32, tf.int32))
     names = _state_names(model)
@@ -79,7 +83,7 @@ def bundle(model: keras.Model, encoder: CharacterCodec) -> Bundle:
         stop: tf.Tensor | None = None,
     ) -> dict[str, tf.Tensor]:
         reading, _ = begin(prompt)
-        ids, score = sample(
+        found = sample(
             model.stepper(),
             reading.logits,
             reading.states,
@@ -87,18 +91,31 @@ def bundle(model: keras.Model, encoder: CharacterCodec) -> Bundle:
             tf.minimum(max_length, LONGEST_GENERATION),
             end=BOUNDARY,
             forbidden=[UNKNOWN],
-            stop=None if stop is None else encoder.encode(stop),
+            stop=None if stop is None else _sequences(stop, encoder),
+            grammar=encoder.grammar,
         )
-        return {"text": encoder.decode(ids), "score": score}
+        return {"text": encoder.decode(found.ids), "score": found.scores, "truncated": found.truncated}
 
     def drawn(reading: Reading, position: tf.Tensor | int, sampling: Sampling) -> dict[str, tf.Tensor]:
         """Draws the next character."""
-        known = tf.constant(encoder.tokens)
+        if encoder.grammar is None:
+            ids = draw(reading.logits, sampling, position, forbidden=[UNKNOWN])[:, None]
+        else:
+            ids = draw_character(
+                model.stepper(),
+                reading.logits,
+                reading.states,
+                sampling,
+                position,
+                [UNKNOWN],
+                encoder.grammar,
+            )
         return {
-            "character": tf.gather(known, draw(reading.logits, sampling, position, forbidden=[UNKNOWN])),
+            "character": encoder.decode(ids),
+            "position": position + tf.reduce_sum(tf.cast(ids != BOUNDARY, tf.int32), axis=1),
             "probabilities": tf.nn.softmax(reading.logits),
             # A row for each text, since a server that batches requests splits every output by rows.
-            "characters": tf.tile(known[None], [tf.shape(reading.logits)[0], 1]),
+            "characters": tf.tile(tf.constant(encoder.names)[None], [tf.shape(reading.logits)[0], 1]),
         } | _flat(names, reading.states)
 
     def start(
@@ -149,6 +166,12 @@ def bundle(model: keras.Model, encoder: CharacterCodec) -> Bundle:
             "step": Signature(step, stepped, _requests(stepped)),
         },
     )
+
+
+def _sequences(stop: tf.Tensor, encoder: CharacterCodec) -> tf.RaggedTensor:
+    """Returns the stop sequences that each string holds, int32 [batch, (sequences), (ids)]."""
+    strings = tf.strings.split(stop, STOP_SEPARATOR)
+    return strings.with_flat_values(encoder.encode(strings.flat_values))
 
 
 def _state_names(model: keras.Model) -> list[list[str]]:

@@ -20,9 +20,8 @@ def define(options: Options, values: absl_flags.FlagValues) -> None:
             flag.parser = _BooleanParser()
             absl_flags.DEFINE_flag(flag, values)
         elif option.kind is tuple:
-            absl_flags.DEFINE_multi(
-                _EscapedParser(), None, name, list(default), help_line, flag_values=values
-            )
+            serializer: absl_flags.ArgumentSerializer[str] = absl_flags.ArgumentSerializer()
+            absl_flags.DEFINE_multi(_EscapedParser(), serializer, name, [], help_line, flag_values=values)
         else:
             absl_flags.DEFINE(_parser(option), name, default, help_line, flag_values=values)
 

@@ -162,7 +162,7 @@ def _array(value: np.ndarray | Sequence[Any], dtype: np.dtype, label: str) -> np
 
 
 def first_sentence(message: str) -> str:
-    """Returns the first line of TensorFlow's message, without the words around the sentence of an assertion."""
+    """Returns the sentence of an assertion in the graph, or the first line of another message of TensorFlow."""
     first = message.strip().split("\n")[0]
-    asserted = first.removeprefix("assertion failed: [")
-    return first if asserted == first else asserted.removesuffix("]")
+    _, asserted, sentence = first.partition("assertion failed: [")
+    return sentence.removesuffix("]") if asserted else first

@@ -208,7 +208,7 @@ def different(alone: Mapping[str, np.ndarray], among: Mapping[str, np.ndarray]) 
     return ""
 
 
-def faults(models: Sequence[Model], first: int, count: int, seed: int) -> Iterator[tuple[int, str]]:
+def faults(models: Sequence[Any], first: int, count: int, seed: int) -> Iterator[tuple[int, str]]:
     """The faults of some inputs, by their numbers."""
     signatures = [
         (model, name, signature)

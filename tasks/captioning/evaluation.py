@@ -14,6 +14,7 @@ from ...common.files import replacing
 from ...common.json_lines import json_line
 from ...common.progress_bar import tracked
 from ...models.blocks.losses import shifted
+from ...models.blocks.traced import traced_per_model
 from ...models.decoding import Beams
 from ...models.text import PADDING, SubwordCodec, with_start_and_end
 from ..beam_search import beams_of, warning_of_same
@@ -96,7 +97,7 @@ def _ids(codec: SubwordCodec, captions: Sequence[Sequence[bytes]]) -> tf.Tensor:
     return tf.RaggedTensor.from_row_lengths(rows, [len(several) for several in captions]).to_tensor(PADDING)
 
 
-@tf.function(reduce_retracing=True, autograph=False)
+@traced_per_model
 def _losses(model: keras.Model, images: tf.Tensor, captions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the loss of all real tokens, and their number. Traced once per model, like `_caption`."""
     inputs, targets = shifted(captions)
@@ -105,7 +106,7 @@ def _losses(model: keras.Model, images: tf.Tensor, captions: tf.Tensor) -> tuple
     return tf.reduce_sum(losses), tf.size(losses)
 
 
-@tf.function(reduce_retracing=True, autograph=False)
+@traced_per_model
 def _caption(
     model: keras.Model, images: tf.Tensor, codec: SubwordCodec, beams: Beams, longest: int
 ) -> tuple[tf.Tensor, ...]:

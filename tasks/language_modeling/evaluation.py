@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from ...common.progress_bar import ProgressBar
 from ...models.blocks.losses import masked_cross_entropy, shifted
+from ...models.blocks.traced import traced_per_model
 from ...models.recurrent import States
 from ...models.text import BOUNDARY, UNKNOWN
 from ..datasets.lanes import Window, cut_windows
@@ -109,7 +110,7 @@ def measure(model: keras.Model, documents: Documents) -> Measured:
     return Measured(float(sums[0]), int(sums[1]), int(sums[2]), count, name, size)
 
 
-@tf.function(reduce_retracing=True, autograph=False)
+@traced_per_model
 def _read(model: keras.Model, ids: tf.Tensor, reset: tf.Tensor, states: States) -> tuple[tf.Tensor, States]:
     """Returns the loss of the characters in some windows, and the states after them. Traced once per model."""
     states = tf.nest.map_structure(lambda s: tf.where(reset[:, None], tf.zeros_like(s), s), states)

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from ...common.progress_bar import ProgressBar
+from ...models.blocks.traced import traced_per_model
 from ...models.text import WordCodec, pad
 from ..datasets.batching import chunks, length_sorted_batches
 from ..task import Evaluation
@@ -96,7 +97,7 @@ def _measure(model: keras.Model | LinearModel, data: SentimentData, split: str) 
     return Measured(confusion, total_loss, sorted(worst, reverse=True))
 
 
-@tf.function(reduce_retracing=True, autograph=False)
+@traced_per_model
 def _forward(model: keras.Model, ids: tf.Tensor) -> tf.Tensor:
     """Turns ids [batch, time] into log probabilities [batch, classes]. Traced once for a model."""
     return tf.nn.log_softmax(model(ids))

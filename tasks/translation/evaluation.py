@@ -14,6 +14,7 @@ import tensorflow as tf
 from ...common.files import replacing
 from ...common.progress_bar import ProgressBar
 from ...models.blocks.losses import shifted
+from ...models.blocks.traced import traced_per_model
 from ...models.decoding import Beams
 from ...models.text import PADDING, SubwordCodec, pad, with_start_and_end
 from ..beam_search import beams_of, warning_of_same
@@ -73,14 +74,14 @@ def _measured(
     return _summary(rows, total, tokens, seconds, beams)
 
 
-@tf.function(reduce_retracing=True, autograph=False)
+@traced_per_model
 def _losses(model: keras.Model, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     """Returns the loss of all real tokens of the target. Traced once per model, like `_translate`."""
     inputs, targets = shifted(target)
     return tf.reduce_sum(model.token_losses(model(source, inputs), targets).losses)
 
 
-@tf.function(reduce_retracing=True, autograph=False)
+@traced_per_model
 def _translate(
     model: keras.Model, source: tf.Tensor, codec: SubwordCodec, beams: Beams, longest: int
 ) -> tuple[tf.Tensor, tf.Tensor]:

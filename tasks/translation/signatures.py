@@ -19,8 +19,8 @@ def bundle(
 ) -> Bundle:
     """Returns the model with four signatures, whose inputs are string [batch].
 
-    Each has the output truncated, bool [batch]: whether the text or source was cut, or the translation ended by its
-    length limit, or the target was cut. A text without any known token gets the translation "".
+    Those that translate have the output truncated, bool [batch]: whether the text was cut, or the translation ended by
+    its length limit. A text without any known token gets the translation "".
 
     `serving_default`: text -> text, string [batch]; score, float32 [batch], the log probability of the translation and
     its end, normalised by the length penalty.
@@ -58,14 +58,10 @@ def bundle(
         return beam_search.attended(found, target_encoder) | {"source_tokens": source_tokens}
 
     def score(source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
-        ids, source_cut = source_encoder.encode_cut(source)
-        target_ids, target_cut = target_encoder.encode_cut(target)
-        inputs, targets = shifted(
-            with_start_and_end(tf.RaggedTensor.from_tensor(target_ids, padding=PADDING))
-        )
-        logits = model.logits(model(ids, inputs))
+        inputs, targets = shifted(with_start_and_end(target_encoder.encode(target)))
+        logits = model.logits(model(source_encoder.encode_padded(source), inputs))
         losses = masked_cross_entropy(logits, targets, targets != PADDING)
-        return {"log_probability": -tf.reduce_sum(losses, axis=1), "truncated": source_cut | target_cut}
+        return {"log_probability": -tf.reduce_sum(losses, axis=1)}
 
     inputs = {"text": tf.TensorSpec([None], tf.string, name="text")}
     requests = [{"text": strings(texts)} for texts in _TEXTS]

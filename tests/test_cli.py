@@ -409,7 +409,8 @@ def test_exhausted_memory_names_the_flags_that_the_task_has(tmp_path, monkeypatc
     error = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[9]")
     monkeypatch.setattr(commands, "task_of", failing(error))
     refused(["train", *arguments, f"--workdir={tmp_path / 'run'}"], said)
-    # Those of the run count, and not the defaults.
+    # Once the data is prepared, those of the run count, and not the defaults.
+    (tmp_path / "run" / "data").mkdir()
     refused(["train", arguments[0], f"--workdir={tmp_path / 'run'}"], said)
 
 

@@ -495,7 +495,7 @@ def test_evaluation_of_other_files_whatever_is_in_them(evaluated, tmp_path, caps
     (tmp_path / "odd.de").write_bytes('Ein "Café" \\ mit\tTab.\nDas Hund schläft.\nWort\n'.encode())
     metrics = evaluate(evaluated, f"--test_data={tmp_path / 'odd'}")
     assert metrics["sentences"] == 3
-    rows = table(evaluated, "test")
+    rows = table(evaluated, "test-odd")
     assert rows[0][:2] == ['A "caf\ufffd" \\ of tabs.', 'Ein "Café" \\ mit Tab.']
     assert rows[1][2] == "Das Hund schläft."
     assert 'A "caf\ufffd"' in capsys.readouterr().out

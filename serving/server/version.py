@@ -22,6 +22,10 @@ from .batching import UNBATCHED, BatchingParameters, batched_directory
 from .errors import RequestError, code_of
 from .meta_graph import read_saved_model
 
+# With `disable_thread_spinning` in a ConfigProto: threads that wait for more work would keep the processors from the
+# answer, for more than a millisecond.
+_CONFIG = WITHOUT_OPTIMIZER + b"\x82\x01\x02\x48\x01"
+
 # Codes with which the requests of a batch fail together, though only one of them may be at fault.
 _SHARED_FAULTS = {
     grpc.StatusCode.INVALID_ARGUMENT,
@@ -83,12 +87,12 @@ class Version:
                 if not name.startswith("__")
             }
             if self._batching is None:
-                self._session = SavedModelSession(self.directory, WITHOUT_OPTIMIZER)
+                self._session = SavedModelSession(self.directory, _CONFIG)
             else:
                 with batched_directory(self.directory, saved_model, self._batching) as temporary:
                     # The optimiser also breaks conditions in functions that run in batches ("Retval[0] does not have
                     # value").
-                    self._session = SavedModelSession(temporary, WITHOUT_OPTIMIZER)
+                    self._session = SavedModelSession(temporary, _CONFIG)
             specs = specs_of(self._session)
             self.signatures = {name: specs[name] for name in self.signature_defs}
             if warm_up:

@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,11 +43,12 @@ class Demonstration(NamedTuple):
     answer: str = ""
 
 
-def demonstrate(directory: Path) -> Demonstration:
-    """Runs the Python lines and the REST request for a version, through TensorFlow's C API.
+def demonstrate(directory: Path, loaded: SavedModel) -> Demonstration:
+    """Runs the method that the Python lines call, and the REST request.
 
     Args:
         directory: The version directory.
+        loaded: The loaded version.
     """
     description = describe(directory)
     model_class = class_of(description["application"], directory)
@@ -56,16 +56,14 @@ def demonstrate(directory: Path) -> Demonstration:
         name: from_json(value)[:1]
         for name, value in description["examples"][model_class.first_signature][0]["inputs"].items()
     }
-    first = next(iter(inputs.values()))[0]
-    python = _PYTHON.format(method=model_class.first_method, example=_text(first) or EXAMPLE_IMAGE)
-    printed = io.StringIO()
-    with contextlib.chdir(directory), contextlib.redirect_stdout(printed):
-        exec(python, {})
+    first = _text(next(iter(inputs.values()))[0])
+    python = _PYTHON.format(method=model_class.first_method, example=first or EXAMPLE_IMAGE)
+    with contextlib.chdir(directory):
+        results = getattr(model_class(loaded), model_class.first_method)([first or EXAMPLE_IMAGE])
     body = _body(model_class.first_signature, inputs)
-    with contextlib.closing(SavedModel(directory)) as loaded:
-        request = parse_request(body.encode(), loaded.signatures.__getitem__)
-        answer = format_outputs(loaded.call(request.signature, request.inputs), request.by_rows)
-    return Demonstration(python, printed.getvalue(), body, answer.decode())
+    request = parse_request(body.encode(), loaded.signatures.__getitem__)
+    answer = format_outputs(loaded.call(request.signature, request.inputs), request.by_rows)
+    return Demonstration(python, "".join(f"{result}\n" for result in results), body, answer.decode())
 
 
 def example_image(inputs: Mapping[str, np.ndarray]) -> bytes | None:

@@ -30,13 +30,13 @@ def main() -> None:
         return
     directory = Path(os.fsdecode(path))
     try:
-        call = SavedModel(directory, SavedModelSession if through_c_api else PythonSession).call
-        replay(directory, call)
+        loaded = SavedModel(directory, SavedModelSession if through_c_api else PythonSession)
+        replay(directory, loaded.call)
         if through_c_api:
-            print(json.dumps(demonstrate(directory)._asdict()))
+            print(json.dumps(demonstrate(directory, loaded)._asdict()))
         else:
             for signature, inputs in read_warmup_requests(directory / "assets.extra"):
-                call(signature, inputs)
+                loaded.call(signature, inputs)
     except AssertionError as error:
         sys.exit(str(error))
 

@@ -232,12 +232,12 @@ def replaying_here() -> Iterator[None]:
     """Verifies exports by the same two loaders in this process, in a fraction of the time of two fresh ones."""
 
     def replay_here(directory: Path) -> Demonstration:
-        for session in (SavedModelSession, PythonSession):
-            call = SavedModel(directory, session).call
-            replay(directory, call)
+        for session in (PythonSession, SavedModelSession):
+            loaded = SavedModel(directory, session)
+            replay(directory, loaded.call)
         for signature, inputs in read_warmup_requests(directory / "assets.extra"):
-            call(signature, inputs)
-        return demonstrate(directory)
+            loaded.call(signature, inputs)
+        return demonstrate(directory, loaded)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(verify, "fresh_processes", lambda: nullcontext(replay_here))

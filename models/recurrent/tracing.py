@@ -10,12 +10,14 @@ gradients of the states. A layer, or a loop over steps, asks `current()` once.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import tensorflow as tf
 
 from . import loop
 from .cell import Cell, State
+
+_Result = TypeVar("_Result")
 
 
 class TracedLayer(Protocol):
@@ -109,6 +111,18 @@ _current: ContextVar[Tracing] = ContextVar("tracing", default=Tracing())  # noqa
 def current() -> Tracing:
     """Returns the way in which layers are traced now."""
     return _current.get()
+
+
+def traced_once(function: Callable[..., _Result]) -> Callable[..., _Result]:
+    """Returns a function of tensors that several graphs share, one trace for each way of tracing."""
+
+    def of_tracing(how: Tracing, *args: tf.Tensor) -> _Result:
+        del how
+        return function(*args)
+
+    # A function's traces are told apart by its arguments.
+    traced = tf.function(of_tracing, autograph=False)
+    return lambda *args: traced(current(), *args)
 
 
 @contextmanager

@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from ...export.bundle import Bundle, Signature, strings
-from ...models.decoding import Beams
+from ...models.decoding import Beams, Hypotheses
+from ...models.recurrent.tracing import traced_once
 from ...models.text import SubwordCodec
 from .. import beam_search
 from .image_features import ImageFeatures
@@ -31,13 +32,18 @@ def bundle(
     rows have empty tokens and zeros.
     """
 
+    @traced_once
+    def search(image: tf.Tensor) -> tuple[Hypotheses, tf.Tensor]:
+        """Returns the captions of images, and their errors."""
+        features, error = images.of(image)
+        return model.caption(features, beams, longest), error
+
     def signature(view: Callable[..., dict[str, tf.Tensor]]) -> Callable[..., dict[str, tf.Tensor]]:
         """Returns a function from images to a view of their captions."""
 
         def function(image: tf.Tensor) -> dict[str, tf.Tensor]:
-            features, error = images.of(image)
-            outputs = view(model.caption(features, beams, longest), encoder)
-            return _only_where(error == "", outputs) | {"error": error}
+            found, error = search(image)
+            return _only_where(error == "", view(found, encoder)) | {"error": error}
 
         return function
 

@@ -12,6 +12,7 @@ from ...export.bundle import Bundle, Signature, strings
 from ...models.decoding import Sampling, draw, draw_character, sample
 from ...models.language_model import Reading
 from ...models.recurrent import States
+from ...models.recurrent.tracing import traced_once
 from ...models.text import BOUNDARY, UNKNOWN, CharacterCodec
 from ...serving.language_modeling import LONGEST_GENERATION, STOP_SEPARATOR
 
@@ -57,6 +58,7 @@ def bundle(model: keras.Model, encoder: CharacterCodec) -> Bundle:
     string, number, integer = (tf.TensorSpec([None], kind) for kind in (tf.string, tf.float32, tf.int32))
     names = _state_names(model)
 
+    @traced_once
     def begin(texts: tf.Tensor) -> tuple[Reading, tf.Tensor]:
         """Reads texts from their start; returns the reading and their lengths."""
         ids = encoder.encode(texts)

@@ -8,6 +8,7 @@ import tensorflow as tf
 from ...export.bundle import Bundle, Signature, strings
 from ...models.blocks.losses import masked_cross_entropy, shifted
 from ...models.decoding import Beams, Hypotheses
+from ...models.recurrent.tracing import traced_once
 from ...models.text import PADDING, SubwordCodec, with_start_and_end
 from .. import beam_search
 
@@ -33,15 +34,21 @@ def bundle(
     `score`: source, target -> log_probability, float32 [batch], of the target and its end.
     """
 
+    @traced_once
+    def search(text: tf.Tensor) -> tuple[tf.Tensor, Hypotheses]:
+        """Returns the ids of the texts and the translations found, `truncated` where a text was cut, too."""
+        source, cut = source_encoder.encode_cut(text)
+        # Without anything to read the model would invent a sentence.
+        legible = tf.reduce_any(source_encoder.legible(source), axis=1)
+        found = model.translate(source, beams, tf.where(legible, longest, 0))
+        truncated = found.truncated & legible[:, None] | cut[:, None]
+        return source, found._replace(truncated=truncated)
+
     def signature(view: Callable[..., dict[str, tf.Tensor]]) -> Callable[..., dict[str, tf.Tensor]]:
         """Returns a function from texts to a view of their translations."""
 
         def function(text: tf.Tensor) -> dict[str, tf.Tensor]:
-            source, cut = source_encoder.encode_cut(text)
-            # Without anything to read the model would invent a sentence.
-            legible = tf.reduce_any(source_encoder.legible(source), axis=1)
-            outputs = view(source, model.translate(source, beams, tf.where(legible, longest, 0)))
-            return outputs | {"truncated": outputs["truncated"] & legible | cut}
+            return view(*search(text))
 
         return function
 

@@ -254,7 +254,7 @@ def _parse(
     command: str,
     own_flags: type,
     arguments: list[str],
-    options_of: Callable[[absl_flags.FlagValues], Options] = _no_options,
+    options_of: Callable[[absl_flags.FlagValues], Options | None] = _no_options,
     options_by_task: Callable[[], Mapping[str, Options]] = _no_tasks,
     positional: bool = False,
 ) -> _Arguments:
@@ -264,7 +264,7 @@ def _parse(
         command: Name of the command.
         own_flags: Dataclass of the command's own flags.
         arguments: The arguments after the command.
-        options_of: Returns the options of the task, from the command's own flags.
+        options_of: Returns the options of the task, from the command's own flags; None if they name none.
         options_by_task: Returns the options of each task, for a help without a task.
         positional: Whether to allow arguments that are no flags.
 
@@ -286,12 +286,13 @@ def _parse(
         # Help must not need a valid run or model.
         if not values.help:
             raise
-        more = []
+        more = None
     if values.help:
-        sections = [f"unroll {command} [flags]", flags.help_text([*own, *more])]
-        for task, of_task in ({} if more else options_by_task()).items():
+        sections = [f"unroll {command} [flags]", flags.help_text([*own, *(more or [])])]
+        for task, of_task in (options_by_task() if more is None else {}).items():
             sections += [f"for {task}:", flags.help_text(of_task)] if of_task else []
         _give_help("\n\n".join(sections) + "\n")
+    more = more or []
     flags.define(more, values)
     rest = _texts(values, unknown) if positional else values(unknown)[1:]
     if rest and not positional:
@@ -323,12 +324,12 @@ def _give_help(text: str) -> NoReturn:
     raise _HelpGiven
 
 
-def _run_options(command: str) -> Callable[[absl_flags.FlagValues], Options]:
+def _run_options(command: str) -> Callable[[absl_flags.FlagValues], Options | None]:
     """Returns a function that finds the options of a run which a command may change."""
 
-    def find(own: absl_flags.FlagValues) -> Options:
+    def find(own: absl_flags.FlagValues) -> Options | None:
         if not own.workdir:
-            return []
+            return None
         application, _ = applications.read_config(RunDirectory(own.workdir))
         return _changeable(application, command)
 
@@ -345,10 +346,10 @@ def _changeable(task: str, command: str) -> Options:
     return options.of(applications.config_class(task), lambda field: command in field.metadata["commands"])
 
 
-def _predict_options(own: absl_flags.FlagValues) -> Options:
-    """Returns the options of `predict` for the model's task."""
+def _predict_options(own: absl_flags.FlagValues) -> Options | None:
+    """Returns the options of `predict` for the model's task; None without a model."""
     if not own.model:
-        return []
+        return None
     application = application_of(own.model)
     return (
         options.of(applications.predict_class(application))

@@ -44,8 +44,9 @@ def test_facts_are_those_of_the_run(card, trained_run):
 
 def test_signatures_are_listed_with_their_tensors(card):
     assert (
-        "| `serving_default` | `text` string [batch] | `label` string [batch], `labels` string [batch, 3], "
-        "`probabilities` float32 [batch, 3], `score` float32 [batch] |"
+        "| `serving_default` | `text` string [batch] | `known_tokens` int32 [batch], `label` string [batch], "
+        "`labels` string [batch, 3], `probabilities` float32 [batch, 3], `score` float32 [batch], "
+        "`truncated` bool [batch] |"
     ) in section(card, "Signatures")
 
 

@@ -75,15 +75,18 @@ export const languageModeling = {
     };
     try {
       let outputs = await callOne(model, "start", { prompt, ...sampling }, signal);
-      for (let position = 1; ; position++) {
-        if (outputs.character === "") return end("The model ended the text.");
-        const piece = decoder.decode(bytes(outputs.character), { stream: true });
+      for (;;) {
+        const { character, position } = outputs;
+        if (character === "") return end("The model ended the text.");
+        // The bytes of a character do not fit.
+        if (position > max_length) return end("The text reached its length.");
+        const piece = decoder.decode(bytes(character), { stream: true });
         written.append(piece);
         text += piece;
         if (stop && text.endsWith(stop)) return end("The text reached the stop string.");
         if (position >= max_length) return end("The text reached its length.");
         const states = Object.entries(outputs).filter(([name]) => name.startsWith("state_"));
-        const inputs = { character: outputs.character, position, ...sampling, ...Object.fromEntries(states) };
+        const inputs = { character, position, ...sampling, ...Object.fromEntries(states) };
         outputs = await callOne(model, "step", inputs, signal);
       }
     } catch (error) {

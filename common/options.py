@@ -170,15 +170,15 @@ def refuse_without_effect(config: OptionGroup, names: Iterable[str]) -> None:
             )
 
 
-def memory_flags(config: OptionGroup, command: str | None = None) -> list[str]:
+def memory_flags(config: OptionGroup, command: str = "train") -> list[str]:
     """Returns the options that determine the memory of a command, as flags.
 
     Args:
         config: Options in force.
-        command: Command other than `train`, to return only its options; None: all.
+        command: Name of the command. The options of later commands, such as a beam's width, play no part in `train`.
     """
     found: list[str] = []
-    for field, _ in of(type(config), lambda field: not command or command in field.metadata["commands"]):
+    for field, _ in of(type(config), lambda field: command in (field.metadata["commands"] or ("train",))):
         only: When | None = field.metadata["only"]
         value = getattr(config, field.name)
         if field.metadata["saves_memory"] and value and (only is None or only.holds(config)):

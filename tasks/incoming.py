@@ -13,6 +13,7 @@ from .datasets.file_kinds import binary_kind, compressed_or_wide
 from .datasets.tables import read_table, refuse_table
 from .datasets.text_files import read_lines
 
+_EXPECTED = "a text file, or - for standard input"
 # Bytes of a read, and lines that are handed on together.
 _READ = 1 << 16
 _LINES = 64
@@ -39,8 +40,8 @@ def read_input(path: str, column: str | None = None) -> Iterator[Iterable[str]]:
     except OSError:
         waits = False
     if not waits or os.path.isdir(path):
-        refuse_table(path)
-        yield read_lines(path, "a text file, or - for standard input", as_given=True)
+        refuse_table(path, _EXPECTED)
+        yield read_lines(path, _EXPECTED, as_given=True)
         return
     # By its file descriptor: `sys.stdin` would wait for a whole buffer.
     with open(0 if path == "-" else path, "rb", buffering=0, closefd=path != "-") as file:

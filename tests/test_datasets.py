@@ -25,7 +25,7 @@ from unroll.tasks.datasets.batching import (
 from unroll.tasks.datasets.embedded import reviews
 from unroll.tasks.datasets.shards import read_shards, write_shards
 from unroll.tasks.datasets.sources import readers
-from unroll.tasks.datasets.splits import SPLITS, Splits
+from unroll.tasks.datasets.splits import SPLITS, Splits, missing
 from unroll.tasks.datasets.tables import has_columns, read_table, refuse_table
 from unroll.tasks.training.config import DataConfig
 
@@ -101,6 +101,13 @@ def test_a_missing_part_names_the_flags(split, fractions):
     assert list(splits.read("train")) == EXAMPLES
     with pytest.raises(UserError, match=rf"no {split} part.*--{split}_data.*--{split}_fraction"):
         list(splits.read(split))
+
+
+def test_a_missing_test_part_names_the_flags_of_evaluate():
+    assert str(missing("test")) == (
+        "The data has no test part; evaluate with --test_data=FILE or --split=validation, or train with --test_data or "
+        "a --test_fraction above 0."
+    )
 
 
 def test_a_part_to_which_nothing_falls_names_the_flags():
@@ -318,10 +325,10 @@ def test_a_column_that_must_not_be_blank(table, content):
 def test_a_table_in_the_place_of_lines_is_refused_with_its_columns(table, name, content, is_table):
     path = table(name, content)
     if not is_table:
-        refuse_table(path)
+        refuse_table(path, "a text file")
         return
     with pytest.raises(UserError, match=r"is a table with the columns text, label; .*--text_column"):
-        refuse_table(path)
+        refuse_table(path, "a text file")
 
 
 def test_columns_are_found_whatever_separates_them(table):

@@ -10,6 +10,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from unroll.common import progress_bar
+from unroll.common.options import memory_flags
 from unroll.common.progress_bar import ProgressBar, interval, tracked
 from unroll.tasks.datasets import public
 from unroll.tasks.datasets.batching import BatchLimits, bucket, count_batches
@@ -17,6 +18,7 @@ from unroll.tasks.language_modeling.config import LanguageModelingConfig
 from unroll.tasks.sentiment.config import SentimentConfig
 from unroll.tasks.training.fitting import fitted
 from unroll.tasks.training.journal import _epoch_line
+from unroll.tasks.translation.config import TranslationConfig
 
 
 @dataclasses.dataclass
@@ -46,6 +48,22 @@ def data(examples, length, windows=None, spread=False, **options):
     return Data(
         kind(**options), SimpleNamespace(examples=examples, length=length, windows=windows, spread=spread)
     )
+
+
+@pytest.mark.parametrize(
+    ("config", "command", "expected"),
+    [
+        (SentimentConfig(), "train", ["--batch_tokens=8192"]),
+        (SentimentConfig(), "evaluate", []),
+        # Validation during training is greedy.
+        (TranslationConfig(), "train", ["--batch_tokens=8192"]),
+        (TranslationConfig(), "evaluate", ["--beam_width=5"]),
+        (LanguageModelingConfig(), "train", ["--truncation=128", "--batch=32"]),
+        (LanguageModelingConfig(truncation=0), "train", ["--batch_tokens=8192"]),
+    ],
+)
+def test_sizes_of_a_command(config, command, expected):
+    assert memory_flags(config, command) == expected
 
 
 @pytest.mark.parametrize(

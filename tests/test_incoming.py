@@ -9,8 +9,9 @@ import threading
 
 import pytest
 
+from unroll.common.errors import UserError
 from unroll.common.json_lines import json_line
-from unroll.tasks.incoming import incoming_lines
+from unroll.tasks.incoming import incoming_lines, read_input
 
 
 @pytest.fixture
@@ -91,6 +92,14 @@ def test_a_pipe_that_answers_at_once_is_waited_for(pipe):
     os.set_blocking(file.fileno(), False)
     threading.Timer(0.05, _write_all, (other, "late\n")).start()
     assert list(incoming_lines(file)) == [["late"]]
+
+
+def test_a_missing_file_of_texts_need_not_be_a_table(tmp_path):
+    path = str(tmp_path / "missing.txt")
+    with pytest.raises(UserError, match=r"cannot be read: .*\. Give a text file, or - for standard input\."):
+        list(read_input(path))
+    with pytest.raises(UserError, match=r"cannot be read: .*\. Give a TSV or CSV file or JSON lines"):
+        list(*read_input(path, "text"))
 
 
 def test_a_terminal_is_asked(monkeypatch):

@@ -35,6 +35,8 @@ def test_facts_are_those_of_the_run(card, trained_run):
     limits = section(card, "Limits")
     assert "negative, neutral, positive" in limits
     assert "first 400 tokens" in limits
+    words = json.loads((trained_run / "vocabulary" / "text.json").read_text())["vocabulary"]
+    assert f"knows {len(words):,} words" in limits
     model = section(card, "Model")
     assert re.search(r"- Parameters: [1-9][\d,]+\n- Files: [\d.]+ MB\n", model)
     assert "--units=6" in model

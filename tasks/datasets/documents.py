@@ -14,7 +14,7 @@ import numpy as np
 
 from ...common.errors import UserError
 from . import public
-from .splits import SPLITS
+from .splits import SPLITS, missing
 from .text_files import open_bytes
 
 # Bytes read at a time.
@@ -137,10 +137,7 @@ class TextSplits:
             UserError: If the part does not exist, or it is empty.
         """
         if split not in self:
-            raise UserError(
-                f"The data has no {split} part; name one with --{split}_data (--dataset=files), or cut one "
-                f"from the end of the training text with --{split}_fraction."
-            )
+            raise missing(split)
         if split in self._parts and (split != "train" or not self._fractions):
             documents = self._parts[split]()
         else:

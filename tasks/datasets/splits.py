@@ -27,6 +27,14 @@ def kept_examples(path: Path, kind: Callable[..., T]) -> Iterator[T]:
         yield from (kind(*json.loads(line)) for line in file)
 
 
+def missing(split: str) -> UserError:
+    """Returns the error for a part that the data does not have, with the ways to get one."""
+    advice = f"train with --{split}_data or a --{split}_fraction above 0"
+    if split == "test":
+        advice = f"evaluate with --test_data=FILE or --split=validation, or {advice}"
+    return UserError(f"The data has no {split} part; {advice}.")
+
+
 class Splits:
     """The parts of a data set. A missing validation or test part is cut from the training part.
 
@@ -71,10 +79,7 @@ class Splits:
             yield from self.parts[split]()
             return
         if split not in self:
-            raise UserError(
-                f"The data has no {split} part; name one with --{split}_data (--dataset=files), or cut one "
-                f"from the training data with --{split}_fraction."
-            )
+            raise missing(split)
         count = 0
         for example in self.parts["train"]():
             if self._part_of(example) == split:

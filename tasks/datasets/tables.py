@@ -104,9 +104,14 @@ def read_tabbed(path: str, expected: str) -> Iterator[tuple[str, list[str]]]:
                 yield lines.position, fields
 
 
-def refuse_table(path: str) -> None:
-    """Raises UserError if a file of lines was expected, and this one is a table by its name or content."""
-    with open_text(path, _EXPECTED, newline="") as file:
+def refuse_table(path: str, expected: str) -> None:
+    """Raises UserError if a file of lines was expected, and this one is a table by its name or content.
+
+    Args:
+        path: The file.
+        expected: As for `open_text`.
+    """
+    with open_text(path, expected, newline="") as file:
         first = Lines(path, file).first() or ""
     columns: Collection[str] = ()
     if first.startswith("{"):

@@ -57,7 +57,7 @@ def limits(data: SentimentData) -> list[str]:
         f"Every text gets one of the labels {', '.join(data.labels)}, even one about another subject or in another "
         "language.",
         f"It reads the first {config.max_length} tokens of a text.",
-        f"It knows {len(data.codec):,} {config.tokenizer}; all others are the same to it.",
+        f"It knows {len(data.codec.vocabulary):,} {config.tokenizer}; all others are the same to it.",
     ]
 
 

@@ -152,7 +152,8 @@ class Trainer:
         steps, epochs = self.data.steps, self.config.epochs
         print(f"Training on {self.data.summary}.")
         print(
-            f"The model has {model.count_params():,} parameters; {steps:,} steps an epoch, {steps * epochs:,} in all.",
+            f"The model has {model.count_params():,} parameters; {steps:,} {'step' if steps == 1 else 'steps'} "
+            f"an epoch, {steps * epochs:,} in all.",
             flush=True,
         )
         if steps * epochs < ENOUGH_STEPS:

@@ -16,7 +16,7 @@ from ..serving.versions import describe
 from .examples import from_json
 
 # The image of an example request, beside it for the Python lines to read.
-EXAMPLE_IMAGE = "assets.extra/example.png"
+EXAMPLE_IMAGE = "assets.extra/example.jpg"
 
 _PYTHON = """\
 import unroll.serving

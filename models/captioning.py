@@ -77,7 +77,7 @@ class CaptioningModel(WritingModel[CaptioningOptions]):
         # The captions of an image are successive rows, which share its row of the memory.
         ids = tf.reshape(captions, [shape[0] * shape[1], shape[2]])
         encoded = self.encode(images, training)
-        states = tf.nest.map_structure(lambda state: tf.repeat(state, shape[1], axis=0), encoded.states)
+        states = tf.nest.map_structure(lambda state: _repeated(state, shape[1]), encoded.states)
         outputs, weights = self.decode(ids, Encoded(encoded.memory, states), training)
         return tuple(
             tf.reshape(tensor, tf.concat([shape, tf.shape(tensor)[2:]], axis=0))
@@ -134,3 +134,12 @@ class CaptioningModel(WritingModel[CaptioningOptions]):
             )
         _, states = self.decoder.recurrent.stepper(projected=False)(first, zeros)
         return states
+
+
+def _repeated(rows: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+    """Returns each row several times in succession, [batch, units] -> [batch * number, units].
+
+    The gradient of `tf.repeat` transposes integers; see `transpose_discrete`.
+    """
+    batch, units = tf.shape(rows)[0], rows.shape[1]
+    return tf.reshape(tf.broadcast_to(rows[:, None], [batch, number, units]), [batch * number, units])

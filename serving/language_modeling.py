@@ -175,7 +175,7 @@ def _sampling(temperature: float, top_k: int, top_p: float, seeds: list[int]) ->
         "temperature": arguments.number(
             temperature,
             "temperature",
-            "0 for the most probable text, or more for a varied one",
+            "0 to take the most probable character each time, or more for variety",
             lambda number: 0 <= number < math.inf,
         ),
         "top_k": arguments.integer(

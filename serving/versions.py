@@ -28,6 +28,8 @@ def newest_version(path: str | os.PathLike[str]) -> Path:
         return path
     numbers = versions(path) if path.is_dir() else []
     if not numbers:
+        if models := sorted({str(found.parent.parent) for found in path.glob("*/[0-9]*/saved_model.pb")}):
+            raise UserError(f"{path} is a directory of models; give one of them: {', '.join(models)}.")
         raise UserError(
             f"{path} holds no exported model; give the directory that `unroll export --output` wrote."
         )

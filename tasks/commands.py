@@ -291,9 +291,10 @@ def _resumed_config(
     }
     resumable = {field.name for field in dataclasses.fields(config) if field.metadata["resumable"]}
     for name in sorted(changed.keys() - resumable):
+        changeable = ", ".join(f"--{other}" for other in sorted(resumable))
         raise UserError(
             f"The run in {run.path} has --{name}={getattr(saved, name)}, not {changed[name]}; a resumed run "
-            f"may change only {', '.join(sorted(resumable))}. Leave the flag out, or give another --workdir."
+            f"may change only {changeable}. Leave the flag out, or give another --workdir."
         )
     return saved.changed(changed)
 

@@ -65,6 +65,25 @@ def test_neither_padding_nor_other_images_change_a_result(rng, options):
 
 
 @pytest.mark.parametrize("options", VARIANTS)
+def test_a_training_step_transposes_numbers_with_a_fraction_alone(options):
+    """Others make TensorFlow print an error on many CPUs."""
+    model = model_of(**options)
+
+    @tf.function
+    def gradients(features, captions):
+        with tf.GradientTape() as tape:
+            outputs, _ = model(features, captions, training=True)
+            loss = tf.reduce_sum(outputs)
+        return tape.gradient(loss, model.trainable_variables)
+
+    signature = tf.TensorSpec([None, PLACES, FEATURES]), tf.TensorSpec([None, None, None], tf.int32)
+    graph = gradients.get_concrete_function(*signature).graph.as_graph_def()
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    kinds = {tf.as_dtype(node.attr["T"].type) for node in nodes if node.op == "Transpose"}
+    assert kinds <= {tf.float32}
+
+
+@pytest.mark.parametrize("options", VARIANTS)
 def test_steps_give_what_the_whole_caption_gives(rng, options):
     """Training goes through whole captions, decoding step by step; several hypotheses share an image."""
     model, features = model_of(**options), images(rng)

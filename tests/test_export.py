@@ -316,6 +316,14 @@ def test_what_holds_no_model_is_refused(tmp_path, make):
         unroll.serving.load(tmp_path / "nothing")
 
 
+def test_a_directory_of_models_names_them(tmp_path):
+    for name in ("b/1", "a/2", "a/10", "c/notes"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "saved_model.pb").touch()
+    with pytest.raises(UserError, match=r"is a directory of models; give one of them: \S*/a, \S*/b\.$"):
+        unroll.serving.load(tmp_path)
+
+
 @pytest.mark.parametrize("description", [None, "{", "{}", '{"application": "weather"}'])
 def test_a_saved_model_of_another_kind_is_refused(version, tmp_path, description):
     (tmp_path / "1" / "assets.extra").mkdir(parents=True)

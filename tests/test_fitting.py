@@ -10,6 +10,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from unroll.common import progress_bar
+from unroll.common.counts import counted
 from unroll.common.options import memory_flags
 from unroll.common.progress_bar import ProgressBar, interval, tracked
 from unroll.tasks.datasets import public
@@ -48,6 +49,13 @@ def data(examples, length, windows=None, spread=False, **options):
     return Data(
         kind(**options), SimpleNamespace(examples=examples, length=length, windows=windows, spread=spread)
     )
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(0, "0 epochs"), (1, "1 epoch"), (2, "2 epochs"), (1234, "1,234 epochs")]
+)
+def test_numbers_have_their_nouns(number, said):
+    assert counted(number, "epoch") == said
 
 
 @pytest.mark.parametrize(

@@ -354,7 +354,7 @@ def test_characters_that_training_did_not_see_are_counted(evaluated, tmp_path, c
     assert (metrics["documents"], metrics["characters"], metrics["unknown_characters"]) == (1, 23, 3)
     expected = losses_of(model, ids_of(data, text)[None])[0][0, :-1].mean()
     assert metrics["loss"] == pytest.approx(expected, rel=1e-5)
-    assert "1 document(s), 23 characters, 3 of them not known to the model" in capsys.readouterr().out
+    assert "1 document, 23 characters, 3 of them not known to the model" in capsys.readouterr().out
 
 
 def test_table_of_n_grams_stands_beside_the_network(evaluated, capsys):

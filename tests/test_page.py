@@ -163,6 +163,7 @@ def test_the_models_are_described(site):
     assert models["language model"]["example"]
     assert models["sentiment"]["summary"] == "Text in, label out."
     assert "It reads the first 400 tokens of a text." in models["sentiment"]["limits"]
+    assert "It sees an image at 16 by 16 pixels, without small details." in models["captioning"]["limits"]
 
 
 # The page.
@@ -184,7 +185,7 @@ def test_a_label_and_the_words_that_decided_it(site, opened):
     strongest = int(np.argmax(np.abs(expected.contributions)))
     assert words.nth(strongest).evaluate("word => word.style.getPropertyValue('--weight')") == "1"
     assert answer.locator("tbody tr").count() <= 6
-    assert "It reads the first 400 tokens of a text." in page.get_by_label("What it cannot do").text_content()
+    assert "It reads the first 400 tokens of a text." in page.get_by_label("Limits").text_content()
 
 
 def test_what_the_model_did_not_read_is_grey(opened):

@@ -327,7 +327,7 @@ def test_more_epochs_give_the_run_that_had_them_from_the_start(flags, undisturbe
 
 def test_a_finished_run_stays_as_it_is_and_says_so(flags, undisturbed, copy, capsys):
     assert train(copy) == 0
-    assert "has ended: it has trained for 3 epoch(s); --epochs=4 or more goes on" in capsys.readouterr().out
+    assert "has ended: it has trained for 3 epochs; --epochs=4 or more goes on" in capsys.readouterr().out
     assert_same_run(copy, undisturbed)
 
 

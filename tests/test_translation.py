@@ -525,13 +525,13 @@ MISTAKES = {
     "one_of_two": (
         {"de": None},
         ["--train_data={}/train.en"],
-        "train.en, line 1 has 1 field(s)",
+        "train.en, line 1 has 1 field",
         "a tab and its",
     ),
     "tabs": (
         {"tsv": "A dog.\n"},
         ["--train_data={}/train.tsv"],
-        "train.tsv, line 1 has 1 field(s), such as 'A dog.'",
+        "train.tsv, line 1 has 1 field, such as 'A dog.'",
     ),
     "tab_blank": (
         {"tsv": "A\tB\n \tC\n"},
@@ -541,7 +541,7 @@ MISTAKES = {
     "tab_numbers": (
         {"tsv": "1\tA\tB\n"},
         ["--train_data={}/train.tsv"],
-        "line 1 has 3 field(s), such as '1'",
+        "line 1 has 3 fields, such as '1'",
     ),
     "tab_empty": ({"tsv": "\n"}, ["--train_data={}/train.tsv"], "train.tsv is empty"),
     "table_blank": (

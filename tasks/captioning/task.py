@@ -110,10 +110,11 @@ def bundle(model: keras.Model, data: CaptioningData) -> Bundle:
 
 def limits(data: CaptioningData) -> list[str]:
     """Returns what the model cannot do."""
-    config, height = data.config, data.image_features.image_size
+    height, width = data.image_features.image_size
+    vocabulary = len(data.codec.vocabulary)
     return [
-        f"It sees an image at {height} by {height} pixels, without small details.",
-        f"It writes at most {config.max_decode_length} tokens, from a vocabulary of {len(data.codec):,}.",
+        f"It sees an image at {width} by {height} pixels, without small details.",
+        f"It writes at most {data.config.max_decode_length} tokens, from a vocabulary of {vocabulary:,}.",
         "An image unlike its training data gets a fluent caption of something else.",
     ]
 

@@ -32,8 +32,9 @@ class ImageFiles:
         try:
             self._archive = zipfile.ZipFile(self.path)
         except (OSError, zipfile.BadZipFile) as error:
+            reason = getattr(error, "strerror", None) or error
             raise UserError(
-                f"--images={path} cannot be read: {error}. Give a zip file or a folder of images."
+                f"--images={path} cannot be read: {reason}. Give a zip file or a folder of images."
             ) from error
 
     def __contains__(self, name: str) -> bool:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
+from ...common.counts import counted
 from ...common.errors import UserError
 from ...common.normalization import nfc
 from .records import Lines, records
@@ -184,8 +185,8 @@ def _delimited_rows(
             continue
         if len(record) != len(header):
             raise UserError(
-                f"{lines.at(len(lines.row) - 1)}: {len(record)} field(s), but the header has {len(header)}, separated "
-                f"by {_DELIMITERS[delimiter]}; correct the line."
+                f"{lines.at(len(lines.row) - 1)}: {counted(len(record), 'field')}, but the header has {len(header)}, "
+                f"separated by {_DELIMITERS[delimiter]}; correct the line."
             )
         yield tuple(record[position] for position in positions)
 

@@ -128,7 +128,7 @@ def _shortcut_notes(measured: dict[str, Any], judgements: list[Judgement]) -> li
         if own > ALIVE:
             notes.append(
                 f"{name}: the loss reaches the {measured['step']} {distance} steps back by a shorter path than the "
-                f"recurrence (pooling, attention, or a loss at each step): dL/dh is {_show(own)} of the last's."
+                f"recurrence (pooling, attention, or a loss at each step): its dL/dh is {_show(own)} of the last one's."
             )
     return notes
 

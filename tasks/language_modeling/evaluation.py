@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ...common.counts import counted
 from ...common.progress_bar import ProgressBar
 from ...models.blocks.losses import masked_cross_entropy, shifted
 from ...models.blocks.traced import traced_per_model
@@ -147,7 +148,7 @@ def _evaluation(network: Measured, *others: Measured) -> Evaluation:
 
 def _report(network: Measured, others: Iterable[Measured]) -> Iterator[str]:
     unknown = f", {network.unknown:,} of them not known to the model" if network.unknown else ""
-    yield f"{network.documents:,} document(s), {network.characters:,} characters{unknown}"
+    yield f"{counted(network.documents, 'document')}, {counted(network.characters, 'character')}{unknown}"
     yield ""
     yield f"{'':24}{'nats/char':>10}{'bits/char':>11}{'perplexity':>12}{'numbers stored':>17}"
     for measured in (network, *others):

@@ -73,8 +73,8 @@ def bundle(model: keras.Model, data: LanguageModelingData) -> Bundle:
 def limits(data: LanguageModelingData) -> list[str]:
     """Returns what the model cannot do."""
     return [
-        f"It knows {len(data.codec.vocabulary):,} {data.config.tokenizer}, and writes no others; they are all the "
-        "same to it.",
+        f"It knows {len(data.codec.vocabulary):,} {data.config.tokenizer}, and writes no others; all others are "
+        "the same to it.",
         "It continues a text in the style of its training data; its statements are no facts.",
     ]
 

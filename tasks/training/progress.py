@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Literal
 
+from ...common.counts import counted
 from .config import TrainingConfig
 
 # Weight of a step in the exponential mean of the loss.
@@ -76,10 +77,10 @@ class Progress:
     def end_of(self, config: TrainingConfig) -> str | None:
         """Returns why the training has ended and which flag goes on; None while it goes on."""
         if self.epoch >= config.epochs:
-            return f"it has trained for {self.epoch} epoch(s); --epochs={self.epoch + 1} or more goes on"
+            return f"it has trained for {counted(self.epoch, 'epoch')}; --epochs={self.epoch + 1} or more goes on"
         if self.stops_early(config):
             return (
-                f"--monitor={config.monitor} has not improved in {self.epochs_since_best} epoch(s); a larger "
+                f"--monitor={config.monitor} has not improved in {counted(self.epochs_since_best, 'epoch')}; a larger "
                 f"--early_stopping_patience than {config.early_stopping_patience} goes on"
             )
         return None

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from ...common.checksums import replacing_listed, write_listed_json
+from ...common.counts import counted
 from ...common.errors import FailedError, UserError
 from ...common.json_lines import JsonLines
 from ...common.options import memory_flags
@@ -152,15 +153,15 @@ class Trainer:
         steps, epochs = self.data.steps, self.config.epochs
         print(f"Training on {self.data.summary}.")
         print(
-            f"The model has {model.count_params():,} parameters; {steps:,} {'step' if steps == 1 else 'steps'} "
-            f"an epoch, {steps * epochs:,} in all.",
+            f"The model has {model.count_params():,} parameters; {counted(steps, 'step')} an epoch, "
+            f"{steps * epochs:,} in all.",
             flush=True,
         )
         if steps * epochs < ENOUGH_STEPS:
             sizes = " or ".join(memory_flags(self.config))
             print(
-                f"{steps * epochs} steps may be too few to learn from; give more --epochs than {epochs}, or less than "
-                f"{sizes}.",
+                f"{counted(steps * epochs, 'step')} may be too few to learn from; give more --epochs than {epochs}, or "
+                f"less than {sizes}.",
                 flush=True,
             )
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from ...common.counts import counted
 from ...common.errors import UserError
 from ...common.files import write_json
 from ...models.text import END, START, SubwordCodec
@@ -208,7 +209,9 @@ def _read_tabbed(path: str, languages: tuple[str, str]) -> Iterator[Pair]:
         path, "a text file with a tab between a sentence and its translation"
     ):
         if not 2 <= len(fields) <= 3 or (empty and len(fields) == 3 and fields[0].isdecimal()):
-            raise UserError(f"{position} has {len(fields)} field(s), such as {fields[0][:40]!r}; {expected}.")
+            raise UserError(
+                f"{position} has {counted(len(fields), 'field')}, such as {fields[0][:40]!r}; {expected}."
+            )
         source, target = fields[:2]
         if not source.strip() or not target.strip():
             raise UserError(f"{position} lacks a sentence; write it, or remove the line.")

@@ -16,7 +16,7 @@ export const languageModeling = {
     const temperature = element("input", { type: "range", name: "temperature", min: 0, max: 1.5, step: 0.05, value: 0.7 });
     const shown = element("output", {}, "0.70");
     temperature.addEventListener("input", () => (shown.textContent = Number(temperature.value).toFixed(2)));
-    const warmth = field("Temperature", temperature, "0: the most probable text");
+    const warmth = field("Temperature", temperature, "0: always the most probable character");
     warmth.firstChild.after(" ", shown);
     return [
       field("Beginning", textArea({ name: "prompt", rows: 3, required: false, placeholder: model.example || "empty: a new text" })),

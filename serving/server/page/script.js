@@ -76,7 +76,7 @@ function choose() {
     note("The signature, and the lines for Python and curl, will appear here.", "empty"),
   );
   part.limits.replaceChildren(
-    element("h2", { id: "limits-title" }, "What it cannot do"),
+    element("h2", { id: "limits-title" }, "Limits"),
     element("ul", {}, ...(model.limits.length ? model.limits : view.limits).map((limit) => element("li", {}, limit))),
   );
 }

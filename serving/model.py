@@ -3,10 +3,11 @@
 import abc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, NamedTuple, NoReturn, Protocol, Self
 
 import numpy as np
 
+from ..common.errors import UserError
 from ..common.normalization import nfc
 from . import arguments
 
@@ -51,6 +52,15 @@ class Backend(Protocol):
     def close(self) -> None:
         """Frees the backend's memory and connections; later calls raise UserError."""
         ...
+
+
+class Row(dict[str, Any]):
+    """The outputs of a signature for one row, by name."""
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise UserError(
+            f"The model has no output {name!r}, so another version of unroll exported it; export its run again."
+        )
 
 
 class Model(abc.ABC):
@@ -99,9 +109,7 @@ class Model(abc.ABC):
         """Calls a signature: see `Backend`."""
         return self.backend.call(signature, inputs)
 
-    def rows(
-        self, signature: str, inputs: Mapping[str, Sequence[Any]], batch_size: int
-    ) -> Iterator[dict[str, Any]]:
+    def rows(self, signature: str, inputs: Mapping[str, Sequence[Any]], batch_size: int) -> Iterator[Row]:
         """Calls a signature in batches.
 
         Args:
@@ -121,7 +129,7 @@ class Model(abc.ABC):
             batch = {name: values[first : first + batch_size] for name, values in inputs.items()}
             outputs = self.call(signature, batch)
             for row in zip(*outputs.values(), strict=True):
-                yield dict(zip(outputs, row, strict=True))
+                yield Row(zip(outputs, row, strict=True))
 
 
 class StreamingModel(Model):

@@ -115,6 +115,19 @@ def test_each_result_carries_its_own_input(method, kind, batch_size):
     assert [pair(result) for result in results] == [(text, text) for text in TEXTS]
 
 
+@pytest.mark.parametrize("model", [SentimentAnalyzer, Translator, TextGenerator, Captioner])
+def test_an_export_without_an_output_names_it(model):
+    class Older(Echo):
+        def call(self, signature, inputs):
+            outputs = super().call(signature, inputs)
+            return {name: values for name, values in outputs.items() if name != "truncated"}
+
+    with pytest.raises(
+        UserError, match=r"no output 'truncated'.* another version .*; export its run again\.$"
+    ):
+        model(Older()).answer(["a.jpg"] if model is Captioner else ["A film."])
+
+
 def test_lines_of_a_file_and_keys_of_a_dictionary_are_texts():
     assert [r.source for r in TRANSLATOR.translate(io.StringIO("one\ntwo\n"))] == ["one\n", "two\n"]
     assert [r.text for r in CLASSIFIER.classify({"one": 1, "two": 2}.keys())] == ["one", "two"]

@@ -288,7 +288,7 @@ def _parse(
             raise
         more = None
     if values.help:
-        sections = [f"unroll {command} [flags]", flags.help_text([*own, *(more or [])])]
+        sections = [_usage_of(command), flags.help_text([*own, *(more or [])])]
         for task, of_task in (options_by_task() if more is None else {}).items():
             sections += [f"for {task}:", flags.help_text(of_task)] if of_task else []
         _give_help("\n\n".join(sections) + "\n")
@@ -317,6 +317,13 @@ def _texts(values: absl_flags.FlagValues, arguments: list[str]) -> list[str]:
             except absl_flags.UnrecognizedFlagError as error:
                 raise UserError(f"{error}. If it is a text, put -- before the texts.") from error
     return rest[:end] + rest[end + 1 :]
+
+
+def _usage_of(command: str) -> str:
+    """Returns the line of the usage about a command, such as `predict` or `train sentiment`."""
+    name, *task = command.split()
+    (line,) = (line.strip() for line in _USAGE.splitlines() if line.startswith(f"  unroll {name} "))
+    return line.replace("TASK", *task) if task else line
 
 
 def _give_help(text: str) -> NoReturn:

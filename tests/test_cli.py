@@ -33,6 +33,8 @@ HELP = {
     "inspect": (["inspect", "--help"], "--batches=int (default 4)"),
     "export": (["export", "--help"], "--output"),
     "predict": (["predict", "--help"], "standard input"),
+    "predict_usage": (["predict", "--help"], "[TEXT ...]   print one JSON object per line\n\n  --model"),
+    "task_usage": (["train", "sentiment", "--help"], "unroll train sentiment --workdir=RUN"),
     "predict_short": (["predict", "-h"], "--model"),
     "predict_of_tasks": (["predict", "--help"], "for language_modeling:\n\n  --max_length=int (default 200)"),
     "evaluate_of_tasks": (["evaluate", "--help"], "zip file or folder of JPEG and PNG images"),

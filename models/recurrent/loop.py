@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from ..blocks.gradient_registry import release_with_graph
 from .cell import Cell, Factors, GateMatrices, State, TransposedMatrices
 
 
@@ -189,6 +190,7 @@ def _run(
         return (*states[:shown], *final), gradient
 
     results = differentiable(projected, *present, *state, *taps)
+    release_with_graph(results[0].op)
     return tuple(results[:shown]), tuple(results[shown:])
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from ..blocks.gradient_registry import release_with_graph
 from ..text import PADDING
 
 
@@ -79,4 +80,7 @@ def smoothed_cross_entropy(logits: tf.Tensor, targets: tf.Tensor, smoothing: flo
 
         return losses, gradient
 
-    return losses_of(logits)
+    losses = losses_of(logits)
+    if not tf.executing_eagerly():
+        release_with_graph(losses.op)
+    return losses

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, cast
 import keras
 import tensorflow as tf
 
+from ...models.blocks.gradient_registry import release_all_with_graph
 from .averaging import WeightAverage
 from .clipping import UNCLIPPED, Clipping
 from .objective import Batch, Loss, Objective
@@ -120,6 +121,8 @@ class TrainingStep:
         self._optimizer.apply(clipped, self._model.trainable_variables)
         if self._average is not None:
             self._average.update(step)
+        # The optimizer's sum over the replicas has a custom gradient, too.
+        release_all_with_graph(tf.compat.v1.get_default_graph())
         return StepResult(loss, tf.linalg.global_norm(gradients), tf.linalg.global_norm(clipped))
 
     def _in_row_order(self, rows: Any) -> tf.Tensor:

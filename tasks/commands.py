@@ -53,7 +53,7 @@ def train(
     ):
         if saved != (application, config):
             run.save_config(application, config)
-        import_keras()
+        import_keras(config.seed)
         from .data import PreparedData
         from .inspection.live import LiveInspection
         from .inspection.measurements import step_name
@@ -160,7 +160,7 @@ def inspect(workdir: str, batches: int, output: str | None) -> None:
     application, config = read_config(run)
     if not run.has_begun:
         raise UserError(f"The run in {run.path} has no data yet; `unroll train` resumes it.")
-    import_keras()
+    import_keras(config.seed)
     task = task_of(application)
     data = task.data(config, run)
     with writable_or_temporary(directory, "--output=DIRECTORY keeps the report") as written:
@@ -311,7 +311,7 @@ def _trained(run: RunDirectory, changed: Mapping[str, Any]) -> tuple:
     refuse_without_effect(config, changed)
     if not run.has_best_weights:
         raise UserError(f"The run in {run.path} has not finished an epoch; `unroll train` resumes it.")
-    import_keras()
+    import_keras(config.seed)
     task = task_of(application)
     data = task.data(config, run)
     model = task.build_model(config, data.sizes)

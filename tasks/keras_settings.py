@@ -4,8 +4,11 @@ from ..common.errors import UserError, first_line
 from ..common.quiet_start import import_tensorflow
 
 
-def import_keras() -> None:
+def import_keras(seed: int) -> None:
     """Imports TensorFlow and Keras, and sets what `keras.json` may set and results depend on.
+
+    Args:
+        seed: Seed of all random numbers, on which the order of examples depends, too.
 
     Raises:
         UserError: If Keras cannot be imported.
@@ -20,3 +23,4 @@ def import_keras() -> None:
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
     keras.config.set_image_data_format("channels_last")
+    keras.utils.set_random_seed(seed)

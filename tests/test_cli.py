@@ -42,7 +42,10 @@ HELP = {
 }
 HELP |= {task: (["train", task, "--help"], "--epochs=int") for task in applications.APPLICATIONS}
 FLAG_ERRORS = {
-    "command": (["trian"], "no command 'trian'; choose one of train, evaluate, inspect, export, predict"),
+    "command": (
+        ["trian"],
+        "no command 'trian'; choose one of train, evaluate, inspect, export, check, predict",
+    ),
     "no_task": (["train"], "needs a task; choose one of sentiment, language_modeling"),
     "flag_for_task": (["train", "--workdir=run"], "needs a task"),
     "task": (["train", "weather", "--workdir=run"], "no task 'weather'; choose one of sentiment"),
@@ -644,7 +647,7 @@ def test_predict_texts_of_the_command_line(exported_model, capsys):
     assert [result["text"] for result in results] == ["A wonderful film.", "", "An awful \ufffd film."]
     assert (results[0]["label"], results[2]["label"]) == ("positive", "negative")
     for result in results:
-        assert list(result) == ["text", "label", "score", "probabilities"]
+        assert list(result) == ["text", "label", "score", "probabilities", "known_tokens", "truncated"]
         assert sum(result["probabilities"].values()) == pytest.approx(1, abs=1e-5)
 
 

@@ -42,6 +42,8 @@ SENTIMENT = {
             score=("DT_FLOAT", -1),
             labels=("DT_STRING", -1, 2),
             probabilities=("DT_FLOAT", -1, 2),
+            known_tokens=("DT_INT32", -1),
+            truncated=("DT_BOOL", -1),
         ),
         "method_name": "tensorflow/serving/predict",
     },
@@ -52,6 +54,8 @@ LABELLED = {
     "score": [0.75],
     "labels": [["bad", "good"]],
     "probabilities": [[0.25, 0.75]],
+    "known_tokens": [1],
+    "truncated": [False],
 }
 
 
@@ -143,7 +147,7 @@ def test_a_deadline_is_positive():
 def test_a_model_has_the_class_and_the_results_of_its_application():
     server = Server(ok(LABELLED))
     (result,) = server.model().classify(text for text in ["A triumph. ☕"])
-    assert result == ("A triumph. ☕", "good", 0.75, {"bad": 0.25, "good": 0.75})
+    assert result == ("A triumph. ☕", "good", 0.75, {"bad": 0.25, "good": 0.75}, 1, False)
     request = server.requests[-1]
     assert request.url.path == "/v1/models/demo:predict"
     assert json.loads(request.content) == {

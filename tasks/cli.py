@@ -323,7 +323,7 @@ def _usage_of(command: str) -> str:
     """Returns the line of the usage about a command, such as `predict` or `train sentiment`."""
     name, *task = command.split()
     (line,) = (line.strip() for line in _USAGE.splitlines() if line.startswith(f"  unroll {name} "))
-    return line.replace("TASK", *task) if task else line
+    return line.replace("TASK", task[0]) if task else line
 
 
 def _give_help(text: str) -> NoReturn:

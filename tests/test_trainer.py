@@ -1,8 +1,10 @@
 """The trainer: clipping, schedules, averages, one step on one and two replicas, and whole tiny trainings."""
 
 import csv
+import errno
 import json
 import math
+import os
 import random
 import subprocess
 import sys
@@ -16,6 +18,7 @@ import replicas_main
 import tensorflow as tf
 from tiny_training import best_weights, checkpoints, metrics_lines, tiny_options, write_reviews
 
+from unroll.common import locks
 from unroll.common.errors import UserError
 from unroll.tasks import cli
 from unroll.tasks.applications import read_config
@@ -400,6 +403,17 @@ def test_validation_data_is_kept_with_the_run(options, tmp_path):
     validation.unlink()
     trainer_of(config, run).train()
     assert json.loads(run.best_metrics.read_text())["epoch"] == 1
+
+
+@pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.ENOLCK])
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch, code):
+    def acquire(self):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(locks.FileLock, "acquire", acquire)
+    said = rf"{tmp_path} cannot be locked against other processes \({os.strerror(code)}\)"
+    with pytest.raises(UserError, match=said), RunDirectory(tmp_path).locked():
+        pass
 
 
 def test_one_process_trains_in_a_directory(tmp_path):

@@ -3,19 +3,19 @@
 import hashlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from filelock import FileLock, Timeout
 from numpy.typing import DTypeLike
 
 from ...common.checksums import replacing_listed, verify
 from ...common.errors import UserError
 from ...common.files import write_json
+from ...common.locks import LockedError, locked
 from ...common.progress_bar import ProgressBar
 from .batching import chunks
 
@@ -199,17 +199,13 @@ class FeatureCache:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Waits until no other process fills this cache."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.directory / ".lock")
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            print(f"Another process is filling {self.directory}; waiting for it.", file=sys.stderr)
-            lock.acquire()
-        try:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self.directory))
+            except LockedError:
+                print(f"Another process is filling {self.directory}; waiting for it.", file=sys.stderr)
+                stack.enter_context(locked(self.directory, wait=True))
             yield
-        finally:
-            lock.release()
 
 
 def _read(image: Image) -> tuple[bytes, str]:

@@ -8,14 +8,12 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from ...common.checksums import checksum_of_json, verify
 from ...common.errors import UserError, first_line
 from ...common.files import read_json, write_json
+from ...common.locks import LockedError, locked
 from .config import TrainingConfig
 
-_LOCK = ".lock"
 # Files that the user's system, shell, scheduler and editor leave in a directory; hidden ones include those of a killed
 # start. A new run may begin beside them.
 _STRAY = (
@@ -116,11 +114,10 @@ class RunDirectory:
         Raises:
             UserError: If another process trains here.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(self.path / _LOCK, blocking=False):
+            with locked(self.path):
                 yield
-        except Timeout as error:
+        except LockedError as error:
             raise UserError(f"Another process is training in {self.path}; wait for it or stop it.") from error
 
     def read_config(self) -> tuple[str, dict[str, Any]]:

@@ -162,10 +162,10 @@ def fault(chance: random.Random, model: Model, name: str, signature: SignatureSp
     if rows < 2:
         return ""
     row = chance.randrange(rows)
-    if "temperature" in inputs and not abs(inputs["temperature"][row]) < 1e6:
-        # All ids are equally probable, and rounding decides which are the most probable.
-        return ""
     alone = model.call(name, {key: value[row : row + 1] for key, value in inputs.items()})
+    if "temperature" in inputs:
+        # What is drawn is compared in test_language_model_export.py, for a model that was trained.
+        alone = {key: value for key, value in alone.items() if key == "probabilities" or "state_" in key}
     return different(alone, {key: value[row : row + 1] for key, value in outputs.items()})
 
 

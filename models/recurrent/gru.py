@@ -9,7 +9,7 @@ import tensorflow as tf
 from . import activations
 from .cell import Cell, CudnnLayout, Factors, GateMatrices, Gates, State, TransposedMatrices
 from .layer import RecurrentLayer
-from .positional import positional
+from .positional import INITIALIZERS, PENALTIES, SEQUENCES, positional
 
 _GATES, _CANDIDATE = slice(0, 2), slice(2, 3)
 
@@ -136,25 +136,10 @@ class GRU(RecurrentLayer):
         "units",
         "activation",
         "recurrent_activation",
-        "use_bias",
-        "kernel_initializer",
-        "recurrent_initializer",
-        "bias_initializer",
-        "kernel_regularizer",
-        "recurrent_regularizer",
-        "bias_regularizer",
-        "activity_regularizer",
-        "kernel_constraint",
-        "recurrent_constraint",
-        "bias_constraint",
-        "dropout",
-        "recurrent_dropout",
+        *INITIALIZERS,
+        *PENALTIES,
         "seed",
-        "return_sequences",
-        "return_state",
-        "go_backwards",
-        "stateful",
-        "unroll",
+        *SEQUENCES,
         "reset_after",
         "use_cudnn",
     )

@@ -8,7 +8,7 @@ import keras
 from . import activations
 from .cell import Cell, CudnnLayout, Factors, GateMatrices, Gates, State, TransposedMatrices, summed
 from .layer import RecurrentLayer
-from .positional import positional
+from .positional import INITIALIZERS, PENALTIES, SEQUENCES, positional
 
 
 @dataclass(frozen=True)
@@ -86,26 +86,11 @@ class LSTM(RecurrentLayer):
         "units",
         "activation",
         "recurrent_activation",
-        "use_bias",
-        "kernel_initializer",
-        "recurrent_initializer",
-        "bias_initializer",
+        *INITIALIZERS,
         "unit_forget_bias",
-        "kernel_regularizer",
-        "recurrent_regularizer",
-        "bias_regularizer",
-        "activity_regularizer",
-        "kernel_constraint",
-        "recurrent_constraint",
-        "bias_constraint",
-        "dropout",
-        "recurrent_dropout",
+        *PENALTIES,
         "seed",
-        "return_sequences",
-        "return_state",
-        "go_backwards",
-        "stateful",
-        "unroll",
+        *SEQUENCES,
         "use_cudnn",
     )
     def __init__(

@@ -4,6 +4,14 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+# Runs of arguments that all of Keras' recurrent layers have in this order.
+INITIALIZERS = ("use_bias", "kernel_initializer", "recurrent_initializer", "bias_initializer")
+PENALTIES = (
+    *("kernel_regularizer", "recurrent_regularizer", "bias_regularizer", "activity_regularizer"),
+    *("kernel_constraint", "recurrent_constraint", "bias_constraint", "dropout", "recurrent_dropout"),
+)
+SEQUENCES = ("return_sequences", "return_state", "go_backwards", "stateful", "unroll")
+
 
 def positional(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorates a keyword-only constructor so that it also accepts its keywords by position.

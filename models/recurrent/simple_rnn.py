@@ -7,7 +7,7 @@ import keras
 
 from .cell import Cell, CudnnLayout, Factors, GateMatrices, Gates, State, TransposedMatrices, summed
 from .layer import RecurrentLayer
-from .positional import positional
+from .positional import INITIALIZERS, PENALTIES, SEQUENCES, positional
 
 
 @dataclass(frozen=True)
@@ -44,24 +44,9 @@ class SimpleRNN(RecurrentLayer):
     @positional(
         "units",
         "activation",
-        "use_bias",
-        "kernel_initializer",
-        "recurrent_initializer",
-        "bias_initializer",
-        "kernel_regularizer",
-        "recurrent_regularizer",
-        "bias_regularizer",
-        "activity_regularizer",
-        "kernel_constraint",
-        "recurrent_constraint",
-        "bias_constraint",
-        "dropout",
-        "recurrent_dropout",
-        "return_sequences",
-        "return_state",
-        "go_backwards",
-        "stateful",
-        "unroll",
+        *INITIALIZERS,
+        *PENALTIES,
+        *SEQUENCES,
         "seed",
     )
     def __init__(self, units: int, **kwargs: Any) -> None:

@@ -53,8 +53,6 @@ def _language_model(tokenizer: str) -> Bundle:
     encoder = CharacterCodec.learn([_TEXTS], tokenizer=tokenizer)
     model = LanguageModel(len(encoder), LanguageModelOptions(cell="gru", units=5))
     model(_ONE)
-    # So confident that rounding does not decide what is drawn.
-    model.set_weights([30 * w if w.shape[-1] == len(encoder) else w for w in model.get_weights()])
     return language_modeling.bundle(model, encoder)
 
 

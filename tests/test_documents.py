@@ -199,7 +199,12 @@ def test_a_file_is_clean_text_whatever_its_encoding(unit, tmp_path):
 
 
 @pytest.mark.parametrize("unit", UNITS)
-@pytest.mark.parametrize("content", [NOT_UTF8, b"a\0b", gzip.compress(b"%PDF-1.7"), b"PK\x03\x04"])
+@pytest.mark.parametrize(
+    "content",
+    [NOT_UTF8, b"a\0b", gzip.compress(b"%PDF-1.7"), b"PK\x03\x04"],
+    # Names, since a compressed file holds the time: all processes of the suite must find the same tests.
+    ids=["not UTF-8", "a zero byte", "a compressed PDF", "a zip archive"],
+)
 def test_a_file_without_text_is_refused(unit, content, tmp_path):
     (tmp_path / "a.txt").write_bytes(content)
     (ours,) = read_files(str(tmp_path / "a.txt"), unit)

@@ -270,6 +270,28 @@ def test_each_row_has_its_own_settings(rng):
 # Many ids.
 
 
+@pytest.mark.parametrize(
+    ("options", "plain"),
+    [
+        ({"temperature": np.nan}, {"temperature": 0.0}),
+        ({"temperature": np.inf}, {"temperature": 1e30}),
+        ({"top_p": np.nan}, {"top_p": 1.0}),
+        ({"top_p": np.inf}, {"top_p": 1.0}),
+        ({"top_p": -np.inf}, {"top_p": 0.0}),
+    ],
+)
+def test_settings_that_are_no_finite_numbers_mean_the_same_in_any_company(options, plain, rng):
+    logits = rng.normal(size=[1, 40]).astype("float32")
+    logits[0, ::3] = -np.inf
+    for number in np.linspace(0, LARGEST, 9, dtype="float32"):
+        (expected,) = choose(logits, settings(1, **plain), tf.constant([number]))
+        (alone,) = choose(logits, settings(1, **options), tf.constant([number]))
+        # The first row restricts what is drawn from the second.
+        both = {name: [0.5, value] for name, value in {"temperature": 1.0, "top_p": 1.0, **options}.items()}
+        among = choose(np.repeat(logits, 2, axis=0), settings(2, **both), tf.fill([2], number))[1]
+        assert alone == among == expected
+
+
 def test_greedy_writes_the_most_probable_ids():
     ids, _ = write(script([1, 2, 3, 4], [4, 4, 1, 3]), temperature=0)
     assert ids.tolist() == [[1, 2, 3, 4], [4, 4, 1, 3]]

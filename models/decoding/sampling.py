@@ -23,10 +23,10 @@ class Sampling(NamedTuple):
     """The options of sampling, per row.
 
     Attributes:
-        temperature: float32 [batch], divisor of the logits; below 0.0001 the most probable id is taken.
+        temperature: float32 [batch], divisor of the logits; below 0.0001, or NaN, the most probable id is taken.
         top_k: int32 [batch], draws from the k most probable ids; 0 or less: from all.
         top_p: float32 [batch], draws from the fewest most probable ids that together have this probability, after top_k
-            (Holtzman et al., 2020, https://arxiv.org/abs/1904.09751); 1 or more: from all.
+            (Holtzman et al., 2020, https://arxiv.org/abs/1904.09751); 1 or more, or NaN: from all.
         seed: int64 [batch], which alone decides the random numbers of a row.
     """
 
@@ -79,9 +79,11 @@ def choose(logits: tf.Tensor, sampling: Sampling, drawn: tf.Tensor) -> tf.Tensor
     Returns:
         int32 [batch].
     """
-    greedy = sampling.temperature < _GREEDY
+    greedy = ~(sampling.temperature >= _GREEDY)
     top_k = tf.where(greedy, 1, sampling.top_k)
-    probabilities = tf.nn.softmax(logits / tf.where(greedy, 1.0, sampling.temperature)[:, None])
+    # The logits of forbidden ids divided by infinity would be NaN.
+    temperature = tf.minimum(tf.where(greedy, 1.0, sampling.temperature), tf.float32.max)
+    probabilities = tf.nn.softmax(logits / temperature[:, None])
     probabilities = tf.cond(
         tf.reduce_any((top_k > 0) | (sampling.top_p < 1)),
         lambda: probabilities * _most_probable(probabilities, top_k, sampling.top_p),
@@ -106,7 +108,7 @@ def _most_probable(probabilities: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor)
     kept = (top_k[:, None] <= 0) | (ranks < top_k[:, None])
     ordered = tf.where(kept, ordered, 0.0)
     before = tf.cumsum(ordered, axis=1, exclusive=True) / tf.reduce_sum(ordered, axis=1, keepdims=True)
-    kept &= (ranks == 0) | (before < top_p[:, None])
+    kept &= (ranks == 0) | ~(before >= top_p[:, None])
     return tf.gather(tf.cast(kept, tf.float32), tf.argsort(ids), batch_dims=1)
 
 

@@ -143,7 +143,8 @@ def malformed(chance: random.Random, inputs: dict[str, Any], specs: Mapping[str,
 def fault(chance: random.Random, model: Model, name: str, signature: SignatureSpec) -> str:
     """What is wrong with the answer to a random input; "" if nothing is."""
     rows = chance.choice((0, 1, 1, 2, 3, 5))
-    inputs = {key: values(chance, key, spec, rows) for key, spec in signature.inputs.items()}
+    # A signature's inputs have no order.
+    inputs = {key: values(chance, key, spec, rows) for key, spec in sorted(signature.inputs.items())}
     spoilt = malformed(chance, inputs, signature.inputs) if chance.random() < 0.3 else ""
     begun = time.monotonic()
     try:

@@ -79,7 +79,7 @@ def choose(logits: tf.Tensor, sampling: Sampling, drawn: tf.Tensor) -> tf.Tensor
     Returns:
         int32 [batch].
     """
-    greedy = ~(sampling.temperature >= _GREEDY)
+    greedy = (sampling.temperature < _GREEDY) | tf.math.is_nan(sampling.temperature)
     top_k = tf.where(greedy, 1, sampling.top_k)
     # The logits of forbidden ids divided by infinity would be NaN.
     temperature = tf.minimum(tf.where(greedy, 1.0, sampling.temperature), tf.float32.max)
@@ -108,7 +108,7 @@ def _most_probable(probabilities: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor)
     kept = (top_k[:, None] <= 0) | (ranks < top_k[:, None])
     ordered = tf.where(kept, ordered, 0.0)
     before = tf.cumsum(ordered, axis=1, exclusive=True) / tf.reduce_sum(ordered, axis=1, keepdims=True)
-    kept &= (ranks == 0) | ~(before >= top_p[:, None])
+    kept &= (ranks == 0) | (before < top_p[:, None]) | tf.math.is_nan(top_p)[:, None]
     return tf.gather(tf.cast(kept, tf.float32), tf.argsort(ids), batch_dims=1)
 
 

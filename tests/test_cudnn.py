@@ -31,7 +31,8 @@ def both(request, rng):
     theirs = getattr(torch.nn, torch_name)(FEATURES, UNITS, **torch_options).cuda()
     order = [layer.cell.gate_names.index(gate) for gate in torch_gates]
     kernel, recurrent_kernel, bias = (w.numpy() for w in layer.weights)
-    biases = bias if bias.ndim == 2 else np.stack([bias, np.zeros_like(bias)])
+    # Of a single bias, cuDNN gets zeros for the input's product and the bias for that of h, as in stock Keras.
+    biases = bias if bias.ndim == 2 else np.stack([np.zeros_like(bias), bias])
     with torch.no_grad():
         for name, weights in (("weight_ih_l0", kernel), ("weight_hh_l0", recurrent_kernel)):
             gates = np.split(weights, len(order), axis=1)

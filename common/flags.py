@@ -8,6 +8,8 @@ from absl import flags as absl_flags
 
 from .options import Option, Options, is_finite
 
+# Schemes of servers of models.
+_SERVERS = ("http", "https", "grpc")
 _ESCAPES = {r"\n": "\n", r"\t": "\t", "\\\\": "\\"}
 
 
@@ -53,7 +55,7 @@ def help_text(options: Options) -> str:
 class _FileParser(absl_flags.ArgumentParser[str]):
     """Expands ~ and makes a path absolute, so that later commands find it from any directory.
 
-    A URL and -, which stands for standard input, stay unchanged.
+    The URL of a server and -, which stands for standard input, stay unchanged. Addresses of stores are refused.
 
     Args:
         suffixes: Allowed endings; none: any.
@@ -69,7 +71,13 @@ class _FileParser(absl_flags.ArgumentParser[str]):
     def parse(self, argument: str) -> str:
         if self._suffixes and not argument.endswith(self._suffixes):
             raise ValueError(f"give a file that ends in {', '.join(self._suffixes)}")
-        if argument in ("", "-") or "://" in argument:
+        scheme = argument.partition("://")[0] if "://" in argument else ""
+        if scheme and scheme.lower() not in _SERVERS:
+            raise ValueError(
+                f"paths of mounted file systems are read and written, not {scheme}://; mount the store (gcsfuse for "
+                "gs://, mount-s3 for s3://) and give the path below the mount point"
+            )
+        if argument in ("", "-") or scheme:
             return argument
         if self._may_be_name and not os.path.dirname(argument):
             return argument

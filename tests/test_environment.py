@@ -62,6 +62,14 @@ def test_paths_that_are_none_stay_as_they_are():
         parsed("workdir", "~nobody-at-all/run")
 
 
+@pytest.mark.parametrize("name", PATHS)
+def test_stores_are_refused_by_name(name):
+    for store in ("gs://bucket/x.png", "s3://bucket/x.png", "hdfs://host/x.png"):
+        scheme = store.split("//")[0]
+        with pytest.raises(absl_flags.IllegalFlagValueError, match=f"{name}.* not {scheme}//.*mount"):
+            parsed(name, store)
+
+
 def test_a_tilde_in_a_command(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)

@@ -5,11 +5,12 @@ import os
 import shlex
 import sys
 from collections.abc import Collection, Generator, Iterable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from ..common.checksums import checksum_of_json
 from ..common.errors import FailedError, UserError
 from ..common.files import is_writable, write_json
 from ..common.json_lines import JsonLines, json_line
@@ -20,6 +21,7 @@ from .applications import predict_class, read_config, task_of
 from .exhaustion import explained
 from .keras_settings import import_keras
 from .results import Results, name_of_other_data, writable_or_temporary
+from .training.cluster import place_of
 from .training.config import FITTED, TrainingConfig
 from .training.interruption import Interrupted, Interruption
 from .training.run_directory import RunDirectory
@@ -46,19 +48,24 @@ def train(
     refuse_without_effect(config, named)
     run.check_free()
     advice = f"train in another --workdir than {workdir} with less, or with smaller layers"
+    place = place_of(config.distribution)
     with (
-        run.locked(),
+        run.locked() if place.is_chief else nullcontext(),
         explained(workdir, memory_flags(config), advice),
         _interruptible(application, run) as interruption,
     ):
-        if saved != (application, config):
+        if place.is_chief and saved != (application, config):
             run.save_config(application, config)
+        if place.addresses:
+            # A lost worker gets one sentence, without TensorFlow's own.
+            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         import_keras(config.seed)
         from .data import PreparedData
         from .inspection.live import LiveInspection
         from .inspection.measurements import step_name
         from .training.fitting import fitted
         from .training.trainer import Trainer
+        from .training.workers import join
 
         task = task_of(application)
         inspection = LiveInspection(
@@ -70,19 +77,28 @@ def train(
 
         def fit(data: PreparedData) -> PreparedData:
             data, changes = fitted(data, named)
-            if changes:
+            if changes and place.is_chief:
                 print(changes)
                 run.save_config(application, data.config)
             return data
 
-        Trainer(
-            task,
-            task.data(config, run),
-            observers=[inspection],
-            # A resumed run keeps its sizes.
-            fit=None if is_resumed else fit,
-            interruption=interruption,
-        ).train()
+        with join(config.distribution, place) as workers:
+            workers.check_all_see(run.config)
+            workers.check_same(
+                int(checksum_of_json([application, dataclasses.asdict(config)]), 16), "options"
+            )
+            Trainer(
+                task,
+                task.data(config, run),
+                workers,
+                observers=[inspection] if place.is_chief else [],
+                # A resumed run keeps its sizes.
+                fit=None if is_resumed else fit,
+                interruption=interruption,
+            ).train()
+    if not place.is_chief:
+        print("Trained; the chief has written the files.")
+        return
     print(f"Trained. The weights of the best epoch are in {run.intact(run.best_weights)}.")
 
 

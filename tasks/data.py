@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from glob import glob
 from itertools import islice
@@ -182,7 +182,7 @@ class PreparedData(abc.ABC):
         return self.counts.examples
 
     @abc.abstractmethod
-    def batches(self, epoch: int, fixed_shapes: bool) -> tf.data.Dataset:
+    def batches(self, epoch: int, fixed_shapes: bool, loaded: bool = True) -> tf.data.Dataset:
         """Returns the training batches of an epoch, in an order that depends on the seed and the epoch alone.
 
         An iterator over them can be checkpointed.
@@ -190,7 +190,12 @@ class PreparedData(abc.ABC):
         Args:
             epoch: Number of the epoch, counted from 0.
             fixed_shapes: Whether to keep the number of different shapes small, for a compiler.
+            loaded: Whether to apply `load`.
         """
+
+    def load(self, batch: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
+        """Reads what a batch, or some of its rows, names only by numbers, inside a graph; nothing by default."""
+        return batch
 
     def sequences(self) -> tf.data.Dataset:
         """Returns batches to measure how far gradients could reach, for an objective without a carry.

@@ -35,6 +35,7 @@ from unroll.tasks.training.run_directory import RunDirectory
 from unroll.tasks.training.state import TrainingState
 from unroll.tasks.training.step import TrainingStep
 from unroll.tasks.training.trainer import Trainer
+from unroll.tasks.training.workers import Workers
 from unroll.tasks.translation import task as translation
 from unroll.tasks.translation.config import TranslationConfig
 from unroll.tasks.translation.data import TranslationData
@@ -156,7 +157,7 @@ def resumed_training(strategy: tf.distribute.Strategy, workdir: Path, options: d
     run.create("sentiment", config)
     for epochs in (1, 2):
         data = SentimentData(dataclasses.replace(config, epochs=epochs), run)
-        Trainer(sentiment.TASK, data, strategy).train()
+        Trainer(sentiment.TASK, data, Workers(strategy)).train()
     return metrics_lines(workdir)
 
 

@@ -1,6 +1,6 @@
 """The data of captioning: images with their captions."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -83,7 +83,7 @@ class CaptioningData(PreparedData):
     def batch_limits(self) -> BatchLimits:
         return BatchLimits(self.counts.longest, max(1, self.config.batch_tokens // self.counts.rows))
 
-    def batches(self, epoch: int, fixed_shapes: bool) -> tf.data.Dataset:
+    def batches(self, epoch: int, fixed_shapes: bool, loaded: bool = True) -> tf.data.Dataset:
         counts = self.counts
 
         def captions(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -91,26 +91,26 @@ class CaptioningData(PreparedData):
             shape = [counts.rows if fixed_shapes else None, None]
             return {"image": example["image"], "captions": rows.to_tensor(PADDING, shape=shape)}
 
-        def features(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            # By their numbers, after shuffling: neither the buffers nor the checkpoints hold features.
-            images = tf.numpy_function(
-                self._cache(self._keys["train"]).take,
-                [batch["image"]],
-                self.image_features.dtype,
-                stateful=False,
-            )
-            return {
-                "captions": batch["captions"],
-                "images": tf.ensure_shape(images, [None, *self.image_features.shape]),
-            }
-
         batches = batch_by_tokens(
             self._shuffled(epoch, ["ids", "lengths"], ["image"]).map(captions),
             lambda example: tf.shape(example["captions"])[1],
             self.batch_limits,
             fixed_shapes,
         )
-        return batches.map(features)
+        # After shuffling: neither the buffers nor the checkpoints hold features.
+        return batches.map(self.load) if loaded else batches
+
+    def load(self, batch: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
+        images = tf.numpy_function(
+            self._cache(self._keys["train"]).take,
+            [batch["image"]],
+            self.image_features.dtype,
+            stateful=False,
+        )
+        return {
+            "captions": batch["captions"],
+            "images": tf.ensure_shape(images, [None, *self.image_features.shape]),
+        }
 
     @cached_property
     def codec(self) -> SubwordCodec:
@@ -235,7 +235,8 @@ class CaptioningData(PreparedData):
         if key not in self._caches:
             images = self.image_features
             cache = FeatureCache(self._cache_directory, key, images.shape, images.dtype.as_numpy_dtype)
-            if not cache.complete and not is_writable(self._cache_directory):
+            # Only then, since it reads all features.
+            if not is_writable(self._cache_directory) and not cache.complete:
                 cache = cache.elsewhere(self.results.directory / "features")
             self._caches[key] = cache
         return self._caches[key]

@@ -48,8 +48,8 @@ class LiveInspection:
     def begin(self, state: TrainingState, writer: tf.summary.SummaryWriter) -> None:
         """Prepares for a training that begins or resumes."""
         objective = state.phases[0].objective
-        self.meter = FlowMeter(objective, state.model, state.element_spec, state.carry, truncated=False)
-        self._carry = state.carry
+        self.meter = FlowMeter(objective, state.model, state.loaded_spec, state.carry, truncated=False)
+        self._carry, self._loaded = state.carry, state.loaded
         self._writer = writer
         lines = self.lines.read()
         self._history = lines[-_PICTURED:]
@@ -63,7 +63,7 @@ class LiveInspection:
 
     def measure(self, step: int, batch: Batch) -> None:
         """Measures a batch and writes the results."""
-        sums, _ = self.meter(batch, self._carry)
+        sums, _ = self.meter(self._loaded(batch), self._carry)
         layers = [
             {"name": name} | curves(of_layer, of_layer)
             for name, of_layer in zip(self.meter.names, sums, strict=True)

@@ -71,7 +71,7 @@ class LanguageModelingData(PreparedData):
         lanes = self._lanes()
         return lanes.lanes * lanes.batches
 
-    def batches(self, epoch: int, fixed_shapes: bool) -> tf.data.Dataset:
+    def batches(self, epoch: int, fixed_shapes: bool, loaded: bool = True) -> tf.data.Dataset:
         config = self.config
         if config.truncation:
             return self._lanes().read()

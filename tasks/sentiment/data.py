@@ -75,7 +75,7 @@ class SentimentData(PreparedData):
     def batch_limits(self) -> BatchLimits:
         return BatchLimits(self.config.max_length, self.config.batch_tokens)
 
-    def batches(self, epoch: int, fixed_shapes: bool) -> tf.data.Dataset:
+    def batches(self, epoch: int, fixed_shapes: bool, loaded: bool = True) -> tf.data.Dataset:
         return batch_by_tokens(
             self._shuffled(epoch, ["ids"], ["label"]),
             lambda example: tf.size(example["ids"]),

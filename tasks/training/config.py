@@ -109,8 +109,9 @@ class TrainingConfig(DataConfig):
     )
     distribution: str = option(
         "one_device",
-        "train on one_device, or mirrored on all GPUs of the machine",
-        choices=("one_device", "mirrored"),
+        "train on one_device, mirrored on all GPUs of the machine, or as one of the processes that TF_CONFIG names: "
+        "multi_worker",
+        choices=("one_device", "mirrored", "multi_worker"),
     )
 
     monitor: str = option("loss", "validation metric that chooses the best weights", resumable=False)

@@ -20,11 +20,15 @@ class Journal:
         run: The run directory.
         epochs: Number of epochs of the run.
         done: Number of epochs that earlier processes have trained for, with the part of an unfinished one.
+        is_kept: Whether to keep and show anything; of several workers, one does.
     """
 
-    def __init__(self, run: RunDirectory, epochs: int, done: float) -> None:
+    def __init__(self, run: RunDirectory, epochs: int, done: float, is_kept: bool = True) -> None:
+        self._is_kept = is_kept
         self.lines = JsonLines(run.metrics)
-        self.writer = tf.summary.create_file_writer(str(run.logs))
+        self.writer = (
+            tf.summary.create_file_writer(str(run.logs)) if is_kept else tf.summary.create_noop_writer()
+        )
         self._epochs, self._done = epochs, done
         self._begun = time.monotonic()
         self._bar: ProgressBar | None = None
@@ -34,7 +38,8 @@ class Journal:
 
     def begin_epoch(self, epoch: int, examples: int, seen: int) -> None:
         """Starts the progress bar of an epoch (from 0); it counts examples."""
-        self._bar = ProgressBar(f"epoch {epoch + 1}/{self._epochs}", "examples", examples, seen)
+        if self._is_kept:
+            self._bar = ProgressBar(f"epoch {epoch + 1}/{self._epochs}", "examples", examples, seen)
         self.reset_speed()
 
     def step(self, examples: int, tokens: float, waited: float) -> None:
@@ -62,6 +67,8 @@ class Journal:
 
     def write(self, step: int, values: dict[str, Any]) -> None:
         """Writes numbers to metrics.jsonl and TensorBoard."""
+        if not self._is_kept:
+            return
         self.lines.append({"step": step} | values)
         with self.writer.as_default(step):
             for name, value in values.items():
@@ -81,6 +88,8 @@ class Journal:
             metrics: Metrics by name, the most important first.
             is_best: Whether the epoch is the best so far.
         """
+        if not self._is_kept:
+            return
         seconds = time.monotonic() - self._begun
         left = seconds / max(epoch - self._done, 1e-9) * (self._epochs - epoch)
         remaining = f", {interval(left)} left" if epoch < self._epochs else ""

@@ -22,4 +22,5 @@ class Observer(Protocol):
         """Called once, before the first step of a process; `writer` is TensorBoard's."""
 
     def before_step(self, step: int, batch: Batch) -> None:
-        """Called before each step with the number of completed steps and the batch of the step."""
+        """Called before each step with the number of completed steps and the batch of the step, which the
+        state loads."""

@@ -22,6 +22,8 @@ class TrainingState:
         strategy: Strategy in whose scope the variables are made.
         jit_compile: Whether to compile the step with XLA, in the phases that allow it.
         epoch: The first epoch, counted from 0.
+        loads_rows: Whether each replica loads its rows alone; else they are loaded beforehand, while others are
+            trained on.
     """
 
     def __init__(
@@ -31,9 +33,10 @@ class TrainingState:
         strategy: tf.distribute.Strategy,
         jit_compile: bool,
         epoch: int,
+        loads_rows: bool = False,
     ) -> None:
         config, sizes = data.config, data.sizes
-        self._data = data
+        self._data, self._loads_rows = data, loads_rows
         self.phases = task.phases(config, sizes)
         self._jit_compile = jit_compile
         with strategy.scope():
@@ -76,7 +79,7 @@ class TrainingState:
         self.phase, self.step = phase, self._training_step(phase)
 
     def _begin_data(self, epoch: int) -> None:
-        self._batches = self._data.batches(epoch, fixed_shapes=self._jit_compile)
+        self._batches = self._data.batches(epoch, self._jit_compile, loaded=not self._loads_rows)
         self.iterator = iter(self._batches.prefetch(4))
         # Replaces the previous epoch's iterator in the checkpoint.
         self.tensors.iterator = self.iterator
@@ -87,7 +90,8 @@ class TrainingState:
             phase.objective,
             self.model,
             self.optimizer,
-            self.element_spec,
+            self._batches.element_spec,
+            load=self._data.load if self._loads_rows else None,
             clipping=Clipping(config.clipvalue, config.clipnorm, config.global_clipnorm),
             strategy=self._strategy,
             average=self.average,
@@ -96,9 +100,13 @@ class TrainingState:
         )
 
     @property
-    def element_spec(self) -> Any:
-        """Shapes and dtypes of a batch."""
-        return self._batches.element_spec
+    def loaded_spec(self) -> Any:
+        """Shapes and dtypes of a loaded batch."""
+        return (self._batches.map(self._data.load) if self._loads_rows else self._batches).element_spec
+
+    def loaded(self, batch: Any) -> Any:
+        """Returns a batch with all that the model is given."""
+        return self._data.load(batch) if self._loads_rows else batch
 
     def weights(self) -> list[tf.Tensor]:
         """Returns a copy of the trained weights."""

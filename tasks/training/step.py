@@ -1,5 +1,6 @@
 """One training step, compiled once, on any number of replicas."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import keras
@@ -16,11 +17,13 @@ class StepResult(NamedTuple):
 
     Attributes:
         loss: Sums over the batch.
+        stopped: Number of replicas whose process is to stop.
         gradient_norm: Euclidean norm of all gradients together, before clipping.
         clipped_norm: The same norm after clipping.
     """
 
     loss: Loss
+    stopped: tf.Tensor
     gradient_norm: tf.Tensor
     clipped_norm: tf.Tensor
 
@@ -36,6 +39,7 @@ class TrainingStep:
         objective: Loss to minimise.
         model, optimizer: Model and optimiser, made in the strategy's scope.
         element_spec: Shapes and dtypes of a batch.
+        load: Reads the rest of a batch, for the rows of a replica; None: nothing is missing.
         clipping: Limits of the gradients.
         strategy: Any `tf.distribute` strategy; None: the current one.
         average: Moving average of the weights, or None.
@@ -50,6 +54,7 @@ class TrainingStep:
         optimizer: keras.optimizers.Optimizer,
         element_spec: Any,
         *,
+        load: Callable[[Batch], Batch] | None = None,
         clipping: Clipping = UNCLIPPED,
         strategy: tf.distribute.Strategy | None = None,
         average: WeightAverage | None = None,
@@ -59,6 +64,7 @@ class TrainingStep:
         self._objective = objective
         self._model = model
         self._optimizer = optimizer
+        self._load = load
         self._strategy = strategy or tf.distribute.get_strategy()
         self._clipping = clipping
         self._average = average
@@ -70,14 +76,15 @@ class TrainingStep:
             self._gradients = tf.function(self._replica_gradients, jit_compile=True, autograph=False)
         scalar = tf.TensorSpec([], tf.float32)
         self._step = tf.function(
-            self._whole_step, input_signature=[element_spec, scalar, scalar], autograph=False
+            self._whole_step, input_signature=[element_spec, scalar, scalar, scalar], autograph=False
         )
 
-    def __call__(self, batch: Batch, learning_rate: float, step: int) -> StepResult:
-        """Updates the model with a batch, after `step` earlier steps."""
+    def __call__(self, batch: Batch, learning_rate: float, step: int, stops: bool = False) -> StepResult:
+        """Updates the model with a batch, after `step` earlier steps; `stops` says whether this process is to stop."""
         if self._jit_compile:
             self._shapes.add(tuple(tuple(tensor.shape) for tensor in tf.nest.flatten(batch)))
-        return self._step(batch, tf.constant(learning_rate), tf.constant(step, tf.float32))
+        scalars = (tf.constant(number, tf.float32) for number in (learning_rate, step, stops))
+        return self._step(batch, *scalars)
 
     @property
     def compilations(self) -> int:
@@ -103,14 +110,16 @@ class TrainingStep:
         if replicas > 1:
             first = context.replica_id_in_sync_group
             batch, carry = tf.nest.map_structure(lambda rows: rows[first::replicas], (batch, carry))
-        return self._gradients(batch, carry)
+        return self._gradients(self._load(batch) if self._load else batch, carry)
 
-    def _whole_step(self, batch: Batch, learning_rate: tf.Tensor, step: tf.Tensor) -> StepResult:
+    def _whole_step(
+        self, batch: Batch, learning_rate: tf.Tensor, step: tf.Tensor, stops: tf.Tensor
+    ) -> StepResult:
         carried = tf.nest.map_structure(tf.convert_to_tensor, self._carry)
         loss, gradients, carried = self._strategy.run(self._replica_step, args=(batch, carried))
-        loss, gradients = tf.nest.map_structure(
+        loss, gradients, stopped = tf.nest.map_structure(
             lambda value: self._strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None),
-            (loss, gradients),
+            (loss, gradients, self._strategy.run(lambda: tf.identity(stops))),
         )
         variables: list[tf.Variable] = tf.nest.flatten(self._carry)
         for variable, value in zip(variables, tf.nest.flatten(carried), strict=True):
@@ -123,7 +132,7 @@ class TrainingStep:
             self._average.update(step)
         # The optimizer's sum over the replicas has a custom gradient, too.
         release_all_with_graph(tf.compat.v1.get_default_graph())
-        return StepResult(loss, tf.linalg.global_norm(gradients), tf.linalg.global_norm(clipped))
+        return StepResult(loss, stopped, tf.linalg.global_norm(gradients), tf.linalg.global_norm(clipped))
 
     def _in_row_order(self, rows: Any) -> tf.Tensor:
         """Gathers the rows of all replicas, each of which has every n-th row."""

@@ -1,6 +1,7 @@
 """The training loop."""
 
 import math
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +25,8 @@ from .journal import Journal
 from .observer import Observer
 from .progress import Progress
 from .state import TrainingState
+from .step import StepResult
+from .workers import Workers
 
 
 class DivergenceError(FailedError):
@@ -36,7 +39,7 @@ class Trainer:
     Args:
         task: The application.
         data: Its data in the run directory, with the options of the run; it need not be prepared.
-        strategy: Distribution strategy; None: that of the option `distribution`.
+        workers: The workers of the training; None: this process alone, on one device.
         callbacks: Keras callbacks, which must not need state from an earlier process.
         observers: Objects that watch the training.
         fit: Takes the prepared data of a run before its first step, and returns it with options that fit its size.
@@ -47,7 +50,7 @@ class Trainer:
         self,
         task: Task,
         data: PreparedData,
-        strategy: tf.distribute.Strategy | None = None,
+        workers: Workers | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         observers: Sequence[Observer] = (),
         fit: Callable[[PreparedData], PreparedData] | None = None,
@@ -57,7 +60,7 @@ class Trainer:
         self.data = data
         self.config = data.config
         self.run = data.run
-        self._strategy = strategy or _strategy(self.config.distribution)
+        self._workers = workers or Workers(tf.distribute.get_strategy())
         self._callbacks = callbacks
         self._checkpoints = Checkpoints(self.run.checkpoints)
         self._observers = observers
@@ -79,13 +82,9 @@ class Trainer:
             Interrupted: If a signal came; a checkpoint was saved.
         """
         self._check_options()
-        self.data.prepare()
-        if changed := self.data.changed_source():
-            print(
-                f"{changed} has changed since this run prepared its data, with which it goes on; give another "
-                "--workdir to train on the changed file.",
-                file=sys.stderr,
-            )
+        if self._workers.is_chief:
+            self._prepare()
+        self._workers.check_all_see(self.run.data)
         if self._fit and not self._checkpoints:
             self.data = self._fit(self.data)
             self.config = self.data.config
@@ -96,19 +95,22 @@ class Trainer:
         with dtype_policy(config.precision):
             state, progress = self._checkpoints.restore(
                 lambda progress: TrainingState(
-                    self.task, self.data, self._strategy, jit_compile, progress.epoch
+                    self.task,
+                    self.data,
+                    self._workers.strategy,
+                    jit_compile,
+                    progress.epoch,
+                    loads_rows=self._workers.count > 1,
                 )
             )
-        if reason := progress.end_of(config):
-            print(f"The run in {self.run.path} has ended: {reason}.", flush=True)
-        else:
-            self._print_summary(state.model)
-        if progress.step and not reason:
-            print(f"Resuming after step {progress.step}, in epoch {progress.epoch + 1}.", flush=True)
+        self._workers.check_same(progress.step, "checkpoints")
+        if self._workers.is_chief:
+            self._print_start(state.model, progress)
         done = progress.epoch + progress.examples / self.data.train_examples
-        self._journal = Journal(self.run, config.epochs, done)
-        for file in self._files:
-            file.cut(progress.file_sizes.get(file.name, 0))
+        self._journal = Journal(self.run, config.epochs, done, self._workers.is_chief)
+        if self._workers.is_chief:
+            for file in self._files:
+                file.cut(progress.file_sizes.get(file.name, 0))
         for observer in self._observers:
             observer.begin(state, self._journal.writer)
         callbacks = keras.callbacks.CallbackList(
@@ -121,7 +123,7 @@ class Trainer:
         with self._interruption.deferred():
             try:
                 while not progress.end_of(config) and not state.model.stop_training:
-                    self._interruption.check()
+                    self._check_signal()
                     callbacks.on_epoch_begin(progress.epoch)
                     self._train_epoch(state, progress, callbacks)
                     logs = self._end_epoch(state, progress)
@@ -137,6 +139,15 @@ class Trainer:
             print(self._warning, flush=True)
         return state.model
 
+    def _prepare(self) -> None:
+        self.data.prepare()
+        if changed := self.data.changed_source():
+            print(
+                f"{changed} has changed since this run prepared its data, with which it goes on; give another "
+                "--workdir to train on the changed file.",
+                file=sys.stderr,
+            )
+
     def _check_options(self) -> None:
         config = self.config
         if config.monitor not in self.task.metrics:
@@ -148,6 +159,14 @@ class Trainer:
                 "--schedule=plateau and --early_stopping_patience need a validation part; give "
                 "--validation_data or a --validation_fraction above 0."
             )
+
+    def _print_start(self, model: keras.Model, progress: Progress) -> None:
+        if reason := progress.end_of(self.config):
+            print(f"The run in {self.run.path} has ended: {reason}.", flush=True)
+            return
+        self._print_summary(model)
+        if progress.step:
+            print(f"Resuming after step {progress.step}, in epoch {progress.epoch + 1}.", flush=True)
 
     def _print_summary(self, model: keras.Model) -> None:
         steps, epochs = self.data.steps, self.config.epochs
@@ -189,7 +208,7 @@ class Trainer:
             for observer in self._observers:
                 observer.before_step(progress.step, batch)
             callbacks.on_train_batch_begin(progress.step)
-            result = state.step(batch, rate, progress.step)
+            result = state.step(batch, rate, progress.step, self._interruption.received is not None)
             loss = float(result.loss.total) / float(result.loss.weight)
             progress.add_step(float(result.loss.total), float(result.loss.weight), rows)
             self._check_divergence(loss, float(result.gradient_norm), progress)
@@ -207,7 +226,14 @@ class Trainer:
             callbacks.on_train_batch_end(progress.step - 1, {"loss": loss})
             if progress.step % config.checkpoint_every == 0:
                 self._save(state, progress)
+            self._check_signal(result)
+
+    def _check_signal(self, result: StepResult | None = None) -> None:
+        """Raises Interrupted after a signal; of several workers in all of them, after the step in which they tell."""
+        if self._workers.count == 1:
             self._interruption.check()
+        elif result and float(result.stopped):
+            raise Interrupted(self._interruption.received or signal.SIGTERM)
 
     def _learning_rate(self, state: TrainingState, progress: Progress) -> float:
         """Returns the learning rate of the next step."""
@@ -223,7 +249,7 @@ class Trainer:
             is_best = progress.end_epoch(
                 config, metrics.get(config.monitor), self.task.metrics[config.monitor]
             )
-            if is_best:
+            if is_best and self._workers.is_chief:
                 self._warning = evaluation.warning
                 with replacing_listed(self.run.best_weights) as temporary:
                     state.model.save_weights(temporary)
@@ -248,17 +274,29 @@ class Trainer:
         """Returns the quality of a model on the validation part; an empty one without such a part."""
         if not self.data.has_validation:
             return Evaluation({}, {}, "")
-        with self._interruption.deferred(False):
-            evaluation = self.task.evaluate(model, self.data, "validation")
-        monitored = evaluation.metrics[self.config.monitor]
+        name, evaluation, is_interrupted = self.config.monitor, Evaluation({}, {}, ""), False
+        if self._workers.is_chief:
+            try:
+                with self._interruption.deferred(False):
+                    evaluation = self.task.evaluate(model, self.data, "validation")
+            except Interrupted:
+                is_interrupted = True
+        # The others wait meanwhile.
+        if self._workers.of_chief(is_interrupted):
+            raise Interrupted(self._interruption.received or signal.SIGTERM)
+        monitored = self._workers.of_chief(evaluation.metrics.get(name, 0.0))
+        if not self._workers.is_chief:
+            evaluation = Evaluation({name: monitored}, {}, "")
         if not math.isfinite(monitored):
-            raise self._divergence(progress, f"the validation {self.config.monitor} is {monitored}")
+            raise self._divergence(progress, f"the validation {name} is {monitored}")
         return evaluation
 
     def _save(self, state: TrainingState, progress: Progress) -> None:
         if (progress.step, progress.epoch) == self._saved:
             return
         self._saved = progress.step, progress.epoch
+        if not self._workers.is_chief:
+            return
         progress.file_sizes = {file.name: file.size for file in self._files}
         self._checkpoints.save(state.tensors, progress)
 
@@ -284,10 +322,6 @@ def _update_ratio(before: list[tf.Tensor], after: list[tf.Tensor]) -> tf.Tensor:
     """Returns |change of the weights| / |weights| of one step; about 1e-3 is healthy."""
     change = tf.linalg.global_norm([a - b for a, b in zip(after, before, strict=True)])
     return change / tf.maximum(tf.linalg.global_norm(before), 1e-12)
-
-
-def _strategy(distribution: str) -> tf.distribute.Strategy:
-    return tf.distribute.MirroredStrategy() if distribution == "mirrored" else tf.distribute.get_strategy()
 
 
 def _uses_xla(jit_compile: str) -> bool:

@@ -69,7 +69,7 @@ class TranslationData(PreparedData):
             f"{self.sizes.target_tokens:,} ({target}) tokens"
         )
 
-    def batches(self, epoch: int, fixed_shapes: bool) -> tf.data.Dataset:
+    def batches(self, epoch: int, fixed_shapes: bool, loaded: bool = True) -> tf.data.Dataset:
         return batch_by_tokens(
             self._shuffled(epoch, ["source", "target"], []),
             lambda example: tf.maximum(tf.size(example["source"]), tf.size(example["target"])),

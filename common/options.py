@@ -14,7 +14,12 @@ from typing import Any, NamedTuple, Self
 
 from .errors import UserError
 
-_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {"=": operator.eq, "!=": operator.ne, ">": operator.gt}
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    ">": operator.gt,
+    "in": lambda value, several: value in several,
+}
 
 # The largest float32 is a little larger.
 _LARGEST = 3.4e38
@@ -25,7 +30,7 @@ class When(NamedTuple):
 
     Attributes:
         name: The other option.
-        comparison: One of =, !=, >.
+        comparison: One of =, !=, >, in.
         value: The value to compare with; None stands for an option that is not given.
     """
 
@@ -41,6 +46,8 @@ class When(NamedTuple):
         """Returns the condition in words that follow "only"."""
         if self.value is None:
             return f"{'without' if self.comparison == '=' else 'with'} --{self.name}"
+        if self.comparison == "in":
+            return f"with --{self.name}={' or '.join(self.value)}"
         if self.comparison == "!=":
             return f"with another --{self.name} than {self.value}"
         return f"with --{self.name}{self.comparison}{self.value}"
@@ -60,6 +67,7 @@ def option(
     only: When | None = None,
     saves_memory: bool = False,
     commands: tuple[str, ...] = (),
+    fits_weights: bool = False,
 ) -> Any:
     """Returns a field of a configuration that is also a flag.
 
@@ -75,6 +83,8 @@ def option(
         only: When the option has an effect; elsewhere the command line refuses it.
         saves_memory: Whether a smaller value saves memory.
         commands: Commands besides `train` that accept it: evaluate, export.
+        fits_weights: Whether the weights of a model fit one value alone, so that a run that starts from another has its
+            value.
     """
     metadata = {
         "help": help,
@@ -88,6 +98,7 @@ def option(
         "only": only,
         "saves_memory": saves_memory,
         "commands": commands,
+        "fits_weights": fits_weights,
     }
     return dataclasses.field(default=default, metadata=metadata)
 

@@ -19,17 +19,32 @@ LOG = "log"
 class RecurrentOptions(OptionGroup):
     """Stacked recurrent layers (`models.recurrent.RecurrentStack`)."""
 
-    cell: str = option("lstm", "recurrent cell", choices=("lstm", "gru", "simple_rnn"))
-    layers: int = option(1, "number of recurrent layers", minimum=1)
-    units: int = option(512, "units of each layer", minimum=1)
+    cell: str = option("lstm", "recurrent cell", choices=("lstm", "gru", "simple_rnn"), fits_weights=True)
+    layers: int = option(1, "number of recurrent layers", minimum=1, fits_weights=True)
+    units: int = option(512, "units of each layer", minimum=1, fits_weights=True)
     residual: bool = option(
-        False, "add a layer's input to its output, from the second layer on", only=When("layers", ">", 1)
+        False,
+        "add a layer's input to its output, from the second layer on",
+        only=When("layers", ">", 1),
+        fits_weights=True,
     )
     dropout: float = option(
         0.0, "share of features to drop, the same at all steps of a sequence", minimum=0, maximum=0.95
     )
     recurrent_dropout: float = option(
         0.0, "share of the hidden state to drop before the recurrent kernel", minimum=0, maximum=0.95
+    )
+    weight_drop: float = option(
+        0.0,
+        "share of the weights of the recurrent kernels to drop, the same for all steps and rows",
+        minimum=0,
+        maximum=0.95,
+    )
+    zoneout: float = option(
+        0.0,
+        "share of the units that keep their state at a step in training, and of its state that each keeps otherwise",
+        minimum=0,
+        maximum=0.95,
     )
     truncate_gradient: int | None = option(
         None,
@@ -40,6 +55,7 @@ class RecurrentOptions(OptionGroup):
         "tanh",
         "activation of the candidate",
         choices=("linear", "tanh", "sigmoid", "relu", "hard_sigmoid", "softsign", "softplus", "elu"),
+        fits_weights=True,
     )
     recurrent_initializer: str = option(
         "orthogonal",
@@ -84,25 +100,34 @@ def _check_number(forget_bias: str) -> None:
 class DecoderOptions(RecurrentOptions):
     """The recurrent decoder with attention (`models.writing.decoder.Decoder`)."""
 
+    # Only in loops over whole sequences.
+    weight_drop: float = fixed(0.0)
+    zoneout: float = fixed(0.0)
     attention: str = option(
         "general",
         "attention score; none: the decoder sees only its first states",
         choices=("none", "dot", "scaled", "general", "additive"),
+        fits_weights=True,
     )
     gated_context: bool = option(
         False,
         "let a gate decide how much of the context the decoder uses",
         only=When("attention", "!=", "none"),
+        fits_weights=True,
     )
-    input_feeding: bool = option(False, "feed the decoder its last output, too; slows training")
+    input_feeding: bool = option(
+        False, "feed the decoder its last output, too; slows training", fits_weights=True
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class WriterOptions(DecoderOptions):
     """A model that writes text (`models.writing.writer.WritingModel`): embeddings, decoder, logits."""
 
-    embedding_size: int = option(256, "size of the embedding of a token", minimum=1)
-    tie_embeddings: bool = option(False, "use the embeddings as the kernel of the logits, too")
+    embedding_size: int = option(256, "size of the embedding of a token", minimum=1, fits_weights=True)
+    tie_embeddings: bool = option(
+        False, "use the embeddings as the kernel of the logits, too", fits_weights=True
+    )
     word_dropout: float = option(
         0.0, "share of tokens to replace with the unknown token in training", minimum=0, maximum=0.95
     )
@@ -123,11 +148,12 @@ class TranslationOptions(WriterOptions):
         "attention score; none: the decoder sees only the encoder's last states",
     )
     gated_context: bool = fixed(False)
-    bidirectional: bool = option(True, "let the encoder read from both ends")
+    bidirectional: bool = option(True, "let the encoder read from both ends", fits_weights=True)
     bridge: str = option(
         "copy",
         "from the encoder's last states to the decoder's first: copy, a dense layer, or zeros",
         choices=("copy", "dense", "zero"),
+        fits_weights=True,
     )
     tie_embeddings: bool = override(
         WriterOptions,
@@ -161,6 +187,7 @@ class CaptioningOptions(WriterOptions):
         "state",
         "use of the mean of the grid in the decoder: as its first states, or as its first input",
         choices=("state", "input"),
+        fits_weights=True,
     )
 
 
@@ -170,9 +197,31 @@ class LanguageModelOptions(RecurrentOptions):
 
     residual: bool = fixed(False)
     truncate_gradient: int | None = fixed(None)
-    embedding_size: int = option(0, "size of the embedding of a character; 0: one-hot", minimum=0)
+    embedding_size: int = option(
+        0, "size of the embedding of a token; 0: one-hot", minimum=0, fits_weights=True
+    )
     tie_embeddings: bool = option(
-        False, "use the embeddings as the kernel of the logits, too; needs --embedding_size equal to --units"
+        False,
+        "use the embeddings as the kernel of the logits, too; needs --embedding_size equal to --units",
+        fits_weights=True,
+    )
+    skip_connections: bool = option(
+        False,
+        "let the logits read the outputs of all layers (Graves, 2013), not of the top one alone",
+        only=When("layers", ">", 1),
+        fits_weights=True,
+    )
+    backward: bool = option(
+        False,
+        "train second layers beside the others, which read a window from its end: for a bidirectional classifier that "
+        "starts from this run (--initialize_from); the language model does not use them",
+        fits_weights=True,
+    )
+    sampled_softmax: int = option(
+        0,
+        "tokens of the vocabulary to draw for the loss of a training step, which makes steps with large vocabularies "
+        "faster; 0: all. Validation and all that follows use all",
+        minimum=0,
     )
 
     def __post_init__(self) -> None:
@@ -182,6 +231,10 @@ class LanguageModelOptions(RecurrentOptions):
                 f"--tie_embeddings needs --embedding_size and --units to be equal, but they are {self.embedding_size} "
                 f"and {self.units}."
             )
+        if self.tie_embeddings and self.skip_connections:
+            raise UserError(
+                "--tie_embeddings and --skip_connections exclude each other; leave one of them out."
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,10 +243,13 @@ class SentimentOptions(RecurrentOptions):
 
     units: int = override(RecurrentOptions, "units", 128, "units of each layer and direction")
     residual: bool = fixed(False)
-    embedding_size: int = option(128, "size of the embedding of a token", minimum=1)
-    bidirectional: bool = option(True, "read the text from both ends")
+    embedding_size: int = option(128, "size of the embedding of a token", minimum=1, fits_weights=True)
+    bidirectional: bool = option(True, "read the text from both ends", fits_weights=True)
     pooling: str = option(
-        "max", "pooling of the steps into one vector", choices=("last", "mean", "max", "attention")
+        "max",
+        "pooling of the steps into one vector",
+        choices=("last", "mean", "max", "attention"),
+        fits_weights=True,
     )
     word_dropout: float = override(WriterOptions, "word_dropout", 0.0)
 
@@ -202,8 +258,10 @@ class SentimentOptions(RecurrentOptions):
 class VocabularyOptions(OptionGroup):
     """The vocabulary that is learnt from the training data (`models.text`)."""
 
-    vocabulary_size: int = option(8000, "largest size of the vocabulary", minimum=5)
-    min_count: int = option(1, "smallest number of occurrences of a token in the vocabulary", minimum=1)
+    vocabulary_size: int = option(8000, "largest size of the vocabulary", minimum=5, fits_weights=True)
+    min_count: int = option(
+        1, "smallest number of occurrences of a token in the vocabulary", minimum=1, fits_weights=True
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from unroll.models.recurrent import GRU, LSTM, SimpleRNN
-from unroll.models.recurrent.loop import block_edges
+from unroll.models.recurrent.loop import RecurrentWeights, block_edges
 
 BATCH, TIME, FEATURES, UNITS = 5, 7, 3, 4
 PAIRS = {
@@ -173,9 +173,10 @@ def test_input_dropout_drops_the_same_features_at_all_steps(cell):
 class PlainLoop:
     """The layers' definition, step by step through the public `step`, left to autodiff."""
 
-    def __init__(self, layer, dropout_mask=None):
+    def __init__(self, layer, dropout_mask=None, zoneout=None):
         self.layer = layer
         self.dropout_mask = dropout_mask
+        self.zoneout = zoneout
         self.trainable_variables = layer.trainable_variables
 
     def __call__(self, x, mask=None, initial_state=None):
@@ -190,6 +191,9 @@ class PlainLoop:
             cut = mask[:, t] & started & (block is not None) & (remaining % (block or 1) == 0)
             before = tuple(tf.where(cut[:, None], tf.stop_gradient(s), s) for s in state)
             _, new = layer.step(layer.project(x[:, t]), before, self.dropout_mask)
+            if self.zoneout is not None:
+                step = len(outputs)
+                new = [tf.where(z[step] > 0, s, n) for n, s, z in zip(new, before, self.zoneout, strict=True)]
             state = tuple(tf.where(mask[:, t, None], n, s) for n, s in zip(new, state, strict=True))
             remaining = remaining - mask[:, t]
             started = started | mask[:, t]
@@ -229,6 +233,56 @@ def test_recurrent_dropout_equals_autodiff_of_a_plain_loop(cell, x, rng, monkeyp
     mask = tf.constant(MASKS["holes"])
     ours = outputs_and_gradients(layer, x, mask=mask, training=True)
     assert_same(ours, outputs_and_gradients(PlainLoop(layer, drawn), x, mask=mask))
+
+
+@pytest.mark.parametrize("go_backwards", [False, True])
+@pytest.mark.parametrize("mask", ["none", "holes"])
+@pytest.mark.parametrize("training", [False, True])
+def test_zoneout_equals_autodiff_of_a_plain_loop(cell, x, rng, monkeypatch, mask, go_backwards, training):
+    layer = PAIRS[cell][0](
+        UNITS,
+        zoneout=0.4,
+        truncate_gradient=3,
+        return_sequences=True,
+        return_state=True,
+        go_backwards=go_backwards,
+    )
+    layer.build(x.shape)
+    randomize(layer, rng)
+    drawn = layer._zoneout(tf.constant([TIME, BATCH, FEATURES]), training)
+    assert len(drawn) == len(layer.state_names)
+    monkeypatch.setattr(layer, "_zoneout", lambda *_: drawn)
+    mask = None if MASKS[mask] is None else tf.constant(MASKS[mask])
+    ours = outputs_and_gradients(layer, x, mask=mask, training=training)
+    if training:
+        assert 0.2 < np.mean(drawn) < 0.6
+        assert {*np.unique(drawn)} == {0, 1}
+        # Each step draws for itself; a step by itself keeps the mean share.
+        assert (drawn[0][0] != drawn[0][1]).numpy().any()
+        layer.zoneout = 0.0
+    assert_same(
+        ours, outputs_and_gradients(PlainLoop(layer, zoneout=drawn if training else None), x, mask=mask)
+    )
+
+
+def test_weight_drop_equals_autodiff_of_a_plain_loop(cell, x, rng, monkeypatch):
+    layer = PAIRS[cell][0](UNITS, weight_drop=0.5, return_sequences=True, return_state=True)
+    layer.build(x.shape)
+    randomize(layer, rng)
+    whole = np.array(layer.recurrent_kernel)
+    kept = layer.recurrent_weights(training=True).kernel.numpy() / whole
+    assert {*np.unique(kept.round(4))} == {0, 2}
+    assert np.array_equal(layer.recurrent_weights().kernel, whole)
+    assert not np.array_equal(layer(x, training=True)[0], layer(x, training=True)[0])
+    _, bias = layer.recurrent_weights()
+
+    def dropped(training=False):
+        return RecurrentWeights(layer.weight(layer.recurrent_kernel) * kept, bias)
+
+    monkeypatch.setattr(layer, "recurrent_weights", dropped)
+    _, (_, _, d_kernel, *_) = ours = outputs_and_gradients(layer, x, training=True)
+    assert (np.asarray(d_kernel)[kept == 0] == 0).all()
+    assert_same(ours, outputs_and_gradients(PlainLoop(layer), x))
 
 
 def test_truncation_reaches_exactly_that_many_steps(cell, x, rng):

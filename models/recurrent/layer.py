@@ -30,6 +30,10 @@ class RecurrentLayer(keras.layers.Layer):
         dropout: Share of the input features dropped in training, the same at all steps of a sequence.
         recurrent_dropout: Share of the units of h dropped in training before the recurrent kernel, the same at all
             steps of a sequence (Gal and Ghahramani, 2016).
+        weight_drop: Share of the weights of the recurrent kernel dropped in training, the same for all rows and steps
+            of a batch (Merity et al., 2018, https://arxiv.org/abs/1708.02182).
+        zoneout: Share of the units of each state that keep their value at a step in training, drawn for each step
+            (Krueger et al., 2017, https://arxiv.org/abs/1606.01305); at inference each keeps that share of its value.
         truncate_gradient: Length of the blocks of truncated backpropagation through time, in steps. Blocks are counted
             back from each row's last real step; no gradient crosses from a block to the one before. None: no
             truncation.
@@ -86,6 +90,8 @@ class RecurrentLayer(keras.layers.Layer):
         bias_constraint: Any = None,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
+        weight_drop: float = 0.0,
+        zoneout: float = 0.0,
         truncate_gradient: int | None = None,
         memory_bias: Any = None,
         return_sequences: bool = False,
@@ -113,6 +119,8 @@ class RecurrentLayer(keras.layers.Layer):
         self.bias_constraint = keras.constraints.get(bias_constraint)
         self.dropout = arguments.share(dropout, "dropout")
         self.recurrent_dropout = arguments.share(recurrent_dropout, "recurrent_dropout")
+        self.weight_drop = arguments.share(weight_drop, "weight_drop")
+        self.zoneout = arguments.share(zoneout, "zoneout")
         if truncate_gradient is not None:
             wanted = "a number of steps, at least 1, or None"
             truncate_gradient = arguments.count(truncate_gradient, "truncate_gradient", wanted)
@@ -126,7 +134,8 @@ class RecurrentLayer(keras.layers.Layer):
         self.implementation = implementation
         self.zero_output_for_mask = zero_output_for_mask
         self.seed = seed
-        self.seed_generator = ReplicaSeedGenerator(seed) if dropout or recurrent_dropout else None
+        draws = dropout or recurrent_dropout or weight_drop or zoneout
+        self.seed_generator = ReplicaSeedGenerator(seed) if draws else None
         self.supports_masking = True
         self.input_spec = keras.layers.InputSpec(ndim=3)
 
@@ -214,9 +223,12 @@ class RecurrentLayer(keras.layers.Layer):
         bias = self.weight(self.bias)
         return tuple(tf.unstack(bias)) if len(bias.shape) == 2 else (bias, None)
 
-    def recurrent_weights(self) -> loop.RecurrentWeights:
-        """Returns the weights inside the time loop."""
-        return loop.RecurrentWeights(self.weight(self.recurrent_kernel), self.biases()[1])
+    def recurrent_weights(self, training: bool = False) -> loop.RecurrentWeights:
+        """Returns the weights inside the time loop; in training some are dropped."""
+        kernel = self.weight(self.recurrent_kernel)
+        if training and self.weight_drop:
+            kernel = keras.random.dropout(kernel, self.weight_drop, seed=self.seed_generator)
+        return loop.RecurrentWeights(kernel, self.biases()[1])
 
     def project(self, inputs: tf.Tensor) -> tf.Tensor:
         """Computes x W_x + b: [..., features] -> [..., gates * units], as one matrix product for any rank."""
@@ -245,6 +257,8 @@ class RecurrentLayer(keras.layers.Layer):
     def stepper(self, projected: bool = True) -> Callable[..., tuple[tf.Tensor, tuple[tf.Tensor, ...]]]:
         """Prepares a loop and returns its `step`: splits the kernels by gates once, not at every step.
 
+        The step drops no weights, and keeps the share `zoneout` of each state.
+
         Args:
             projected: Whether the step takes `project(x_t)`, like `step`, instead of x_t.
         """
@@ -268,6 +282,8 @@ class RecurrentLayer(keras.layers.Layer):
             else:
                 x = inputs_kernel.product(inputs)
             new_state, kept = cell.forward(x, tuple(state), here)
+            if self.zoneout:
+                new_state = loop.zoned_out(new_state, tuple(state), [self.zoneout] * cell.state_count)
             new_state = current().step(self, kept, tuple(state), new_state)
             return new_state[0], new_state
 
@@ -350,7 +366,18 @@ class RecurrentLayer(keras.layers.Layer):
         dropped = None
         if training and self.recurrent_dropout:
             dropped = self.dropout_mask(self.recurrent_dropout, tf.shape(sequences)[1], self.units)
-        return loop.Masks(real, cut, dropped)
+        return loop.Masks(real, cut, dropped, self._zoneout(tf.shape(sequences), training))
+
+    def _zoneout(self, shape: tf.Tensor, training: bool) -> tuple[tf.Tensor, ...] | None:
+        """Returns the share of each state that a step keeps."""
+        if not self.zoneout:
+            return None
+        count = self.cell.state_count
+        if not training:
+            return (tf.fill([shape[0], 1, 1], tf.cast(self.zoneout, self.compute_dtype)),) * count
+        drawn = keras.random.uniform([count, shape[0], shape[1], self.units], seed=self.seed_generator)
+        kept = tf.cast(drawn < self.zoneout, self.compute_dtype)
+        return tuple(tf.ensure_shape(share, [None, None, self.units]) for share in tf.unstack(kept))
 
     def _masked_output(self, outputs: tf.Tensor, last: tf.Tensor, real: tf.Tensor | None) -> tf.Tensor:
         """Returns the output, batch-major: zeros before the first real step, or at all masked steps."""
@@ -393,6 +420,8 @@ class RecurrentLayer(keras.layers.Layer):
             "bias_constraint": serialize(self.bias_constraint),
             "dropout": self.dropout,
             "recurrent_dropout": self.recurrent_dropout,
+            "weight_drop": self.weight_drop,
+            "zoneout": self.zoneout,
             "truncate_gradient": self.truncate_gradient,
             "memory_bias": serialize(self.memory_bias),
             "return_sequences": self.return_sequences,

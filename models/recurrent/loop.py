@@ -44,11 +44,15 @@ class Masks(NamedTuple):
         cut: bool [time, batch, 1]; where True, no gradient flows to the step before. None: no cut.
         dropout: Factors of h_{t-1} before W_h, [batch, units], the same at each step (Gal and Ghahramani, 2016,
             https://arxiv.org/abs/1512.05287). None: no dropout.
+        zoneout: For each state, the share of its old value that a step keeps (Krueger et al., 2017,
+            https://arxiv.org/abs/1606.01305): 0 or 1 in training, the mean of these otherwise; [time, batch, units], or
+            sizes of 1 in their place. None: no zoneout.
     """
 
     real: tf.Tensor | None = None
     cut: tf.Tensor | None = None
     dropout: tf.Tensor | None = None
+    zoneout: State | None = None
 
 
 def block_edges(real: tf.Tensor, block: int) -> tf.Tensor:
@@ -175,10 +179,11 @@ def _run(
         states, kept, final = _forward(
             cell, projected, state, weights, masks, shown=cell.state_count, keeps=True
         )
+        kept, computed = kept[: len(cell.kept_names)], kept[len(cell.kept_names) :]
 
         def gradient(*upstream: tf.Tensor) -> State:
             before = previous_states(state, states)
-            factors = _masked(cell.factors(kept, states, before), masks)
+            factors = _masked(cell.factors(kept, computed or states, before), masks)
             d_states, d_final = upstream[:shown], upstream[shown:]
             d_gates, d_state, d_taps = _backward(
                 cell, factors, d_states, d_final, weights.kernel, masks, tapped=len(taps)
@@ -221,20 +226,26 @@ def _forward(
         keeps: Whether to keep the tensors that a backward pass needs.
 
     Returns:
-        The states after each step, the tensors kept of each step, and the last state.
+        The states after each step; the tensors kept of each step, and after them with zoneout the states as the cell
+        computed them; and the last state.
     """
     length = tf.shape(projected)[0]
     projections = [_unstack(gate) for gate in tf.split(projected, cell.gate_count, axis=2)]
     kernel = GateMatrices.split(weights.kernel, weights.bias, cell.gate_count, masks.dropout)
     real = None if masks.real is None else _unstack(masks.real)
+    zoneout = None if masks.zoneout is None else [_unstack(share) for share in masks.zoneout]
 
     def step(t: tf.Tensor, state: State, arrays: tuple[tf.TensorArray, ...]) -> tuple:
         new_state, kept = cell.forward(tuple(p.read(t) for p in projections), state, kernel)
+        if zoneout is not None:
+            kept = (*kept, *new_state)
+            new_state = zoned_out(new_state, state, [share.read(t) for share in zoneout])
         if real is not None:
             new_state = tuple(tf.where(real.read(t), n, s) for n, s in zip(new_state, state, strict=True))
         return t + 1, new_state, _write(arrays, t, (*new_state[:shown], *(kept if keeps else ())))
 
-    arrays = _arrays(shown + keeps * len(cell.kept_names), length, state[0])
+    kept_count = len(cell.kept_names) + (0 if zoneout is None else cell.state_count)
+    arrays = _arrays(shown + keeps * kept_count, length, state[0])
     _, final, arrays = tf.while_loop(
         lambda t, *_: t < length, step, (0, tuple(state), arrays), maximum_iterations=length
     )
@@ -269,6 +280,7 @@ def _backward(
     kernel = TransposedMatrices.split(recurrent_kernel, cell.gate_count, masks.dropout)
     real = None if masks.real is None else _unstack(masks.real)
     cut = None if masks.cut is None else _unstack(masks.cut)
+    zoneout = None if masks.zoneout is None else [_unstack(share) for share in masks.zoneout]
     arriving = [_unstack(d) for d in d_states]
     factors = tf.nest.map_structure(_unstack, factors)
 
@@ -276,7 +288,16 @@ def _backward(
         added = [g + d.read(t) for g, d in zip(gradient, arriving, strict=False)]
         dh, *_ = gradient = (*added, *gradient[len(added) :])
         of_step = tf.nest.map_structure(lambda array: array.read(t), factors)
-        d_gates, (dh_before, *d_others) = cell.backward(of_step, gradient, kernel)
+        if zoneout is None:
+            d_gates, (dh_before, *d_others) = cell.backward(of_step, gradient, kernel)
+        else:
+            shares = [share.read(t) for share in zoneout]
+            d_computed = tuple(g - g * share for g, share in zip(gradient, shares, strict=True))
+            d_gates, d_before = cell.backward(of_step, d_computed, kernel)
+            d_kept = [g * share for g, share in zip(gradient, shares, strict=True)]
+            if cut is not None:
+                d_kept = [tf.where(cut.read(t), tf.zeros_like(d), d) for d in d_kept]
+            dh_before, *d_others = (d + kept for d, kept in zip(d_before, d_kept, strict=True))
         if cut is not None:
             dh_before = tf.where(cut.read(t), tf.zeros_like(dh), dh_before)
         if real is not None:
@@ -312,6 +333,11 @@ def _masked(factors: Factors, masks: Masks) -> Factors:
         inner = tuple(tf.where(masks.real, i, tf.zeros_like(i)) for i in inner)
         carry = tuple(tf.where(masks.real, c, tf.ones_like(c)) for c in carry)
     return Factors(inner, carry)
+
+
+def zoned_out(new_state: State, state: State, shares: Sequence[tf.Tensor | float]) -> State:
+    """Returns a new state that keeps shares of the old one."""
+    return tuple(n + share * (s - n) for n, s, share in zip(new_state, state, shares, strict=True))
 
 
 def previous_states(state: State, states: State) -> State:

@@ -32,13 +32,15 @@ class _DevicePortable(Tracing):
         if training:
             return super().run(layer, sequences, state, masks, training)
         layout, real = layer.cell.cudnn, masks.real
+        inference = loop.Masks(real, zoneout=masks.zoneout)
 
         def on_cpu() -> tuple[tf.Tensor, State]:
             return loop.run_forward(
-                layer.cell, layer.project(sequences), state, layer.recurrent_weights(), loop.Masks(real)
+                layer.cell, layer.project(sequences), state, layer.recurrent_weights(), inference
             )
 
-        if layout is None:
+        # cuDNN knows no zoneout.
+        if layout is None or masks.zoneout is not None:
             return on_cpu()
 
         def on_gpu() -> tuple[tf.Tensor, State]:

@@ -49,6 +49,7 @@ class RecurrentStack(Configured[RecurrentOptions]):
             layer; `residual` skips the lowest layer, whose input may have another size.
         bidirectional: Whether to read from both ends and concatenate the outputs.
         input_dropout: Dropout of the lowest layer's input; None: `options.dropout`.
+        concatenates: Whether to return the outputs of all layers, concatenated, instead of those of the top layer.
         seed: Seed of dropout.
 
     Call arguments:
@@ -70,12 +71,19 @@ class RecurrentStack(Configured[RecurrentOptions]):
         *,
         bidirectional: bool = False,
         input_dropout: float | None = None,
+        concatenates: bool = False,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.options = options
-        self.arguments = {"bidirectional": bidirectional, "input_dropout": input_dropout, "seed": seed}
+        self.arguments = {
+            "bidirectional": bidirectional,
+            "input_dropout": input_dropout,
+            "concatenates": concatenates,
+            "seed": seed,
+        }
+        self.concatenates = concatenates
         self.supports_masking = True
         self.layers = []
         cell = CELLS[options.cell]
@@ -83,6 +91,8 @@ class RecurrentStack(Configured[RecurrentOptions]):
             shared = {
                 "dropout": input_dropout if number == 0 and input_dropout is not None else options.dropout,
                 "recurrent_dropout": options.recurrent_dropout,
+                "weight_drop": options.weight_drop,
+                "zoneout": options.zoneout,
                 "truncate_gradient": options.truncate_gradient,
                 "activation": options.activation,
                 "recurrent_initializer": recurrent_kernel(
@@ -114,12 +124,15 @@ class RecurrentStack(Configured[RecurrentOptions]):
         mask: tf.Tensor | None = None,
         training: bool = False,
     ) -> tuple[tf.Tensor, States]:
-        last = []
+        last, outputs_of_layers = [], []
         for number, layer in enumerate(self.layers):
             before = None if states is None else list(states[number])
             outputs, *after = layer(sequences, initial_state=before, mask=mask, training=training)
             sequences = outputs + sequences if self.options.residual and number else outputs
+            outputs_of_layers.append(sequences)
             last.append(tuple(after))
+        if self.concatenates:
+            sequences = tf.concat(outputs_of_layers, axis=2)
         return sequences, tuple(last)
 
     def project(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -139,19 +152,20 @@ class RecurrentStack(Configured[RecurrentOptions]):
 
         Returns:
             A function of the input and the states of all layers, which returns the output of the top layer, [batch,
-            units], and the new states.
+            units], or with `concatenates` of all layers, and the new states.
         """
         steps = [layer.stepper(projected and number == 0) for number, layer in enumerate(self.layers)]
         dropped = dropped or [(None, None)] * len(steps)
 
         def step(inputs: tf.Tensor, states: States) -> tuple[tf.Tensor, States]:
-            new = []
+            new, outputs = [], []
             for number, (layer_step, (of_input, of_h)) in enumerate(zip(steps, dropped, strict=True)):
                 read = inputs if of_input is None else inputs * of_input
                 output, state = layer_step(read, states[number], of_h)
                 inputs = output + inputs if self.options.residual and number else output
+                outputs.append(inputs)
                 new.append(state)
-            return inputs, tuple(new)
+            return tf.concat(outputs, axis=-1) if self.concatenates else inputs, tuple(new)
 
         return step
 

@@ -104,8 +104,8 @@ class _Tapping(Tracing):
     def run(
         self, layer: TracedLayer, sequences: tf.Tensor, state: State, masks: loop.Masks, training: bool
     ) -> tuple[tf.Tensor, State]:
-        del training
-        cell, weights, projected = layer.cell, layer.recurrent_weights(), layer.project(sequences)
+        cell, weights = layer.cell, layer.recurrent_weights(training)
+        projected = layer.project(sequences)
         time, batch = tf.shape(projected)[0], tf.shape(projected)[1]
         zeros = _zeros(layer, time, batch)
         states, final = loop.run_tapped(cell, projected, state, weights, masks, zeros)

@@ -38,7 +38,7 @@ class TracedLayer(Protocol):
 
     def biases(self) -> tuple[tf.Tensor | None, tf.Tensor | None]: ...
 
-    def recurrent_weights(self) -> loop.RecurrentWeights: ...
+    def recurrent_weights(self, training: bool = False) -> loop.RecurrentWeights: ...
 
     def project(self, inputs: tf.Tensor) -> tf.Tensor: ...
 
@@ -67,8 +67,8 @@ class Tracing:
         Returns:
             h after each step, [time, batch, units], and the state after the last step.
         """
-        del training
-        return loop.run(layer.cell, layer.project(sequences), state, layer.recurrent_weights(), masks)
+        weights = layer.recurrent_weights(training)
+        return loop.run(layer.cell, layer.project(sequences), state, weights, masks)
 
     def step(self, layer: TracedLayer, kept: State, state: State, new_state: State) -> State:
         """Returns the new state of a single step of a layer.

@@ -241,3 +241,43 @@ def test_the_documents_of_a_text_are_read_again(tmp_path, monkeypatch, lengths, 
     again = [list(pieces) for pieces in written(tmp_path, windows, 5, lanes).documents()]
     for pieces, ids in zip(again, documents, strict=True):
         np.testing.assert_array_equal(np.concatenate(pieces), ids)
+
+
+# Another offset in each epoch.
+
+
+def stream(windows):
+    """The inputs of all real steps of a lane, and their targets."""
+    real = [(ids[:length], ids[1 : length + 1]) for ids, length, _ in windows]
+    return (np.concatenate(part) for part in zip(*real, strict=True))
+
+
+@pytest.mark.parametrize("lengths", [[97], [60, 3, 41], [1, 2, 3, 50]])
+@pytest.mark.parametrize("offset", [1, 3, 4])
+def test_lanes_begin_later_until_a_document_begins(tmp_path, lengths, offset):
+    ours = written(tmp_path, windows_of_documents(lengths, 5)[0], 5, 3)
+    shifted = lanes_of(list(ours.read(offset).as_numpy_iterator()))
+    moved = 0
+    for plain, found in zip(lanes_of(read(ours)), shifted, strict=True):
+        inputs, targets = stream(plain)
+        found_inputs, found_targets = stream(found)
+        begins = [number for number, (ids, _, _) in enumerate(plain) if ids[0] == BOUNDARY]
+        left_out = offset if plain[0][0][0] != BOUNDARY else 0
+        left_out = min(left_out, sum(length for _, length, _ in plain[: begins[0] if begins else len(plain)]))
+        assert found_inputs.tolist() == inputs[left_out:].tolist()
+        assert found_targets.tolist() == targets[left_out:].tolist()
+        assert [reset for *_, reset in found] == [reset for *_, reset in plain]
+        moved += left_out
+    assert moved
+
+
+def test_an_iterator_with_an_offset_goes_on_from_its_checkpoint(tmp_path):
+    ours = written(tmp_path, windows_of_documents([97, 20], 5)[0], 5, 3)
+    whole = [batch["ids"].tolist() for batch in ours.read(2).as_numpy_iterator()]
+    iterator = iter(ours.read(2))
+    for _ in range(3):
+        next(iterator)
+    path = tf.train.Checkpoint(iterator=iterator).write(str(tmp_path / "checkpoint"))
+    again = iter(ours.read(2))
+    tf.train.Checkpoint(iterator=again).read(path)
+    assert [batch["ids"].numpy().tolist() for batch in again] == whole[3:]

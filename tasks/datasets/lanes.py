@@ -12,6 +12,10 @@ text, and a batch holds the next window of every lane.
 A recurrent network that carries each row's state from batch to batch has read every lane from its start, although
 gradients end at the edge of a window. A document begins with a new window. The state is reset there, and at the start
 of a lane.
+
+In another epoch, the windows of a lane may begin a few characters later, until a document begins:
+
+    lane 1    be, t|hat i|s                      (offset 2)
 """
 
 import os
@@ -103,8 +107,40 @@ class Lanes:
             for missing in range(number, rows):
                 os.pwrite(file.fileno(), empty, self._offset(missing))
 
-    def read(self) -> tf.data.Dataset:
-        """Reads the batches: `ids`, int32 [lanes, steps + 1]; `length`, int32 [lanes]; `reset`, bool [lanes]."""
+    def read(self, offset: int = 0) -> tf.data.Dataset:
+        """Reads the batches: `ids`, int32 [lanes, steps + 1]; `length`, int32 [lanes]; `reset`, bool [lanes].
+
+        Args:
+            offset: Characters by which the windows of a lane that begins within a document begin later, less than
+                `steps`, up to the first document that begins in the lane; as many at its start are left out.
+        """
+        batches = self._read_records()
+        if not offset:
+            return batches
+        nothing = {
+            "ids": tf.zeros([self.lanes, self.steps + 1], tf.int32),
+            "length": tf.zeros([self.lanes], tf.int32),
+            "reset": tf.zeros([self.lanes], tf.bool),
+        }
+        following = self._read_records().skip(1).concatenate(tf.data.Dataset.from_tensors(nothing))
+
+        def shift(begun: tf.Tensor, pair: tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]) -> tuple:
+            here, after = pair
+            begun |= tf.equal(here["ids"][:, 0], BOUNDARY)
+            goes_on = tf.not_equal(after["ids"][:, 0], BOUNDARY)
+            ids = tf.concat([here["ids"][:, offset:], after["ids"][:, 1 : offset + 1]], axis=1)
+            more = tf.where(goes_on, tf.minimum(after["length"], offset), 0)
+            length = tf.maximum(here["length"] - offset, 0) + more
+            return begun, {
+                "ids": tf.where(begun[:, None], here["ids"], ids),
+                "length": tf.where(begun, here["length"], length),
+                "reset": here["reset"],
+            }
+
+        pairs = tf.data.Dataset.zip((batches, following))
+        return pairs.scan(tf.zeros([self.lanes], tf.bool), shift)
+
+    def _read_records(self) -> tf.data.Dataset:
 
         def parse(record: tf.Tensor) -> dict[str, tf.Tensor]:
             rows = tf.reshape(tf.io.decode_raw(record, tf.int32), [self.lanes, self.steps + 3])

@@ -1,4 +1,4 @@
-"""The next-element model: reads characters, and gives the distribution of the next one at every step."""
+"""The next-element model: reads tokens, and gives the distribution of the next one at every step."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,11 +10,14 @@ from .blocks.configured import Configured
 from .blocks.logits import Logits
 from .blocks.losses import masked_cross_entropy
 from .blocks.random import ReplicaSeedGenerator
+from .blocks.sampled_softmax import sampled_cross_entropy
 from .options import LanguageModelOptions, RecurrentOptions
 from .recurrent import RecurrentStack, States
 
-# Steps read at a time, so that a text of any length fits into memory.
-_WINDOW = 1024
+# Steps of a window, and logits of a row in it, so that a text of any length fits into memory.
+_WINDOW, _LOGITS = 1024, 1 << 20
+# Ids whose projections are computed before a loop; with more ids, each step projects its own.
+_PROJECTED = 4096
 
 
 class Reading(NamedTuple):
@@ -69,9 +72,19 @@ class LanguageModel(Configured[LanguageModelOptions], keras.Model):
             RecurrentOptions.of(options),
             # Dropout on a one-hot vector would drop the character itself.
             input_dropout=None if options.embedding_size else 0.0,
+            concatenates=options.skip_connections,
             seed=seed,
             name="recurrent",
         )
+        self.backward = None
+        if options.backward:
+            self.backward = RecurrentStack(
+                RecurrentOptions.of(options),
+                input_dropout=None if options.embedding_size else 0.0,
+                concatenates=options.skip_connections,
+                seed=seed + 2 * options.layers,
+                name="backward",
+            )
         self.seed_generator = ReplicaSeedGenerator(seed)
         self.logits_layer = Logits(vocabulary_size, tied=options.tie_embeddings, name="logits")
 
@@ -82,13 +95,51 @@ class LanguageModel(Configured[LanguageModelOptions], keras.Model):
         mask: tf.Tensor | None = None,
         training: bool = False,
     ) -> tuple[tf.Tensor, States]:
-        hidden, last = self.recurrent(self.vectors(ids), states=states, mask=mask, training=training)
+        if self.backward and not self.backward.built:
+            # Calls never use it.
+            self.backward.build((None, None, self.options.embedding_size or self.vocabulary_size))
+        hidden, last = self.hidden(ids, states, mask, training)
+        return self.logits(hidden), last
+
+    def hidden(
+        self,
+        ids: tf.Tensor,
+        states: States | None = None,
+        mask: tf.Tensor | None = None,
+        training: bool = False,
+        backward: bool = False,
+    ) -> tuple[tf.Tensor, States]:
+        """Does the work of a call, but returns what the logits are computed from, [batch, time, units].
+
+        Args:
+            ids, states, mask, training: As for a call.
+            backward: Whether to use the backward stack; the ids are then in its reading order, from the end.
+        """
+        stack = self.backward if backward and self.backward else self.recurrent
+        hidden, last = stack(self.vectors(ids), states=states, mask=mask, training=training)
         if training and self.options.dropout:
             shape = (tf.shape(hidden)[0], 1, hidden.shape[2])
             hidden = keras.random.dropout(
                 hidden, self.options.dropout, noise_shape=shape, seed=self.seed_generator
             )
-        return self.logits(hidden), last
+        return hidden, last
+
+    def losses_of(self, hidden: tf.Tensor, targets: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """Returns the training loss at each position, in nats, and zero where the mask is False: the cross-entropy, or
+        with `sampled_softmax` its estimate.
+
+        Args:
+            hidden: As `hidden` returns it.
+            targets: int32 [batch, time].
+            mask: bool [batch, time].
+        """
+        samples = self.options.sampled_softmax
+        if not samples:
+            return masked_cross_entropy(self.logits(hidden), targets, mask)
+        losses = sampled_cross_entropy(
+            self.logits_layer, self._table, hidden, targets, samples, self.seed_generator
+        )
+        return tf.where(mask, losses, tf.zeros_like(losses))
 
     def vectors(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns the vector of each id: int32 [...] -> [..., features]."""
@@ -100,6 +151,10 @@ class LanguageModel(Configured[LanguageModelOptions], keras.Model):
     def logits(self, hidden: tf.Tensor) -> tf.Tensor:
         """Computes logits: [..., units] -> float32 [..., ids]."""
         return self.logits_layer(hidden, table=self._table)
+
+    def _project(self, ids: tf.Tensor) -> tf.Tensor:
+        """Returns the projections of ids: int32 [n] -> [n, gates * units]."""
+        return self.recurrent.project(self.vectors(ids))
 
     @property
     def _table(self) -> tf.Tensor | None:
@@ -116,7 +171,7 @@ class LanguageModel(Configured[LanguageModelOptions], keras.Model):
             states: Initial states; None for zeros.
         """
         batch, time = tf.unstack(tf.shape(ids))
-        window = tf.minimum(time, _WINDOW)
+        window = tf.minimum(time, max(1, min(_WINDOW, _LOGITS // self.vocabulary_size)))
         windows = -(-time // window)
         # One more id, as the target of the last window.
         ids = tf.pad(ids, [[0, 0], [0, windows * window + 1 - time]])
@@ -145,12 +200,17 @@ class LanguageModel(Configured[LanguageModelOptions], keras.Model):
     def stepper(self) -> Callable[[tf.Tensor, States], tuple[tf.Tensor, States]]:
         """Prepares a loop, and returns the function for one step: from ids, int32 [batch], and states to the logits of
         the next id, float32 [batch, ids], and the new states."""
-        # The projections of all ids are the same at every step.
-        projected = self.recurrent.project(self.vectors(tf.range(self.vocabulary_size)))
         recurrent_step, logits_of = self.recurrent.stepper(), self.logits_layer.function(self._table)
+        read = self._project
+        if self.vocabulary_size <= _PROJECTED:
+            # The projections of all ids are the same at every step.
+            projected = self._project(tf.range(self.vocabulary_size))
+
+            def read(ids: tf.Tensor) -> tf.Tensor:
+                return tf.gather(projected, ids)
 
         def step(ids: tf.Tensor, states: States) -> tuple[tf.Tensor, States]:
-            hidden, states = recurrent_step(tf.gather(projected, ids), states)
+            hidden, states = recurrent_step(read(ids), states)
             return logits_of(hidden), states
 
         return step

@@ -1,4 +1,4 @@
-"""Character language models in Python."""
+"""Language models in Python."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -49,7 +49,7 @@ class Generation(NamedTuple):
 
 
 class TextGenerator(StreamingModel):
-    """A character language model."""
+    """A language model of characters, bytes, subwords or words: a token is one of them."""
 
     application = "language_modeling"
     known_by = ("generate", "text")
@@ -87,11 +87,11 @@ class TextGenerator(StreamingModel):
         Args:
             prompts: Strings of any length; an empty one begins a text. Characters unseen in training are read as
                 unknown.
-            max_length: Maximum number of characters to write, from 1 to 10,000; `stream` has no limit. A model of bytes
-                counts bytes, and ends before a character that does not fit.
-            temperature: Divisor of the logits; 0 (less than 0.0001) takes the most probable character.
-            top_k: Number of most probable characters to draw from; 0 draws from all.
-            top_p: Draws only from the most probable characters that together have this probability; in (0, 1].
+            max_length: Maximum number of tokens to write, from 1 to 10,000; `stream` has no limit. A model of bytes
+                ends before a character that does not fit.
+            temperature: Divisor of the logits; 0 (less than 0.0001) takes the most probable token.
+            top_k: Number of most probable tokens to draw from; 0 draws from all.
+            top_p: Draws only from the most probable tokens that together have this probability; in (0, 1].
             seed: The seed of the draws, one for all prompts or one for each; a prompt and its seed give the same text
                 in any batch.
             stop: The text ends after the first occurrence of this string, or of one of these.
@@ -127,24 +127,28 @@ class TextGenerator(StreamingModel):
         seed: int = 0,
         stop: str | Iterable[str] = "",
     ) -> Iterator[str]:
-        """Yields the characters that `generate` would write, one by one. Arguments as for `generate`."""
+        """Yields the characters that `generate` would write, one by one; in a model of words or subwords tokens, with
+        the space before each. Arguments as for `generate`."""
         sampling = _sampling(temperature, top_k, top_p, [_checked_seed(seed)])
         stops, max_length = tuple(_stops(stop)), _checked_length(max_length)
         (content,) = encoded([arguments.text(prompt, "prompt")])
         longest, recent = max(map(len, stops), default=0), ""
         state = self.call("start", {"prompt": [content]} | sampling)
         while state["character"][0] and state["position"][0] <= max_length:
-            character = state["character"][0].decode()
-            yield character
-            recent = (recent + character)[-longest:] if stops else ""
-            if state["position"][0] == max_length or (stops and recent.endswith(stops)):
+            token = state["character"][0].decode()
+            end = _end_of_stop(recent, token, stops)
+            yield token[:end]
+            recent = (recent + token)[-longest:] if stops else ""
+            if state["position"][0] == max_length or end is not None:
                 break
             state = self.call("step", _continued(state) | sampling)
 
     def next_characters(self, text: str = "") -> dict[str, float]:
-        """Returns the probability of each character to come next, most probable first.
+        """Returns the probability of each character to come next, most probable first; in a model of words or subwords
+        that of each token, with the space before it.
 
-        The key "" is the end of the text. In a model of bytes, an escape stands for a byte that is not a character.
+        The key "" is the end of the text. In a model of bytes, an escape stands for a byte that is not a character. A
+        vocabulary of more than 1,000 tokens is told up to the 1,000 most probable ones.
         """
         inputs = {"prompt": encoded([arguments.text(text, "text")])} | _sampling(0.0, 0, 1.0, [0])
         state = self.call("start", inputs)
@@ -154,6 +158,15 @@ class TextGenerator(StreamingModel):
 
     def answer(self, inputs: Sequence[str], **options: Any) -> list[Generation]:
         return self.generate(inputs, **options)
+
+
+def _end_of_stop(recent: str, token: str, stops: Iterable[str]) -> int | None:
+    """Returns the number of characters of a token up to the end of the first stop string that ends in it; None without
+    one."""
+    text, new = recent + token, len(recent)
+    found = ((text.find(stop, max(0, new - len(stop) + 1)), len(stop)) for stop in stops)
+    ends = [begin + length - new for begin, length in found if begin >= 0]
+    return min(ends, default=None)
 
 
 def _continued(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -18,6 +18,7 @@ KINDS = {
     "lstm": {"cell": "lstm", "layers": 2, "embedding_size": 5},
     "simple_rnn": {"cell": "simple_rnn", "layers": 2, "embedding_size": 5},
     "one_hot": {"cell": "lstm"},
+    "skips": {"cell": "lstm", "layers": 2, "embedding_size": 5, "skip_connections": True},
     "tied": {"cell": "lstm", "embedding_size": UNITS, "tie_embeddings": True},
 }
 
@@ -181,7 +182,7 @@ def test_a_tiny_text_is_learnt_by_heart(kind):
     assert losses[-1] < 0.1
     reading = model.read(text[:, :1], tf.constant([1]))
     greedy = Sampling(tf.zeros([1]), tf.zeros([1], tf.int32), tf.ones([1]), tf.zeros([1], tf.int64))
-    written, score, _ = sample(model.stepper(), reading.logits, reading.states, greedy, tf.constant([30]), 0)
+    written, score, *_ = sample(model.stepper(), reading.logits, reading.states, greedy, tf.constant([30]), 0)
     assert written.numpy().tolist() == [text[0, 1:].numpy().tolist()]
     assert abs(float(score[0]) - float(model.read(text[:, :-1], tf.constant([16])).log_probability[0])) < 1e-3
 
@@ -319,7 +320,7 @@ def test_what_is_written_has_the_probability_that_reading_gives_it(kind, ids, rn
         tf.ones([BATCH]), tf.zeros([BATCH], tf.int32), tf.ones([BATCH]), tf.range(BATCH, dtype=tf.int64)
     )
     max_length = tf.constant([5, 3, 0, 4])
-    written, score, _ = sample(
+    written, score, *_ = sample(
         model.stepper(), reading.logits, reading.states, options, max_length, end=0, forbidden=[0]
     )
     for row, length in enumerate(LENGTHS):

@@ -19,7 +19,7 @@ from unroll.common.errors import UserError
 from unroll.export import saved_model
 from unroll.models.language_model import LanguageModel
 from unroll.models.options import LanguageModelOptions
-from unroll.models.text import BOUNDARY, UNKNOWN, CharacterCodec
+from unroll.models.text import BOUNDARY, UNKNOWN, CharacterCodec, RunningTextCodec
 from unroll.serving.language_modeling import Generation, Score
 from unroll.tasks import cli
 from unroll.tasks.language_modeling import signatures
@@ -587,3 +587,53 @@ def test_a_seed_may_be_a_number_of_numpy(model):
 def test_an_empty_text_has_no_negative_zero_of_bits(model):
     (result,) = model.score([""])
     assert str(result.bits_per_character) == "0.0"
+
+
+# Models of words and subwords.
+
+
+@pytest.fixture(scope="module", params=["words", "subwords"])
+def of_pieces(tmp_path_factory, request):
+    """An exported model of words or subwords without training, and its codec."""
+    tf.random.set_seed(0)
+    texts = [b"the cat sat on a mat. ", b"the dog didn't sit\non the cat's mat. "]
+    encoder = RunningTextCodec.learn([texts], tokenizer=request.param, max_size=40)
+    model = LanguageModel(len(encoder), LanguageModelOptions(cell="gru", units=5, embedding_size=4))
+    model(tf.ones([1, 1], tf.int32))
+    path = tmp_path_factory.mktemp("pieces") / "model"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(saved_model, "verification", not_verified)
+        saved_model.export(signatures.bundle(model, encoder), path)
+    return unroll.serving.load(path), encoder
+
+
+def test_pieces_are_streamed_as_they_are_generated(of_pieces):
+    model, encoder = of_pieces
+    options = {"max_length": 30, "temperature": 1.5, "seed": 3}
+    (written,) = model.generate(["the cat"], **options)
+    streamed = [*model.stream("the cat", **options)]
+    assert "".join(streamed) == written.text
+    assert {piece.encode() for piece in streamed} <= {*encoder.tokens}
+    assert len(streamed) <= 30 < len(written.text)
+
+
+@pytest.mark.parametrize("at", [5, 12, 17])
+def test_a_stop_string_may_end_within_a_piece(of_pieces, at):
+    model, _ = of_pieces
+    options = {"max_length": 30, "temperature": 1.5, "seed": 3}
+    (whole,) = model.generate(["the"], **options)
+    stop = whole.text[at : at + 3]
+    expected = whole.text[: whole.text.index(stop) + 3]
+    (written,) = model.generate(["the"], stop=[stop, "never"], **options)
+    assert written.text == expected
+    assert not written.truncated
+    assert "".join(model.stream("the", stop=[stop, "never"], **options)) == expected
+
+
+def test_bits_of_a_model_of_pieces_are_those_of_characters(of_pieces):
+    model, encoder = of_pieces
+    text = "the cat didn't sit\n"
+    (score,) = model.score([text])
+    (ids,) = encoder.encode(tf.constant([text])).to_list()
+    assert score.characters == len(text) > len(ids)
+    assert score.bits_per_character == pytest.approx(-score.log_probability / len(text) / np.log(2))

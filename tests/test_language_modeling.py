@@ -337,13 +337,14 @@ def test_evaluation_is_that_of_each_document_read_from_its_start(evaluated, tmp_
     losses = [losses_of(model, ids_of(data, text)[None])[0][0, :-1] for text in texts]
     expected = np.concatenate(losses).mean()
     metrics = evaluate(evaluated, f"--test_data={evaluated / 'test' / '*.txt'}", "--ngram_order=0")
-    assert list(metrics)[:4] == ["loss", "bits_per_character", "perplexity", "split"]
+    assert list(metrics)[:5] == ["loss", "bits_per_character", "perplexity", "word_perplexity", "split"]
     assert metrics["loss"] == pytest.approx(expected, rel=1e-5)
     assert metrics["bits_per_character"] == pytest.approx(expected / math.log(2), rel=1e-5)
     assert metrics["perplexity"] == pytest.approx(math.exp(expected), rel=1e-5)
     assert (metrics["split"], metrics["documents"]) == ("test", len(texts))
-    assert metrics["characters"] == sum(map(len, texts))
-    assert metrics["unknown_characters"] == 0
+    assert metrics["characters"] == metrics["tokens"] == sum(map(len, texts))
+    assert metrics["words"] == sum(len(text.split()) for text in texts)
+    assert metrics["unknown_tokens"] == 0
 
 
 def test_characters_that_training_did_not_see_are_counted(evaluated, tmp_path, capsys):
@@ -351,7 +352,7 @@ def test_characters_that_training_did_not_see_are_counted(evaluated, tmp_path, c
     text = "the ßat sat on Ωa mat.ß"
     (tmp_path / "test.txt").write_text(text, encoding="utf-8")
     metrics = evaluate(evaluated, f"--test_data={tmp_path / 'test.txt'}", "--ngram_order=0")
-    assert (metrics["documents"], metrics["characters"], metrics["unknown_characters"]) == (1, 23, 3)
+    assert (metrics["documents"], metrics["characters"], metrics["unknown_tokens"]) == (1, 23, 3)
     expected = losses_of(model, ids_of(data, text)[None])[0][0, :-1].mean()
     assert metrics["loss"] == pytest.approx(expected, rel=1e-5)
     assert "1 document, 23 characters, 3 of them not known to the model" in capsys.readouterr().out
@@ -372,8 +373,8 @@ def test_table_of_n_grams_stands_beside_the_network(evaluated, capsys):
             (row,) = [line for line in printed if line.startswith(f"{name} ")]
             numbers = row.removeprefix(name).replace(",", "").split()
             assert [float(number) for number in numbers] == [
-                pytest.approx(values[key], abs=0.001)
-                for key in ("loss", "bits_per_character", "perplexity", "size")
+                pytest.approx(values[key], abs=0.051 if key == "word_perplexity" else 0.001)
+                for key in ("loss", "bits_per_character", "perplexity", "word_perplexity", "size")
             ]
         by_order[order] = dict(tables).get(f"Kneser-Ney, order {order}")
     # The text is written word by word: five characters nearly determine the next one, one does not.
@@ -463,15 +464,41 @@ def test_text_is_read_as_characters_or_as_bytes(tmp_path, tokenizer):
     Trainer(TASK, data).train()
     measured = TASK.evaluate(build_model(data), data, "train")
     assert measured.details["characters"] == sum(map(len, symbols))
-    assert measured.details["unknown_characters"] == 0
+    assert measured.details["unknown_tokens"] == 0
     # Nothing was learnt by a model just built: a guess among all ids.
     assert measured.metrics["perplexity"] == pytest.approx(len(data.codec), rel=0.1)
+
+
+@pytest.mark.parametrize("tokenizer", ["words", "subwords"])
+def test_text_is_read_as_words_or_subwords(tmp_path, tokenizer):
+    options = {
+        "tokenizer": tokenizer,
+        "vocabulary_size": 40,
+        "sampled_softmax": 20,
+        "validation_fraction": 0.3,
+    }
+    data = begin(tmp_path, [700, 500], units=12, **options)
+    documents = [np.concatenate([*pieces]) for pieces in data.encoded("train")]
+    joined = b"".join(data.codec.decode(tf.constant(ids)).numpy() for ids in documents).decode()
+    assert joined == "".join(read(tmp_path))[: len(joined)]
+    assert data.counts.examples == sum(len(ids) // 8 + 1 for ids in documents)
+    before = TASK.evaluate(build_model(data), data, "validation")
+    trained = Trainer(TASK, LanguageModelingData(data.config.changed({"epochs": 4}), data.run)).train()
+    after = TASK.evaluate(trained, data, "validation")
+    assert after.metrics["loss"] < 0.9 * before.metrics["loss"]
+    nats = after.metrics["loss"] * after.details["tokens"]
+    text = "".join(read(tmp_path))[len(joined) :]
+    assert after.details["characters"] == len(text)
+    # A cut may divide a word.
+    assert abs(after.details["words"] - len(text.split())) <= 2
+    assert after.metrics["bits_per_character"] == pytest.approx(nats / len(text) / math.log(2))
+    assert after.metrics["word_perplexity"] == pytest.approx(math.exp(nats / after.details["words"]))
 
 
 def test_rare_characters_are_unknown(tmp_path):
     (tmp_path / "text.txt").write_text("ababcababd")
     assert train(tmp_path, tmp_path / "text.txt", "--min_count=2") == 0
-    assert evaluate(tmp_path, "--split=train", "--ngram_order=3")["unknown_characters"] == 2
+    assert evaluate(tmp_path, "--split=train", "--ngram_order=3")["unknown_tokens"] == 2
     assert len(best_model(tmp_path / "run")[0].codec) == 2 + 2
 
 

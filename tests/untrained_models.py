@@ -13,7 +13,7 @@ from unroll.models.options import (
     TranslationOptions,
 )
 from unroll.models.sentiment import SentimentClassifier
-from unroll.models.text import CharacterCodec, SubwordCodec, WordCodec
+from unroll.models.text import CharacterCodec, RunningTextCodec, SubwordCodec, WordCodec
 from unroll.models.translation import TranslationModel
 from unroll.tasks.captioning import signatures as captioning
 from unroll.tasks.captioning.config import CaptioningConfig
@@ -49,8 +49,10 @@ def _captioning() -> Bundle:
     return captioning.bundle(model, images, encoder, Beams(3), 12)
 
 
-def _language_model(tokenizer: str) -> Bundle:
-    encoder = CharacterCodec.learn([_TEXTS], tokenizer=tokenizer)
+def _language_model(
+    tokenizer: str, codec: type[CharacterCodec | RunningTextCodec] = CharacterCodec
+) -> Bundle:
+    encoder = codec.learn([_TEXTS], tokenizer=tokenizer, max_size=60)
     model = LanguageModel(len(encoder), LanguageModelOptions(cell="gru", units=5))
     model(_ONE)
     return language_modeling.bundle(model, encoder)
@@ -62,4 +64,5 @@ BUNDLES = {
     "captioning": _captioning,
     "characters": lambda: _language_model("characters"),
     "bytes": lambda: _language_model("bytes"),
+    "running_words": lambda: _language_model("words", RunningTextCodec),
 }

@@ -52,6 +52,12 @@ class Logits(keras.layers.Layer):
             kernel = tf.transpose(kernel)
         return lambda hidden: tf.cast(tf.nn.bias_add(tf.matmul(hidden, kernel), bias), tf.float32)
 
+    def rows(self, ids: tf.Tensor, table: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the weights of some ids: int32 [n] -> [n, features] in the compute dtype, and biases, float32 [n]."""
+        weights = tf.convert_to_tensor(table if self.tied else self.kernel)
+        kernel = tf.gather(weights, ids) if self.tied else tf.transpose(tf.gather(weights, ids, axis=1))
+        return tf.cast(kernel, self.compute_dtype), tf.gather(tf.convert_to_tensor(self.bias), ids)
+
     def call(self, hidden: tf.Tensor, table: Any = None) -> tf.Tensor:
         flat = tf.reshape(tf.cast(hidden, self.compute_dtype), [-1, hidden.shape[-1]])
         logits = self.function(table)(flat)

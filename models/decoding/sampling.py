@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from ..blocks.transpose import transpose_discrete
@@ -119,11 +120,13 @@ class Samples(NamedTuple):
         ids: int32 [batch, time], padded with the end.
         scores: float32 [batch], their log probability by the unchanged logits.
         truncated: bool [batch], whether the maximum length ended the row.
+        surplus: int32 [batch], number of units of the last id that follow the row's stop sequence.
     """
 
     ids: tf.Tensor
     scores: tf.Tensor
     truncated: tf.Tensor
+    surplus: tf.Tensor
 
 
 def sample(
@@ -136,6 +139,7 @@ def sample(
     forbidden: Sequence[int] = (),
     stop: tf.RaggedTensor | None = None,
     grammar: Grammar | None = None,
+    spelling: np.ndarray | None = None,
 ) -> Samples:
     """Samples until every row has reached its end, one of its stop sequences or its maximum length.
 
@@ -147,15 +151,17 @@ def sample(
         max_length: int32 [batch], maximum number of ids.
         end: Id that ends a row; it is not part of the result.
         forbidden: Ids that are never written.
-        stop: int32 [batch, (sequences), (ids)], sequences that end their rows, as part of the result; an empty one
+        stop: int32 [batch, (sequences), (units)], sequences that end their rows, as part of the result; an empty one
             never does.
         grammar: Rules for the ids; the maximum length then cuts before a character of several ids, not within.
+        spelling: The units of each id, int32 [ids, longest], padded with -1; None: an id is a unit.
     """
     batch = tf.shape(logits)[0]
     allowed = _allowed(logits.shape[1], forbidden)
     longest = tf.reduce_max(tf.concat([max_length, [0]], axis=0))
     drawn = uniform(sampling.seed, tf.range(longest)[:, None])
     recent = () if stop is None else _Recent.none_yet(stop)
+    units = tf.constant(np.arange(logits.shape[1])[:, None] if spelling is None else spelling, tf.int32)
 
     def write(
         position: tf.Tensor,
@@ -164,6 +170,7 @@ def sample(
         done: tf.Tensor,
         score: tf.Tensor,
         truncated: tf.Tensor,
+        surplus: tf.Tensor,
         recent: Any,
         within: Any,
         written: tf.TensorArray,
@@ -185,8 +192,9 @@ def sample(
             complete = within < 1
         stopped = tf.zeros([batch], tf.bool)
         if stop is not None:
-            recent = recent.followed_by(ids)
-            stopped = recent.stops() & complete
+            recent, after = recent.followed_by(tf.gather(units, ids))
+            stopped = (after >= 0) & complete
+            surplus = tf.where(stopped & ~done, after, surplus)
         full = ~done & (left <= 1)
         truncated |= full & ~stopped
         done |= full | stopped
@@ -199,6 +207,7 @@ def sample(
             done,
             score,
             truncated,
+            surplus,
             recent,
             within,
             written.write(position, ids),
@@ -209,12 +218,23 @@ def sample(
     written = written.write(0, tf.fill([batch], end))
     none = max_length <= 0
     within = () if grammar is None else tf.zeros([batch], tf.int32)
-    position, _, _, _, score, truncated, _, _, written = tf.while_loop(
+    position, _, _, _, score, truncated, surplus, _, _, written = tf.while_loop(
         lambda position, logits, states, done, *_: (position < longest) & ~tf.reduce_all(done),
         write,
-        (0, logits, states, none, tf.zeros([batch]), none, recent, within, written),
+        (
+            0,
+            logits,
+            states,
+            none,
+            tf.zeros([batch]),
+            none,
+            tf.zeros([batch], tf.int32),
+            recent,
+            within,
+            written,
+        ),
     )
-    return Samples(transpose_discrete(written.stack()[:position]), score, truncated)
+    return Samples(transpose_discrete(written.stack()[:position]), score, truncated, surplus)
 
 
 def draw_character(
@@ -267,10 +287,10 @@ def draw_character(
 
 class _Recent(NamedTuple):
     """The stop sequences of each row, int32 [batch, sequences, longest], of which shorter ones begin with -1, and the
-    last ids of each row, int32 [batch, longest]."""
+    last units of each row, int32 [batch, longest]."""
 
     stop: tf.Tensor
-    ids: tf.Tensor
+    units: tf.Tensor
 
     @classmethod
     def none_yet(cls, stop: tf.RaggedTensor) -> "_Recent":
@@ -282,15 +302,27 @@ class _Recent(NamedTuple):
         moved = tf.gather(padded, tf.maximum(source, 0), batch_dims=2)
         return cls(tf.where(source >= 0, moved, -1), tf.fill([tf.shape(padded)[0], longest], -1))
 
-    def followed_by(self, ids: tf.Tensor) -> "_Recent":
-        moved = tf.concat([self.ids, ids[:, None]], axis=1)[:, 1:]
-        return _Recent(self.stop, tf.ensure_shape(moved, self.ids.shape))
+    def followed_by(self, units: tf.Tensor) -> tuple["_Recent", tf.Tensor]:
+        """Appends the units of an id to each row, int32 [batch, size], padded with -1 at the right.
 
-    def stops(self) -> tf.Tensor:
-        """Returns whether the last ids of each row are one of its stop sequences, bool [batch]."""
+        Returns:
+            The last units now, and the number of units that follow the first stop sequence that ends among the new
+            ones, int32 [batch]; -1 without one.
+        """
+        size, longest = units.shape[1], tf.shape(self.units)[1]
+        number = tf.reduce_sum(tf.cast(units >= 0, tf.int32), axis=1)
+        joined = tf.concat([self.units, units], axis=1)
+        # The last units after each new one, [batch, size, longest].
+        ends = tf.range(1, size + 1)
+        windows = tf.gather(joined, ends[:, None] + tf.range(longest), axis=1)
         counts = self.stop >= 0
-        same = tf.reduce_all(~counts | tf.equal(self.stop, self.ids[:, None]), axis=2)
-        return tf.reduce_any(same & tf.reduce_any(counts, axis=2), axis=1)
+        same = ~counts[:, None] | tf.equal(self.stop[:, None], windows[:, :, None])
+        found = tf.reduce_any(tf.reduce_all(same, axis=3) & tf.reduce_any(counts, axis=2)[:, None], axis=2)
+        found &= ends <= number[:, None]
+        first = tf.reduce_min(tf.where(found, ends, size + 1), axis=1)
+        after = tf.where(first <= size, number - first, -1)
+        moved = tf.gather(joined, number[:, None] + tf.range(longest), axis=1, batch_dims=1)
+        return _Recent(self.stop, tf.ensure_shape(moved, self.units.shape)), after
 
 
 def _shifted_right(numbers: tf.Tensor, bits: int) -> tf.Tensor:

@@ -2,7 +2,9 @@
 
 from .characters import BOUNDARY, CharacterCodec
 from .codec import Codec
+from .counting import TextCounter
 from .ids import END, PADDING, START, UNKNOWN, at_least_one_step, pad, with_start_and_end
+from .running_text import RunningTextCodec
 from .subwords import SubwordCodec
 from .words import WordCodec
 
@@ -14,7 +16,9 @@ __all__ = [
     "UNKNOWN",
     "CharacterCodec",
     "Codec",
+    "RunningTextCodec",
     "SubwordCodec",
+    "TextCounter",
     "WordCodec",
     "at_least_one_step",
     "pad",

@@ -1,6 +1,6 @@
 """Text for language models: every character or byte, unchanged."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import ClassVar
 
@@ -52,10 +52,17 @@ class CharacterCodec(Codec):
         """The rules by which bytes make characters; None for a codec of characters."""
         return utf8(len(self.special)) if self.tokenizer == "bytes" else None
 
+    # Each token is one unit of a stop string.
+    spelling = None
+
     @property
     def names(self) -> list[bytes]:
         """The token of each id in UTF-8, with an escape for a byte that is not a character."""
         return [token.decode("utf-8", "backslashreplace").encode() for token in self.tokens]
+
+    def encode_pieces(self, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Encodes a text of any length outside of a graph: pieces of its code points or bytes -> pieces of its ids."""
+        return map(self.encode_symbols, pieces)
 
     def encode_symbols(self, symbols: np.ndarray) -> np.ndarray:
         """Does the work of `encode` outside of a graph, for pieces of a text of any length.

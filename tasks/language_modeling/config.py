@@ -1,15 +1,20 @@
-"""The options of character language modelling."""
+"""The options of language modelling."""
 
 import dataclasses
 
 from ...common.options import OptionGroup, When, option, override
-from ...models.options import LanguageModelOptions, RecurrentOptions
+from ...models.options import LanguageModelOptions, RecurrentOptions, VocabularyOptions
 from ..training.config import DataConfig, TrainingConfig
+
+# Tokenizers with a vocabulary of pieces of text, which may be large.
+_OF_PIECES = When("tokenizer", "in", ("subwords", "words"))
+# Size of their embeddings.
+_EMBEDDING_SIZE = 256
 
 
 @dataclasses.dataclass(frozen=True)
-class LanguageModelingConfig(LanguageModelOptions, TrainingConfig):
-    """The characters of a text in, the distribution of the next one out."""
+class LanguageModelingConfig(LanguageModelOptions, VocabularyOptions, TrainingConfig):
+    """The beginning of a text in, the distribution of its next token (character, byte, subword or word) out."""
 
     dataset: str = option(
         "unroll_python",
@@ -32,12 +37,16 @@ class LanguageModelingConfig(LanguageModelOptions, TrainingConfig):
     text_column: str = option("text", "feature with the text", only=When("dataset", "!=", "files"))
 
     tokenizer: str = option(
-        "characters", "units of text: Unicode code points, or bytes", choices=("characters", "bytes")
+        "characters",
+        "tokens of the text: Unicode code points, bytes, subwords (byte-pair encoding), or words",
+        choices=("characters", "bytes", "subwords", "words"),
+        fits_weights=True,
     )
-    min_count: int = option(1, "smallest number of occurrences of a character in the vocabulary", minimum=1)
+    vocabulary_size: int = override(VocabularyOptions, "vocabulary_size", 10000, minimum=5, only=_OF_PIECES)
+    min_count: int = override(VocabularyOptions, "min_count", 1)
     truncation: int = option(
         128,
-        "characters in a window, at whose edge the gradient ends while the state is carried on (truncated "
+        "tokens in a window, at whose edge the gradient ends while the state is carried on (truncated "
         "backpropagation through time); 0: whole documents in batches by --batch_tokens, with full backpropagation",
         minimum=0,
         saves_memory=True,
@@ -52,6 +61,13 @@ class LanguageModelingConfig(LanguageModelOptions, TrainingConfig):
     batch_tokens: int = override(TrainingConfig, "batch_tokens", 8192, only=When("truncation", "=", 0))
     shuffle_buffer: int = override(TrainingConfig, "shuffle_buffer", 8192, only=When("truncation", "=", 0))
 
+    embedding_size: int = override(
+        LanguageModelOptions,
+        "embedding_size",
+        0,
+        f"size of the embedding of a token; 0: one-hot with characters and bytes, {_EMBEDDING_SIZE} with subwords and "
+        "words",
+    )
     dropout: float = override(
         RecurrentOptions,
         "dropout",
@@ -67,6 +83,22 @@ class LanguageModelingConfig(LanguageModelOptions, TrainingConfig):
         commands=("evaluate",),
     )
 
+    def __post_init__(self) -> None:
+        if self.has_pieces and not self.embedding_size:
+            # Frozen for all others: the options of the model follow from those of the text.
+            object.__setattr__(self, "embedding_size", _EMBEDDING_SIZE)
+        super().__post_init__()
+
+    @property
+    def unit(self) -> str:
+        """The unit in which texts are read and cut: characters or bytes."""
+        return "bytes" if self.tokenizer == "bytes" else "characters"
+
+    @property
+    def has_pieces(self) -> bool:
+        """Whether tokens are words or subwords."""
+        return _OF_PIECES.holds(self)
+
 
 # At temperature 0 nothing is drawn.
 _DRAWN = When("temperature", ">", 0)
@@ -76,16 +108,14 @@ _DRAWN = When("temperature", ">", 0)
 class GenerationConfig(OptionGroup):
     """The options of `unroll predict`."""
 
-    max_length: int = option(200, "largest number of characters to write after each prompt", minimum=1)
-    temperature: float = option(
-        1.0, "divisor of the logits; 0: always the most probable character", minimum=0
-    )
+    max_length: int = option(200, "largest number of tokens to write after each prompt", minimum=1)
+    temperature: float = option(1.0, "divisor of the logits; 0: always the most probable token", minimum=0)
     top_k: int = option(
-        0, "k: draw only from the k most probable characters; 0: from all", minimum=0, only=_DRAWN
+        0, "k: draw only from the k most probable tokens; 0: from all", minimum=0, only=_DRAWN
     )
     top_p: float = option(
         1.0,
-        "draw only from the most probable characters whose probabilities add up to this",
+        "draw only from the most probable tokens whose probabilities add up to this",
         minimum=1e-6,
         maximum=1,
         only=_DRAWN,

@@ -13,10 +13,12 @@ from ...models.decoding import Sampling, draw, draw_character, sample
 from ...models.language_model import Reading
 from ...models.recurrent import States
 from ...models.recurrent.tracing import traced_once
-from ...models.text import BOUNDARY, UNKNOWN, CharacterCodec
+from ...models.text import BOUNDARY, UNKNOWN, CharacterCodec, RunningTextCodec
 from ...serving.language_modeling import LONGEST_GENERATION, STOP_SEPARATOR
 
 _TEXTS = (["To be, or not to be"], ["def f(x):\n    return x", "", "abc " * 300])
+# Most of the tokens that may come next, told by `start` and `step`: the answers of large vocabularies stay small.
+_TOLD = 1000
 _COLUMNS = ("prompt", "max_length", "temperature", "top_k", "top_p", "seed", "stop", "character", "position")
 # Low temperatures, so that the last bits of the logits, which differ between machines, change nothing.
 _EXAMPLES = (
@@ -29,7 +31,7 @@ _EXAMPLES = (
 )
 
 
-def bundle(model: keras.Model, encoder: CharacterCodec) -> Bundle:
+def bundle(model: keras.Model, encoder: CharacterCodec | RunningTextCodec) -> Bundle:
     """Returns the model with five signatures; inputs and outputs have shape [batch] unless stated.
 
     `serving_default`: text, string -> log_probability, float32, in nats; bits_per_character, float32; characters,
@@ -46,14 +48,17 @@ def bundle(model: keras.Model, encoder: CharacterCodec) -> Bundle:
     `start`: prompt, temperature, top_k, top_p, seed -> character, string, drawn as the first that `generate` writes,
     "" for the end of the text; position, int32, its length; the states of the layers, float32 [batch, units] each;
     probabilities, float32 [batch, ids], of all that may come next, and characters, string [batch, ids], their names.
-    The first of `characters` is "", the end of the text, and the second U+FFFD, any unknown character.
+    The first of `characters` is "", the end of the text, and the second U+FFFD, any unknown character. With more than
+    1,000 ids, these are the 1,000 most probable ones instead, in the order of their probability.
 
     `step`: character, string, the states and position, int32, as `start` or `step` returned them; temperature, top_k,
     top_p, seed -> the same as `start`, with the position after the new character. Several characters are read at once.
     States of zeros, the character "" and the position 0 begin a text.
 
     All strings are UTF-8: a model of bytes writes whole characters. Its lengths and positions count bytes, and so do
-    the probabilities of `start` and `step`, where an escape names a byte that is not a character.
+    the probabilities of `start` and `step`, where an escape names a byte that is not a character. In a model of words
+    or subwords a token takes the place of a character, except in `bits_per_character` and `characters` of
+    `serving_default`; max_length and positions count tokens.
     """
     string, number, integer = (tf.TensorSpec([None], kind) for kind in (tf.string, tf.float32, tf.int32))
     names = _state_names(model)
@@ -68,6 +73,8 @@ def bundle(model: keras.Model, encoder: CharacterCodec) -> Bundle:
 
     def score(text: tf.Tensor) -> dict[str, tf.Tensor]:
         reading, lengths = begin(text)
+        if encoder.spelling is not None:
+            lengths = tf.strings.length(text, "UTF8_CHAR")
         nats = tf.abs(reading.log_probability) / tf.cast(tf.maximum(lengths, 1), tf.float32)
         return {
             "log_probability": reading.log_probability,
@@ -95,8 +102,13 @@ def bundle(model: keras.Model, encoder: CharacterCodec) -> Bundle:
             forbidden=[UNKNOWN],
             stop=None if stop is None else _sequences(stop, encoder),
             grammar=encoder.grammar,
+            spelling=encoder.spelling,
         )
-        return {"text": encoder.decode(found.ids), "score": found.scores, "truncated": found.truncated}
+        text = encoder.decode(found.ids)
+        if stop is not None and encoder.spelling is not None:
+            kept = tf.strings.length(text, "UTF8_CHAR") - found.surplus
+            text = tf.strings.substr(text, tf.zeros_like(kept), kept, unit="UTF8_CHAR")
+        return {"text": text, "score": found.scores, "truncated": found.truncated}
 
     def drawn(reading: Reading, position: tf.Tensor | int, sampling: Sampling) -> dict[str, tf.Tensor]:
         """Draws the next character."""
@@ -112,12 +124,18 @@ def bundle(model: keras.Model, encoder: CharacterCodec) -> Bundle:
                 [UNKNOWN],
                 encoder.grammar,
             )
+        probabilities, named = tf.nn.softmax(reading.logits), tf.constant(encoder.names)
+        if len(encoder) > _TOLD:
+            probabilities, best = tf.math.top_k(probabilities, _TOLD)
+            characters = tf.gather(named, best)
+        else:
+            # A row for each text, since a server that batches requests splits every output by rows.
+            characters = tf.tile(named[None], [tf.shape(probabilities)[0], 1])
         return {
             "character": encoder.decode(ids),
             "position": position + tf.reduce_sum(tf.cast(ids != BOUNDARY, tf.int32), axis=1),
-            "probabilities": tf.nn.softmax(reading.logits),
-            # A row for each text, since a server that batches requests splits every output by rows.
-            "characters": tf.tile(tf.constant(encoder.names)[None], [tf.shape(reading.logits)[0], 1]),
+            "probabilities": probabilities,
+            "characters": characters,
         } | _flat(names, reading.states)
 
     def start(
@@ -170,10 +188,13 @@ def bundle(model: keras.Model, encoder: CharacterCodec) -> Bundle:
     )
 
 
-def _sequences(stop: tf.Tensor, encoder: CharacterCodec) -> tf.RaggedTensor:
-    """Returns the stop sequences that each string holds, int32 [batch, (sequences), (ids)]."""
+def _sequences(stop: tf.Tensor, encoder: CharacterCodec | RunningTextCodec) -> tf.RaggedTensor:
+    """Returns the stop sequences that each string holds, int32 [batch, (sequences), (units)]: ids, or code points if
+    tokens have several characters."""
     strings = tf.strings.split(stop, STOP_SEPARATOR)
-    return strings.with_flat_values(encoder.encode(strings.flat_values))
+    if encoder.spelling is None:
+        return strings.with_flat_values(encoder.encode(strings.flat_values))
+    return strings.with_flat_values(tf.strings.unicode_decode(strings.flat_values, "UTF-8"))
 
 
 def _state_names(model: keras.Model) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""Character language modelling: a text in, the distribution of its next character out."""
+"""Language modelling: a text in, the distribution of its next token out."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from ...export.bundle import Bundle
-from ...models.blocks.losses import masked_cross_entropy, shifted
+from ...models.blocks.losses import shifted
 from ...models.language_model import LanguageModel
 from ...models.options import LanguageModelOptions
 from ..task import Task, Truncation
@@ -18,8 +18,8 @@ from .data import LanguageModelingData, LanguageModelSizes
 from .evaluation import evaluate, report
 
 
-class NextCharacter(Objective):
-    """The cross-entropy of each next character.
+class NextToken(Objective):
+    """The cross-entropy of each next token.
 
     Args:
         lanes: Number of lanes, whose states go from batch to batch; None: documents are read whole.
@@ -37,17 +37,25 @@ class NextCharacter(Objective):
         if carry:
             goes_on = ~batch["reset"][:, None]
             states = tf.nest.map_structure(lambda s: tf.where(goes_on, s, tf.zeros_like(s)), carry)
-        logits, states = model(inputs, states=states, training=training)
+        hidden, states = model.hidden(inputs, states=states, training=training)
         real = tf.sequence_mask(batch["length"], tf.shape(targets)[1])
         weight = tf.cast(tf.reduce_sum(batch["length"]), tf.float32)
-        total = tf.reduce_sum(masked_cross_entropy(logits, targets, real))
-        return Loss(total, weight, tokens=weight), states if carry else ()
+        total = tf.reduce_sum(model.losses_of(hidden, targets, real))
+        tokens = weight
+        if model.backward:
+            # The same ids from their end, each predicted from those after it in the window.
+            reversed_ids = tf.reverse_sequence(batch["ids"], batch["length"] + 1, seq_axis=1)
+            inputs, targets = shifted(reversed_ids)
+            hidden, _ = model.hidden(inputs, training=training, backward=True)
+            total += tf.reduce_sum(model.losses_of(hidden, targets, real))
+            weight *= 2
+        return Loss(total, weight, tokens), states if carry else ()
 
 
 def build_model(config: LanguageModelingConfig, sizes: LanguageModelSizes) -> LanguageModel:
     """Returns the model, with all its weights made."""
     model = LanguageModel(
-        sizes.characters,
+        sizes.tokens,
         LanguageModelOptions.of(config, sequence_length=config.truncation or None),
         seed=config.seed,
     )
@@ -57,7 +65,7 @@ def build_model(config: LanguageModelingConfig, sizes: LanguageModelSizes) -> La
 
 def phases(config: LanguageModelingConfig, sizes: LanguageModelSizes) -> list[Phase]:
     """Returns the phases of the training."""
-    return [phase(config, NextCharacter(sizes.lanes))]
+    return [phase(config, NextToken(sizes.lanes))]
 
 
 def truncation(config: LanguageModelingConfig) -> Truncation:
@@ -80,7 +88,7 @@ def limits(data: LanguageModelingData) -> list[str]:
 
 
 TASK = Task(
-    metrics={"loss": "min", "bits_per_character": "min", "perplexity": "min"},
+    metrics={"loss": "min", "bits_per_character": "min", "perplexity": "min", "word_perplexity": "min"},
     data=LanguageModelingData,
     build_model=build_model,
     phases=phases,

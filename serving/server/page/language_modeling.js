@@ -1,4 +1,5 @@
-// Language modelling: a text that appears as the model writes it, one call of `step` for each character.
+// Language modelling: a text that appears as the model writes it, one call of `step` for each token: a character, or a
+// word or subword with the space before it.
 
 import { actions, element, field, note, textArea } from "./dom.js";
 import { bytes, callOne } from "./api.js";
@@ -7,8 +8,8 @@ import { curlLine, python, pythonLines } from "./snippets.js";
 export const languageModeling = {
   title: "The beginning of a text in, its continuation out",
   limits: [
-    "It writes in the manner of its training data, character by character; what it says is invented.",
-    "It reads characters that it never saw in training as one unknown character.",
+    "It writes in the manner of its training data, piece by piece; what it says is invented.",
+    "It reads characters, or words, that it never saw in training as one unknown one.",
   ],
 
   form(model) {
@@ -16,7 +17,7 @@ export const languageModeling = {
     const temperature = element("input", { type: "range", name: "temperature", min: 0, max: 1.5, step: 0.05, value: 0.7 });
     const shown = element("output", {}, "0.70");
     temperature.addEventListener("input", () => (shown.textContent = Number(temperature.value).toFixed(2)));
-    const warmth = field("Temperature", temperature, "0: always the most probable character");
+    const warmth = field("Temperature", temperature, "0: always the most probable token");
     warmth.firstChild.after(" ", shown);
     return [
       field("Beginning", textArea({ name: "prompt", rows: 3, required: false, placeholder: model.example || "empty: a new text" })),
@@ -24,9 +25,9 @@ export const languageModeling = {
         "div",
         { className: "options" },
         warmth,
-        field("Top-k", numbers("top_k", 0, 0, 2147483647, 1), "characters to draw from; 0: all"),
+        field("Top-k", numbers("top_k", 0, 0, 2147483647, 1), "tokens to draw from; 0: all"),
         field("Stop at", element("input", { type: "text", name: "stop", dir: "auto" }), "the text ends after it"),
-        field("Length", numbers("max_length", 400, 1, 10000, 1), "characters at most"),
+        field("Length", numbers("max_length", 400, 1, 10000, 1), "tokens at most"),
         field("Seed", numbers("seed", 1, 0, Number.MAX_SAFE_INTEGER, 1), "another number, another text"),
       ),
       actions("Write"),
@@ -81,9 +82,12 @@ export const languageModeling = {
         // The bytes of a character do not fit.
         if (position > max_length) return end("The text reached its length.");
         const piece = decoder.decode(bytes(character), { stream: true });
-        written.append(piece);
-        text += piece;
-        if (stop && text.endsWith(stop)) return end("The text reached the stop string.");
+        // The stop string may end within the piece.
+        const found = stop ? (text + piece).indexOf(stop, Math.max(0, text.length - stop.length + 1)) : -1;
+        const kept = found < 0 ? piece : piece.slice(0, found + stop.length - text.length);
+        written.append(kept);
+        text += kept;
+        if (found >= 0) return end("The text reached the stop string.");
         if (position >= max_length) return end("The text reached its length.");
         const states = Object.entries(outputs).filter(([name]) => name.startsWith("state_"));
         const inputs = { character, position, ...sampling, ...Object.fromEntries(states) };

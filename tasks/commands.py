@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from ..common.quiet_start import import_tensorflow
 from ..serving.server.options import ServerOptions
 from .applications import predict_class, read_config, task_of
 from .exhaustion import explained
+from .initialization import fits_weights, initialize, taken_over
 from .keras_settings import import_keras
 from .results import Results, name_of_other_data, writable_or_temporary
 from .training.cluster import place_of
@@ -43,8 +45,11 @@ def train(
     saved = read_config(run) if run.exists() else None
     is_resumed = saved is not None and run.has_begun
     if saved and is_resumed:
-        # Those of a preset may have been fitted to the data.
-        config = _resumed_config(run, saved, application, config, {*given} - ({*FITTED} - {*named}))
+        # Those of a preset may have been fitted to the data, or to another run.
+        follows = {*FITTED} | (fits_weights(config) if saved[1].initialize_from else set())
+        config = _resumed_config(run, saved, application, config, {*given} - (follows - {*named}))
+    else:
+        config = taken_over(application, config, named)
     refuse_without_effect(config, named)
     run.check_free()
     advice = f"train in another --workdir than {workdir} with less, or with smaller layers"
@@ -94,6 +99,7 @@ def train(
                 observers=[inspection] if place.is_chief else [],
                 # A resumed run keeps its sizes.
                 fit=None if is_resumed else fit,
+                start=partial(initialize, application),
                 interruption=interruption,
             ).train()
     if not place.is_chief:

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from glob import glob
@@ -118,6 +119,8 @@ class PreparedData(abc.ABC):
         with replacing(self.run.vocabulary) as folder:
             folder.mkdir()
             examples = self._learn(folder)
+            for path in self._initial_vocabulary.glob("*.json") if self._initial_vocabulary else ():
+                shutil.copy(path, folder)
             seal(folder)
         with replacing(self.run.data) as folder:
             folder.mkdir()
@@ -249,6 +252,17 @@ class PreparedData(abc.ABC):
         """Returns the training examples in the order of an epoch. Names as for `read_shards`."""
         seed = self.config.seed * _SEEDS + epoch
         return read_shards(self.run.data, sequences, scalars, self.config.shuffle_buffer, seed)
+
+    @cached_property
+    def _initial_vocabulary(self) -> Path | None:
+        """The folder with the vocabulary of the run that this one starts from; None without a run of this
+        application."""
+        if self.config.initialize_from is None:
+            return None
+        source = RunDirectory(self.config.initialize_from)
+        if source.read_config()[0] != self.run.read_config()[0]:
+            return None
+        return source.intact(source.vocabulary)
 
     def _read_json(self, name: str) -> Any:
         """Reads a JSON file of the vocabulary, written by `_learn`."""

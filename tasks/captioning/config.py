@@ -80,7 +80,9 @@ class CaptioningConfig(CaptioningOptions, SearchOptions, VocabularyOptions, Trai
         "units that the model writes: words, subwords (byte-pair encoding), or characters",
         choices=("words", "subwords", "characters"),
     )
-    max_length: int = option(50, "tokens of a caption; training skips longer ones", minimum=1)
+    max_length: int = option(
+        50, "tokens of a caption; training skips longer ones", minimum=1, fits_weights=True
+    )
 
     dropout: float = override(
         RecurrentOptions, "dropout", 0.2, "share of features to drop, the same at all steps of a caption"

@@ -11,6 +11,8 @@ from ..training.config import TrainingConfig
 class SentimentConfig(SentimentOptions, VocabularyOptions, TrainingConfig):
     """Text in, label out."""
 
+    starts_from = ("language_modeling",)
+
     dataset: str = option(
         "unroll_reviews",
         "unroll_reviews (embedded), the name of a tensorflow-datasets set, or files: see --train_data, "
@@ -22,7 +24,7 @@ class SentimentConfig(SentimentOptions, VocabularyOptions, TrainingConfig):
     tokenizer: str = option("words", "units that the model reads", choices=("words", "characters"))
     vocabulary_size: int = override(VocabularyOptions, "vocabulary_size", 30000, minimum=3)
     min_count: int = override(VocabularyOptions, "min_count", 2)
-    max_length: int = option(400, "tokens read of a text; the rest is cut off", minimum=1)
+    max_length: int = option(400, "tokens read of a text; the rest is cut off", minimum=1, fits_weights=True)
 
     dropout: float = override(
         RecurrentOptions, "dropout", 0.5, "share of features to drop, the same at all steps of a text"

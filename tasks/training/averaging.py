@@ -24,6 +24,11 @@ class WeightAverage(tf.Module):
         self._weights = list(variables)
         self.averages = [tf.Variable(w.value, trainable=False) for w in variables]
 
+    def reset(self) -> None:
+        """Sets the averages to the weights."""
+        for average, weight in zip(self.averages, self._weights, strict=True):
+            average.assign(weight)
+
     def update(self, step: tf.Tensor) -> None:
         """Moves the averages towards the weights, inside a graph.
 

@@ -1,6 +1,7 @@
 """The options of training that all applications share."""
 
 import dataclasses
+from typing import ClassVar
 
 from ...common.errors import UserError
 from ...common.options import OptionGroup, When, option
@@ -42,6 +43,14 @@ class DataConfig(OptionGroup):
 class TrainingConfig(DataConfig):
     """How a model is trained, whatever the application."""
 
+    # Other applications whose runs `initialize_from` may name.
+    starts_from: ClassVar[tuple[str, ...]] = ()
+
+    initialize_from: str | None = option(
+        None,
+        "run to start from, with the best weights, the vocabulary and the options of the model of that run",
+        is_path=True,
+    )
     seed: int = option(0, "seed of weights, dropout and the order of the data", minimum=0, maximum=2**32 - 1)
     epochs: int = option(10, "number of passes over the training data", minimum=1, resumable=True)
     batch_tokens: int = option(8192, "tokens in a batch, padding included", minimum=1, saves_memory=True)

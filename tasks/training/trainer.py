@@ -43,6 +43,7 @@ class Trainer:
         callbacks: Keras callbacks, which must not need state from an earlier process.
         observers: Objects that watch the training.
         fit: Takes the prepared data of a run before its first step, and returns it with options that fit its size.
+        start: Gives the model of a run its weights before the first step, instead of random ones.
         interruption: Handles signals; by default they are not handled.
     """
 
@@ -54,6 +55,7 @@ class Trainer:
         callbacks: Sequence[keras.callbacks.Callback] = (),
         observers: Sequence[Observer] = (),
         fit: Callable[[PreparedData], PreparedData] | None = None,
+        start: Callable[[keras.Model, PreparedData], None] | None = None,
         interruption: Interruption | None = None,
     ) -> None:
         self.task = task
@@ -65,6 +67,7 @@ class Trainer:
         self._checkpoints = Checkpoints(self.run.checkpoints)
         self._observers = observers
         self._fit = fit
+        self._start = start
         # That of the best weights.
         self._warning = ""
         self._interruption = interruption or Interruption()
@@ -92,6 +95,7 @@ class Trainer:
         # After the preparation, which draws random numbers if it generates a data set.
         keras.utils.set_random_seed(config.seed)
         jit_compile = _uses_xla(config.jit_compile)
+        is_new = not self._checkpoints
         with dtype_policy(config.precision):
             state, progress = self._checkpoints.restore(
                 lambda progress: TrainingState(
@@ -103,6 +107,10 @@ class Trainer:
                     loads_rows=self._workers.count > 1,
                 )
             )
+        if self._start and is_new:
+            self._start(state.model, self.data)
+            if state.average:
+                state.average.reset()
         self._workers.check_same(progress.step, "checkpoints")
         if self._workers.is_chief:
             self._print_start(state.model, progress)

@@ -32,7 +32,10 @@ class TranslationConfig(TranslationOptions, SearchOptions, VocabularyOptions, Tr
     )
     joint_vocabulary: bool = option(False, "share one vocabulary between both languages")
     max_length: int = option(
-        100, "tokens of a sentence; training skips longer pairs, and longer sources are cut off", minimum=1
+        100,
+        "tokens of a sentence; training skips longer pairs, and longer sources are cut off",
+        minimum=1,
+        fits_weights=True,
     )
 
     dropout: float = override(

@@ -368,9 +368,15 @@ def test_table_of_n_grams_stands_beside_the_network(evaluated, capsys):
         network, *tables = metrics["models"].items()
         assert network[0] == "lstm, 1 x 6"
         assert network[1]["loss"] == metrics["loss"]
-        assert [name for name, _ in tables] == ([f"Kneser-Ney, order {order}"] if order else [])
+        names = [name for name, _ in tables]
+        assert names[0] == "lstm, 1 x 6, windows of 256"
+        assert names[1:2] == ([f"Kneser-Ney, order {order}"] if order else [])
+        if order:
+            mixture = tables[2][1]["loss"]
+            assert names[2].startswith("lstm, 1 x 6 + ")
+            assert mixture < min(metrics["loss"], tables[1][1]["loss"]) + 0.01
         for name, values in metrics["models"].items():
-            (row,) = [line for line in printed if line.startswith(f"{name} ")]
+            (row,) = [line for line in printed if line.startswith(f"{name}  ")]
             numbers = row.removeprefix(name).replace(",", "").split()
             assert [float(number) for number in numbers] == [
                 pytest.approx(values[key], abs=0.051 if key == "word_perplexity" else 0.001)

@@ -8,7 +8,9 @@ from ..training.config import DataConfig, TrainingConfig
 
 # Tokenizers with a vocabulary of pieces of text, which may be large.
 _OF_PIECES = When("tokenizer", "in", ("subwords", "words"))
-# Size of their embeddings.
+# Options of dynamic evaluation.
+_ADAPTS = When("adapt", "=", True)
+# Size of the embeddings of such tokens.
 _EMBEDDING_SIZE = 256
 
 
@@ -80,6 +82,38 @@ class LanguageModelingConfig(LanguageModelOptions, VocabularyOptions, TrainingCo
         "n of the Kneser-Ney n-grams that `unroll evaluate` compares the network with; 0: none",
         minimum=0,
         maximum=20,
+        commands=("evaluate",),
+    )
+    ngram_weight: float | None = option(
+        None,
+        "share of the n-grams in their mixture with the network; default: fitted on the validation part",
+        minimum=0,
+        maximum=1,
+        only=When("ngram_order", ">", 0),
+        commands=("evaluate",),
+    )
+    adapt: bool = option(
+        False,
+        "also measure the network by dynamic evaluation (Krause et al., 2018): it goes on learning from the text that "
+        "it has predicted",
+        commands=("evaluate",),
+    )
+    adapt_rate: float = option(
+        3e-4, "learning rate of dynamic evaluation", minimum=0, only=_ADAPTS, commands=("evaluate",)
+    )
+    adapt_decay: float = option(
+        0.005,
+        "share of the way back to the trained weights after each segment of dynamic evaluation",
+        minimum=0,
+        maximum=1,
+        only=_ADAPTS,
+        commands=("evaluate",),
+    )
+    adapt_segment: int = option(
+        64,
+        "tokens that are predicted before the weights change in dynamic evaluation",
+        minimum=1,
+        only=_ADAPTS,
         commands=("evaluate",),
     )
 

@@ -1,7 +1,7 @@
 """The next-element model: reads tokens, and gives the distribution of the next one at every step."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -11,31 +11,17 @@ from .blocks.logits import Logits
 from .blocks.losses import masked_cross_entropy
 from .blocks.random import ReplicaSeedGenerator
 from .blocks.sampled_softmax import sampled_cross_entropy
+from .next_token import NextTokenModel
 from .options import LanguageModelOptions, RecurrentOptions
 from .recurrent import RecurrentStack, States
+from .recurrent.layer import RecurrentLayer
 
-# Steps of a window, and logits of a row in it, so that a text of any length fits into memory.
-_WINDOW, _LOGITS = 1024, 1 << 20
 # Ids whose projections are computed before a loop; with more ids, each step projects its own.
 _PROJECTED = 4096
 
 
-class Reading(NamedTuple):
-    """The result of reading a batch of texts.
-
-    Attributes:
-        log_probability: float32 [batch], sum of log p(id | preceding ids) over all ids but the first.
-        logits: float32 [batch, ids], logits of the next id.
-        states: States after the last id.
-    """
-
-    log_probability: tf.Tensor
-    logits: tf.Tensor
-    states: States
-
-
 @keras.saving.register_keras_serializable("unroll")
-class LanguageModel(Configured[LanguageModelOptions], keras.Model):
+class LanguageModel(Configured[LanguageModelOptions], NextTokenModel):
     """Embedding or one-hot vectors, stacked recurrent layers, and a layer of logits.
 
     Args:
@@ -141,6 +127,14 @@ class LanguageModel(Configured[LanguageModelOptions], keras.Model):
         )
         return tf.where(mask, losses, tf.zeros_like(losses))
 
+    @property
+    def state_layers(self) -> Sequence[RecurrentLayer]:
+        return self.recurrent.layers
+
+    @property
+    def description(self) -> str:
+        return f"{self.options.cell}, {self.options.layers} x {self.options.units}"
+
     def vectors(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns the vector of each id: int32 [...] -> [..., features]."""
         if self.embedding is None:
@@ -162,44 +156,7 @@ class LanguageModel(Configured[LanguageModelOptions], keras.Model):
             return None
         return tf.convert_to_tensor(self.embedding.embeddings)
 
-    def read(self, ids: tf.Tensor, lengths: tf.Tensor, states: States | None = None) -> Reading:
-        """Reads texts of any length, a window at a time, without a gradient.
-
-        Args:
-            ids: int32 [batch, time], at least one step.
-            lengths: int32 [batch], number of ids to read in each row, at least 1.
-            states: Initial states; None for zeros.
-        """
-        batch, time = tf.unstack(tf.shape(ids))
-        window = tf.minimum(time, max(1, min(_WINDOW, _LOGITS // self.vocabulary_size)))
-        windows = -(-time // window)
-        # One more id, as the target of the last window.
-        ids = tf.pad(ids, [[0, 0], [0, windows * window + 1 - time]])
-        positions = tf.range(window)
-
-        def read_window(number: tf.Tensor, total: tf.Tensor, last: tf.Tensor, states: States) -> tuple:
-            first = number * window
-            inputs, targets = ids[:, first : first + window], ids[:, first + 1 : first + window + 1]
-            left = (lengths - first)[:, None]
-            is_read, is_scored = positions < left, positions + 1 < left
-            logits, states = self(inputs, states=states, mask=is_read)
-            total -= tf.reduce_sum(masked_cross_entropy(logits, targets, is_scored), axis=1)
-            # A masked step repeats the output of the last real one.
-            last = tf.where(is_read[:, :1], logits[:, -1], last)
-            return number + 1, total, last, states
-
-        initial = (
-            0,
-            tf.zeros([batch]),
-            tf.zeros([batch, self.vocabulary_size]),
-            states or self.recurrent.get_initial_state(batch),
-        )
-        _, total, last, final = tf.while_loop(lambda number, *_: number < windows, read_window, initial)
-        return Reading(total, last, final)
-
     def stepper(self) -> Callable[[tf.Tensor, States], tuple[tf.Tensor, States]]:
-        """Prepares a loop, and returns the function for one step: from ids, int32 [batch], and states to the logits of
-        the next id, float32 [batch, ids], and the new states."""
         recurrent_step, logits_of = self.recurrent.stepper(), self.logits_layer.function(self._table)
         read = self._project
         if self.vocabulary_size <= _PROJECTED:

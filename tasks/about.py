@@ -10,7 +10,7 @@ from ..common.files import read_json
 from ..export.bundle import About
 from .data import PreparedData
 from .task import Task
-from .training.run_directory import RESTORE, RunDirectory
+from .training.run_directory import RESTORE
 
 _SOURCES = ("train_data", "validation_data", "test_data", "images", "captions")
 
@@ -24,7 +24,7 @@ def about(task: Task, data: PreparedData, model: keras.Model) -> About:
     facts["training examples"] = f"{data.train_examples:,}"
     if data.counts.left_out:
         facts["left out of the training"] = f"{data.counts.left_out:,}"
-    split, metrics = _measured(data.run)
+    split, metrics = _measured(data)
     return About(
         summary=(type(config).__doc__ or "").strip(),
         data=facts,
@@ -36,13 +36,15 @@ def about(task: Task, data: PreparedData, model: keras.Model) -> About:
     )
 
 
-def _measured(run: RunDirectory) -> tuple[str, dict[str, Any]]:
+def _measured(data: PreparedData) -> tuple[str, dict[str, Any]]:
     """Returns the part that the best weights were measured on, and the figures: those of `unroll evaluate` if they
-    are newer than the weights, and otherwise those of the training."""
-    evaluated = run.path / "metrics.json"
+    are newer than the weights, and otherwise those of the training; none for several runs as one model."""
+    run, evaluated = data.run, data.results.metrics("test")
     if evaluated.exists() and evaluated.stat().st_mtime >= run.best_weights.stat().st_mtime:
         metrics = read_json(evaluated, RESTORE)
         return metrics.get("split", "test"), metrics
+    if data.results.runs > 1:
+        return "", {}
     return "validation", read_json(run.intact(run.best_metrics), RESTORE)
 
 

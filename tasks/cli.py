@@ -128,9 +128,13 @@ def _train(arguments: list[str]) -> None:
     commands.train(task, config_class(**given), given.keys(), named.keys(), workdir)
 
 
+_RUNS = "run directories, separated by commas, instead of --workdir: their models as one, by the mean of probabilities"
+
+
 @dataclasses.dataclass(frozen=True)
 class _EvaluateFlags:
     workdir: str | None = option(None, "run directory", is_path=True)
+    runs: str | None = option(None, _RUNS)
     split: str = option("test", "part of the data", choices=("train", "validation", "test"))
     output: str | None = option(None, "JSON file; by default metrics.json in the run directory", is_path=True)
 
@@ -139,8 +143,7 @@ def _evaluate(arguments: list[str]) -> None:
     values, _, changed = _parse(
         "evaluate", _EvaluateFlags, arguments, _run_options("evaluate"), _options_by_task("evaluate")
     )
-    workdir = _required(values, "workdir", "evaluate")
-    commands.evaluate(workdir, values.split, values.output, changed)
+    commands.evaluate(_workdirs(values, "evaluate"), values.split, values.output, changed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,6 +164,7 @@ def _inspect(arguments: list[str]) -> None:
 @dataclasses.dataclass(frozen=True)
 class _ExportFlags:
     workdir: str | None = option(None, "run directory", is_path=True)
+    runs: str | None = option(None, _RUNS)
     output: str | None = option(
         None, "directory for the versions of the model; its name is the model's", is_path=True
     )
@@ -170,8 +174,8 @@ def _export(arguments: list[str]) -> None:
     values, _, changed = _parse(
         "export", _ExportFlags, arguments, _run_options("export"), _options_by_task("export")
     )
-    workdir, output = _required(values, "workdir", "export"), _required(values, "output", "export")
-    commands.export(workdir, output, changed)
+    workdirs, output = _workdirs(values, "export"), _required(values, "output", "export")
+    commands.export(workdirs, output, changed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -335,9 +339,9 @@ def _run_options(command: str) -> Callable[[absl_flags.FlagValues], Options | No
     """Returns a function that finds the options of a run which a command may change."""
 
     def find(own: absl_flags.FlagValues) -> Options | None:
-        if not own.workdir:
+        if not (own.workdir or own.runs):
             return None
-        application, _ = applications.read_config(RunDirectory(own.workdir))
+        application, _ = applications.read_config(RunDirectory(_workdirs(own, command)[0]))
         return _changeable(application, command)
 
     return find
@@ -381,6 +385,18 @@ def _preset_options(task: str, preset: str | None, fields: Options) -> dict[str,
     flags.define(fields, values)
     values([task, f"--flagfile={presets[preset]}"])
     return flags.given(fields, values)
+
+
+def _workdirs(values: absl_flags.FlagValues, command: str) -> list[str]:
+    """Returns the run directories that --workdir or --runs names."""
+    if not values.runs:
+        return [_required(values, "workdir", command)]
+    if values.workdir:
+        raise UserError(f"{command} was given --workdir and --runs; give one of them.")
+    paths = [path.strip() for path in values.runs.split(",")]
+    if not all(paths):
+        raise UserError(f"--runs={values.runs} has an empty path; separate run directories by single commas.")
+    return [os.path.abspath(os.path.expanduser(path)) for path in paths]
 
 
 def _required(values: absl_flags.FlagValues, name: str, command: str) -> str:

@@ -4,7 +4,7 @@ import dataclasses
 import os
 import shlex
 import sys
-from collections.abc import Collection, Generator, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from itertools import chain
@@ -22,7 +22,7 @@ from .applications import predict_class, read_config, task_of
 from .exhaustion import explained
 from .initialization import fits_weights, initialize, taken_over
 from .keras_settings import import_keras
-from .results import Results, name_of_other_data, writable_or_temporary
+from .results import name_of_other_data, writable_or_temporary
 from .training.cluster import place_of
 from .training.config import FITTED, TrainingConfig
 from .training.interruption import Interrupted, Interruption
@@ -122,28 +122,29 @@ def _interruptible(application: str, run: RunDirectory) -> Generator[Interruptio
             raise Interrupted(interrupted.number, message) from None
 
 
-def evaluate(workdir: str, split: str, output: str | None, changed: Mapping[str, Any]) -> None:
+def evaluate(workdirs: Sequence[str], split: str, output: str | None, changed: Mapping[str, Any]) -> None:
     """Measures the best weights of a run, prints a table and writes JSON.
 
     Args:
-        workdir: Run directory.
+        workdirs: Run directories; several are measured as one model, on the data of the first.
         split: train, validation or test.
-        output: JSON file; None: metrics.json in the run directory, or metrics-NAME.json for another part.
+        output: JSON file; None: metrics.json in the run directory, or metrics-NAME.json for another part or several
+            runs.
         changed: Options of the run to change, by name.
     """
     if split != "test" and "test_data" in changed:
         raise UserError(
             f"--test_data has an effect only with --split=test, but --split is {split}; leave one of them out."
         )
-    run, path = RunDirectory(workdir), Path(output) if output else None
+    run, path = RunDirectory(workdirs[0]), Path(output) if output else None
     if path and path.is_dir():
         raise UserError(f"--output={path} is a directory; give the name of a JSON file.")
     if path:
         _check_writable(path.parent)
     _, own = read_config(run)
     with writable_or_temporary(run.path, "--output=FILE keeps the metrics") as directory:
-        task, data, model = _trained(run, changed)
-        data.results = Results(directory, name_of_other_data(changed, own))
+        task, data, model = _trained(workdirs, changed)
+        data.results = data.results._replace(directory=directory, name=name_of_other_data(changed, own))
         if split == "train" or (split == "test" and not data.config.test_data):
             _tell_of_changed_source(data, split)
         path = path or data.results.metrics(split)
@@ -201,17 +202,17 @@ def inspect(workdir: str, batches: int, output: str | None) -> None:
     print(f"{title}\n\n" + "\n".join(verdict.lines) + f"\n\n{kept}.")
 
 
-def export(workdir: str, output: str, changed: Mapping[str, Any]) -> None:
+def export(workdirs: Sequence[str], output: str, changed: Mapping[str, Any]) -> None:
     """Exports the best weights of a run as a new version.
 
     Args:
-        workdir: Run directory.
+        workdirs: Run directories; several are exported as one model.
         output: Directory of the model.
         changed: Options of the run to change, by name.
     """
     if not Path(output).is_file():
         _check_writable(Path(output))
-    task, data, model = _trained(RunDirectory(workdir), changed)
+    task, data, model = _trained(workdirs, changed)
     from ..export.saved_model import export as export_bundle
     from .about import about
 
@@ -326,8 +327,27 @@ def _check_writable(directory: Path) -> None:
         raise UserError(f"{directory} cannot be written to; give --output in another directory.")
 
 
-def _trained(run: RunDirectory, changed: Mapping[str, Any]) -> tuple:
-    """Returns the task of a run, its data with some options changed, and its model with the best weights."""
+def _trained(workdirs: Sequence[str], changed: Mapping[str, Any]) -> tuple:
+    """Returns the task of a run, its data with some options changed, and its model with the best weights; of several
+    runs the task and the data of the first, and one model."""
+    first, *others = (_trained_alone(RunDirectory(workdir), changed) for workdir in workdirs)
+    task, data, model = first
+    data.results = data.results._replace(runs=len(workdirs))
+    if not others:
+        return first
+    if task.mean is None:
+        raise UserError("--runs is for sentiment and language_modeling; give one --workdir.")
+    for other, other_data, _ in others:
+        if other is not task or other_data.vocabulary != data.vocabulary:
+            raise UserError(
+                f"{other_data.run.path} has another application or vocabulary than {data.run.path}; --runs takes runs "
+                "of the same training data and the same options of the vocabulary."
+            )
+    return task, data, task.mean([model, *(of for *_, of in others)])
+
+
+def _trained_alone(run: RunDirectory, changed: Mapping[str, Any]) -> tuple:
+    """Does the work of `_trained` for one run."""
     application, config = read_config(run)
     config = config.changed(changed)
     refuse_without_effect(config, changed)

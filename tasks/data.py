@@ -264,6 +264,11 @@ class PreparedData(abc.ABC):
             return None
         return source.intact(source.vocabulary)
 
+    @property
+    def vocabulary(self) -> dict[str, Any]:
+        """The contents of the files of the vocabulary, by name."""
+        return {path.name: self._read_json(path.name) for path in self.run.vocabulary.glob("*.json")}
+
     def _read_json(self, name: str) -> Any:
         """Reads a JSON file of the vocabulary, written by `_learn`."""
         return read_json(self.run.intact(self.run.vocabulary / name), RESTORE)

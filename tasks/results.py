@@ -19,18 +19,21 @@ class Results(NamedTuple):
     Attributes:
         directory: Directory of the files.
         name: Name of the part in the files' names; None: that of the split.
+        runs: Number of runs that were measured as one model.
     """
 
     directory: Path
     name: str | None = None
+    runs: int = 1
 
     def path(self, kind: str, split: str, suffix: str) -> Path:
         """Returns the path of a file, such as `translations-test.tsv`."""
-        return self.directory / f"{kind}-{self.name or split}{suffix}"
+        several = f"-of-{self.runs}-runs" if self.runs > 1 else ""
+        return self.directory / f"{kind}-{self.name or split}{several}{suffix}"
 
     def metrics(self, split: str) -> Path:
         """Returns the path of the metrics: `metrics.json` belongs to the test part of the run's own data."""
-        if split == "test" and self.name is None:
+        if split == "test" and self.name is None and self.runs == 1:
             return self.directory / "metrics.json"
         return self.path("metrics", split, ".json")
 

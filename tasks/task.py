@@ -62,6 +62,7 @@ class Task:
         bundle: (model, data) -> the signatures to export, with their example requests.
         limits: (data) -> sentences about what the model cannot do, for its card.
         truncation: (config) -> how far gradients reach.
+        mean: (models of several runs) -> one model, the mean of their probabilities; None: the application has none.
     """
 
     metrics: Mapping[str, Literal["min", "max"]]
@@ -73,3 +74,4 @@ class Task:
     bundle: Callable[[keras.Model, Any], Bundle]
     limits: Callable[[Any], Sequence[str]]
     truncation: Callable[[Any], Truncation] = layer_truncation
+    mean: Callable[[Sequence[Any]], keras.Model] | None = None

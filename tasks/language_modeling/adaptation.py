@@ -99,7 +99,7 @@ def _segments(
 ) -> Iterator[tuple[np.ndarray, list[tf.Tensor]]]:
     """Yields the losses of the tokens of each segment, and the gradients of their mean; changes the weights after each
     segment if there are slots."""
-    states = model.recurrent.get_initial_state(1)
+    states = model.initial_states(1)
     for window in windows:
         if window.begins:
             states = tf.nest.map_structure(tf.zeros_like, states)

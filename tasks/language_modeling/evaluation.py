@@ -140,7 +140,7 @@ def measure(model: keras.Model, documents: Documents, counter: TextCounter, keep
     steps = max(1, min(_STEPS, _LOGITS // model.vocabulary_size))
     documents = iter(documents)
     rows = [cut_windows(document, steps) for document in islice(documents, _ROWS)]
-    states = model.recurrent.get_initial_state(len(rows))
+    states = model.initial_states(len(rows))
     count, sums = len(rows), np.zeros(5)
     # The losses of each document, and the document of each row.
     losses: list[list[np.ndarray]] = [[] for _ in rows]
@@ -172,8 +172,7 @@ def measure(model: keras.Model, documents: Documents, counter: TextCounter, keep
             sums += float(loss), read, unknown, counter.characters(ids[:, 1:]), counter.words(ids)
             bar.update(int(read))
     size = sum(int(np.prod(weight.shape)) for weight in model.trainable_variables)
-    options = model.options
-    name = f"{options.cell}, {options.layers} x {options.units}"
+    name = model.description
     tokens, unknown, characters, words = map(int, sums[1:])
     kept = [np.concatenate(of_document) for of_document in losses] if keeps else ()
     return Measured(float(sums[0]), tokens, unknown, characters, words, count, name, size, kept)
@@ -184,7 +183,7 @@ def measure_windows(model: keras.Model, documents: Documents, network: Measured)
     windows = (window.ids for document in documents for window in cut_windows(document, _WINDOW))
     loss = 0.0
     while rows := [*islice(windows, _ROWS)]:
-        states = model.recurrent.get_initial_state(len(rows))
+        states = model.initial_states(len(rows))
         found, _ = _read(model, tf.constant(np.stack(rows)), tf.ones([len(rows)], tf.bool), states)
         loss += found.numpy().sum(dtype=np.float64)
     return network._replace(loss=float(loss), name=f"{network.name}, windows of {_WINDOW}", losses=())

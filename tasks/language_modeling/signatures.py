@@ -4,13 +4,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from ...export.bundle import Bundle, Signature, strings
 from ...models.decoding import Sampling, draw, draw_character, sample
-from ...models.language_model import Reading
+from ...models.next_token import NextTokenModel, Reading
 from ...models.recurrent import States
 from ...models.recurrent.tracing import traced_once
 from ...models.text import BOUNDARY, UNKNOWN, CharacterCodec, RunningTextCodec
@@ -31,7 +30,7 @@ _EXAMPLES = (
 )
 
 
-def bundle(model: keras.Model, encoder: CharacterCodec | RunningTextCodec) -> Bundle:
+def bundle(model: NextTokenModel, encoder: CharacterCodec | RunningTextCodec) -> Bundle:
     """Returns the model with five signatures; inputs and outputs have shape [batch] unless stated.
 
     `serving_default`: text, string -> log_probability, float32, in nats; bits_per_character, float32; characters,
@@ -169,7 +168,9 @@ def bundle(model: keras.Model, encoder: CharacterCodec | RunningTextCodec) -> Bu
     generated = started | {"max_length": integer}
     until = generated | {"stop": string}
     states = {
-        name: tf.TensorSpec([None, model.options.units], tf.float32) for layer in names for name in layer
+        name: tf.TensorSpec([None, layer.units], tf.float32)
+        for layer, of_layer in zip(model.state_layers, names, strict=True)
+        for name in of_layer
     }
     stepped = {"character": string, "position": integer} | sampling | states
     return Bundle(
@@ -197,11 +198,11 @@ def _sequences(stop: tf.Tensor, encoder: CharacterCodec | RunningTextCodec) -> t
     return strings.with_flat_values(tf.strings.unicode_decode(strings.flat_values, "UTF-8"))
 
 
-def _state_names(model: keras.Model) -> list[list[str]]:
+def _state_names(model: NextTokenModel) -> list[list[str]]:
     """Returns the names of each layer's states in the `step` signature."""
     return [
         [f"state_{number}_{name}" for name in layer.cell.state_names]
-        for number, layer in enumerate(model.recurrent.layers)
+        for number, layer in enumerate(model.state_layers)
     ]
 
 

@@ -1,5 +1,6 @@
 """Language modelling: a text in, the distribution of its next token out."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -8,6 +9,7 @@ import tensorflow as tf
 from ...export.bundle import Bundle
 from ...models.blocks.losses import shifted
 from ...models.language_model import LanguageModel
+from ...models.mean import MeanLanguageModel
 from ...models.options import LanguageModelOptions
 from ..task import Task, Truncation
 from ..training.objective import Batch, Loss, Objective
@@ -29,7 +31,7 @@ class NextToken(Objective):
         self._lanes = lanes
 
     def initial_carry(self, model: keras.Model) -> Any:
-        return () if self._lanes is None else model.recurrent.get_initial_state(self._lanes)
+        return () if self._lanes is None else model.initial_states(self._lanes)
 
     def loss(self, model: keras.Model, batch: Batch, training: bool, carry: Any = ()) -> tuple[Loss, Any]:
         inputs, targets = shifted(batch["ids"])
@@ -59,6 +61,13 @@ def build_model(config: LanguageModelingConfig, sizes: LanguageModelSizes) -> La
         LanguageModelOptions.of(config, sequence_length=config.truncation or None),
         seed=config.seed,
     )
+    model(tf.ones([1, 1], tf.int32))
+    return model
+
+
+def mean(models: Sequence[LanguageModel]) -> MeanLanguageModel:
+    """Returns the mean of the models of several runs, with all its weights made."""
+    model = MeanLanguageModel(models)
     model(tf.ones([1, 1], tf.int32))
     return model
 
@@ -97,4 +106,5 @@ TASK = Task(
     report=report,
     bundle=bundle,
     limits=limits,
+    mean=mean,
 )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import shutil
 import tempfile
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from ..common.checksums import seal
 from ..common.errors import UserError
+from ..common.files import PARTIAL
 from ..common.progress_bar import ProgressBar
 from ..models.recurrent.portable import device_portable
 from ..serving.versions import CHECKSUMS, versions
@@ -24,6 +26,8 @@ from .serving_files import write_serving_files
 from .verify import verification
 from .warmup import write_warmup_requests
 
+# Temporary directories begin with it, followed by the number of the process.
+_STAGING = f"{PARTIAL}{platform.node()}-"
 # Characters that end a name in a URL, or that the files for servers would have to escape.
 _UNUSABLE = re.compile(r"""["'\\:#\x00-\x1f]""")
 
@@ -55,7 +59,8 @@ def export(bundle: Bundle, output: str | os.PathLike[str], about: About = UNKNOW
             "colons, #, \\ and control characters."
         )
     output.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".partial-", dir=output))
+    _remove_abandoned(output)
+    staging = Path(tempfile.mkdtemp(prefix=f"{_STAGING}{os.getpid()}-", dir=output))
     try:
         # Each signature is traced and answers its examples; the rest is to write the model and to verify it.
         parts = 2 * len(bundle.signatures) + 2
@@ -72,6 +77,17 @@ def export(bundle: Bundle, output: str | os.PathLike[str], about: About = UNKNOW
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return version
+
+
+def _remove_abandoned(output: Path) -> None:
+    """Removes what killed exports of this machine have left."""
+    for staging in output.glob(f"{_STAGING}*-*"):
+        try:
+            os.kill(int(staging.name.removeprefix(_STAGING).partition("-")[0]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(staging, ignore_errors=True)
+        except (PermissionError, ValueError):
+            continue
 
 
 def _write(bundle: Bundle, directory: Path, model_name: str, about: About, bar: ProgressBar) -> None:

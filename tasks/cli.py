@@ -202,6 +202,12 @@ class _PredictFlags:
         is_path=True,
     )
     text_column: str | None = option(None, "column of --input with the texts, or the paths of images")
+    output: str | None = option(
+        None,
+        "file for the results of --input=FILE instead of standard output: .jsonl or .tsv, or with .gz after it",
+        is_path=True,
+    )
+    workers: int = option(1, "processes that answer, with --output", minimum=1)
 
 
 def _predict(arguments: list[str]) -> None:
@@ -217,6 +223,13 @@ def _predict(arguments: list[str]) -> None:
         raise UserError(
             f"--text_column={values.text_column} needs --input=FILE, a CSV, TSV or JSON lines file."
         )
+    if values.output:
+        if values.input in (None, "-"):
+            raise UserError(f"--output={values.output} needs --input=FILE.")
+        commands.predict_file(model, values.input, values.text_column, values.output, values.workers, changed)
+        return
+    if values.workers > 1:
+        raise UserError(f"--workers={values.workers} needs --input=FILE and --output=FILE.")
     commands.predict(
         model, [texts] if texts else read_input(values.input or "-", values.text_column), changed
     )

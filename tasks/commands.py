@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common.checksums import checksum_of_json
+from ..common.counts import counted
 from ..common.errors import FailedError, UserError
 from ..common.files import is_writable, write_json
 from ..common.json_lines import JsonLines, json_line
@@ -280,6 +281,30 @@ def predict(model: str, batches: Iterable[Iterable[str]], changed: Mapping[str, 
             raise UserError(
                 f"--plot={changed['plot']} draws the first line of the input, and there was none."
             )
+
+
+def predict_file(
+    model: str, source: str, column: str | None, output: str, workers: int, changed: Mapping[str, Any]
+) -> None:
+    """Writes a result for each line of a file to another; the same command goes on after a kill.
+
+    Args:
+        model, source, column, output, workers: As for `bulk_prediction.predict_file`.
+        changed: Options of the application's `PREDICT` class to change, by name.
+    """
+    from ..serving.loader import application
+    from .bulk_prediction import predict_file as predict_lines
+
+    if "plot" in changed:
+        raise UserError(
+            f"--plot={changed['plot']} has an effect only without --output; leave one of them out."
+        )
+    options = predict_class(application(model))(**changed)
+    refuse_without_effect(options, changed)
+    arguments = {name: value for name, value in dataclasses.asdict(options).items() if name != "plot"}
+    with explained(output):
+        lines = predict_lines(model, source, column, output, workers, arguments)
+    print(f"{counted(lines, 'line')} in {output}.")
 
 
 def serve(options: ServerOptions) -> None:

@@ -210,9 +210,8 @@ class Fuzzer:
             faulthandler.cancel_dump_traceback_later()
 
 
-def trained_targets(directory: Path) -> list[Target]:
-    """Trains, stops and exports a small model of each application."""
-    data = directory / "data"
+def small_tasks(data: Path) -> list[tuple[str, dict[str, Any], str]]:
+    """Returns name, options and an input of each application; its data is written into a directory."""
     data.mkdir(parents=True, exist_ok=True)
     sentiment = tiny_options(data) | {"test_data": write_reviews(data / "test.tsv", rows=20, seed=3)}
     translation = tiny_translation_options(data / "pairs") | {
@@ -228,13 +227,18 @@ def trained_targets(directory: Path) -> list[Target]:
     del text["validation_fraction"], text["test_fraction"]
     captioning = write_captioned_images(data / "images") | tiny_model_flags()
     dog = next((data / "images" / "images").iterdir())
-    targets = []
-    for task, options, given in (
+    return [
         ("sentiment", sentiment, "a good film"),
         ("translation", translation, "The small dog sleeps here."),
         ("language_modeling", text, "the"),
         ("captioning", captioning, str(dog)),
-    ):
+    ]
+
+
+def trained_targets(directory: Path) -> list[Target]:
+    """Trains, stops and exports a small model of each application."""
+    targets = []
+    for task, options, given in small_tasks(directory / "data"):
         run, export = directory / task, directory / f"{task}_exported"
         flags = as_flags(options | {"epochs": 2, "checkpoint_every": 3})
         if not export.exists():

@@ -5,15 +5,18 @@ import multiprocessing
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
 
+import kubernetes_validate
 import numpy as np
 import pytest
 import replicas_main
 import tensorflow as tf
+import yaml
 from comparing import assert_same
 from tiny_training import best_weights, checkpoint_tensors, checkpoints, metrics_lines, tiny_options
 
@@ -283,3 +286,58 @@ def test_workers_need_the_same_options(monkeypatch):
     workers = workers_that_say(monkeypatch, 3, 4)
     with pytest.raises(UserError, match="Worker 1 has other options than the chief"):
         workers.check_same(4, "options")
+
+
+# Files that start workers.
+
+FILES = Path(__file__).parent.parent / "docs" / "scale"
+
+
+def test_the_slurm_script_gives_each_node_its_place(tmp_path, monkeypatch):
+    commands = {
+        "scontrol": 'case $1 in show) printf "node1\\nnode2\\n";; *) echo "$@" >> told;; esac',
+        # Two tasks, of which the second is stopped.
+        "srun": 'shift; for SLURM_PROCID in 0 1; do export SLURM_PROCID; "$@"; done',
+        "unroll": 'echo "$@" >> told; echo "$TF_CONFIG" >> told; exit $((SLURM_PROCID * 143))',
+    }
+    for name, script in commands.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{script}\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "7"}
+    arguments = ["bash", FILES / "slurm.sbatch", "sentiment", "--workdir=/runs/a b"]
+    ended = subprocess.run(arguments, env=environment | {"SLURM_JOB_NODELIST": "node[1-2]"}, cwd=tmp_path)
+    assert ended.returncode == 143
+    told = (tmp_path / "told").read_text(encoding="utf-8").splitlines()
+    assert told[::2] == ["train sentiment --workdir=/runs/a b --distribution=multi_worker"] * 2 + [
+        "requeue 7"
+    ]
+    for index, content in enumerate(told[1::2]):
+        monkeypatch.setenv("TF_CONFIG", content)
+        assert place_of("multi_worker") == Place(index, ("node1:2222", "node2:2222"))
+
+
+def test_the_job_of_kubernetes_is_valid_and_gives_each_pod_its_place(monkeypatch):
+    service, job = yaml.safe_load_all((FILES / "kubernetes_job.yaml").read_text(encoding="utf-8"))
+    for manifest in (service, job):
+        kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    script = container["args"][0].replace("exec unroll", "echo $TF_CONFIG; exec echo")
+    said = subprocess.run(
+        ["bash", "-c", script],
+        env=os.environ | {"JOB_COMPLETION_INDEX": "3"},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    content, command = said.stdout.splitlines()
+    monkeypatch.setenv("TF_CONFIG", content)
+    assert place_of("multi_worker") == Place(3, tuple(f"unroll-{n}.unroll:2222" for n in range(4)))
+    assert command.split()[0] == "train"
+
+
+def test_the_manifest_of_kubeflow_runs_a_command():
+    job = yaml.safe_load((FILES / "tfjob.yaml").read_text(encoding="utf-8"))
+    (container,) = job["spec"]["tfReplicaSpecs"]["Worker"]["template"]["spec"]["containers"]
+    assert container["name"] == "tensorflow"
+    assert container["command"][:2] == ["unroll", "train"]
+    assert container["command"][-1] == "--distribution=multi_worker"

@@ -1,0 +1,96 @@
+"""Predictions from a file to a file: order, formats, and going on after a kill."""
+
+import csv
+import gzip
+import json
+
+import pytest
+
+from unroll.serving.loader import load
+from unroll.tasks import bulk_prediction, cli
+
+TEXTS = [
+    f"The film {word} of number {n}.\twas dull"
+    for n in range(4)
+    for word in ("wonderful", "awful", "ünknown")
+]
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    """A file of lines, of which five are answered at a time."""
+    monkeypatch.setattr(bulk_prediction, "_CHUNK", 5)
+    path = tmp_path / "texts.txt"
+    path.write_text("\n".join(TEXTS) + "\n", encoding="utf-8")
+    return path
+
+
+def predict(model, source, output, *flags):
+    return cli.main(["predict", f"--model={model}", f"--input={source}", f"--output={output}", *flags])
+
+
+def test_results_are_in_the_order_of_the_input_in_each_format(exported_model, source, tmp_path, capsys):
+    names = ("plain.jsonl", "packed.jsonl.gz", "table.tsv", "table.tsv.gz")
+    for name in names:
+        assert predict(exported_model, source, tmp_path / name) == 0
+        assert capsys.readouterr().out == f"12 lines in {tmp_path / name}.\n"
+    lines = (tmp_path / names[0]).read_text(encoding="utf-8")
+    found = [json.loads(line) for line in lines.splitlines()]
+    expected = load(exported_model).classify(TEXTS)
+    assert [line["text"] for line in found] == TEXTS
+    assert [line["label"] for line in found] == [result.label for result in expected]
+    assert gzip.decompress((tmp_path / names[1]).read_bytes()).decode() == lines
+    table = (tmp_path / names[2]).read_text(encoding="utf-8")
+    assert gzip.decompress((tmp_path / names[3]).read_bytes()).decode() == table
+    rows = [*csv.DictReader(table.splitlines(), delimiter="\t")]
+    assert [row["text"] for row in rows] == TEXTS
+    assert [json.loads(row["probabilities"]) for row in rows] == [line["probabilities"] for line in found]
+    assert {path.name for path in tmp_path.iterdir()} == {source.name, *names}
+
+
+def test_several_processes_give_the_same_file(exported_model, source, tmp_path):
+    for workers in (1, 2):
+        assert predict(exported_model, source, tmp_path / f"{workers}.jsonl", f"--workers={workers}") == 0
+    assert (tmp_path / "1.jsonl").read_bytes() == (tmp_path / "2.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("changed", [False, True], ids=["same input", "changed input"])
+def test_a_killed_prediction_goes_on(exported_model, source, tmp_path, monkeypatch, changed):
+    answered, asked = bulk_prediction._Predictor.__call__, []
+
+    def killed_at_the_third(predictor, lines):
+        asked.append(lines)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return answered(predictor, lines)
+
+    monkeypatch.setattr(bulk_prediction._Predictor, "__call__", killed_at_the_third)
+    output = tmp_path / "results.jsonl"
+    assert predict(exported_model, source, output) == 130
+    assert not output.exists()
+    partial = tmp_path / ".partial-results.jsonl"
+    assert partial.read_bytes().count(b"\n") == 10
+    with partial.open("ab") as file:
+        file.write(b'{"half')
+    if changed:
+        source.write_text("\n".join(reversed(TEXTS)) + "\n", encoding="utf-8")
+    assert predict(exported_model, source, output) == 0
+    assert [len(lines) for lines in asked[3:]] == ([5, 5, 2] if changed else [2])
+    lines = [json.loads(line)["text"] for line in output.read_text(encoding="utf-8").splitlines()]
+    assert lines == (TEXTS[::-1] if changed else TEXTS)
+    assert {path.name for path in tmp_path.iterdir()} == {source.name, output.name}
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--output=x.jsonl"], "needs --input=FILE"),
+        (["--output=x.jsonl", "--input=-"], "needs --input=FILE"),
+        (["--workers=2", "--input=x.txt"], "--workers=2 needs --input=FILE and --output=FILE"),
+        (["--input=x.txt", "--output=x.csv"], "x.csv must end in .jsonl"),
+        (["--input=missing.txt", "--output=x.jsonl"], "missing.txt cannot be read"),
+    ],
+)
+def test_what_cannot_be_written_is_refused(exported_model, capsys, flags, said):
+    assert cli.main(["predict", f"--model={exported_model}", *flags]) == 2
+    assert said in capsys.readouterr().err

@@ -22,7 +22,7 @@ def guarded(signature: Signature) -> Callable[..., dict[str, tf.Tensor]]:
         with tf.control_dependencies([_refuse_wrong_shapes(inputs, signature.inputs)]):
             inputs = {name: tf.identity(value) for name, value in inputs.items()}
         rows = tf.shape(next(iter(inputs.values())))[0]
-        outputs = signature.function(**{name: _with_a_row(value) for name, value in inputs.items()})
+        outputs = signature.function(**_with_a_row(inputs, rows))
         return {name: value[:rows] if value.shape.rank else value for name, value in outputs.items()}
 
     return function
@@ -57,10 +57,10 @@ def _refuse_wrong_shapes(inputs: Mapping[str, tf.Tensor], specs: Mapping[str, tf
     )
 
 
-def _with_a_row(values: tf.Tensor) -> tf.Tensor:
+def _with_a_row(inputs: Mapping[str, tf.Tensor], rows: tf.Tensor) -> dict[str, tf.Tensor]:
     """Returns a row of zeros or of empty strings in place of no rows, which not every operation takes."""
     return tf.cond(
-        tf.equal(tf.shape(values)[0], 0),
-        lambda: tf.zeros([1, *values.shape[1:]], values.dtype),
-        lambda: values,
+        tf.equal(rows, 0),
+        lambda: {name: tf.zeros([1, *value.shape[1:]], value.dtype) for name, value in inputs.items()},
+        lambda: dict(inputs),
     )

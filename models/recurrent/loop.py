@@ -230,10 +230,10 @@ def _forward(
         computed them; and the last state.
     """
     length = tf.shape(projected)[0]
-    projections = [_unstack(gate) for gate in tf.split(projected, cell.gate_count, axis=2)]
+    projections = [_unstack(gate, length) for gate in tf.split(projected, cell.gate_count, axis=2)]
     kernel = GateMatrices.split(weights.kernel, weights.bias, cell.gate_count, masks.dropout)
-    real = None if masks.real is None else _unstack(masks.real)
-    zoneout = None if masks.zoneout is None else [_unstack(share) for share in masks.zoneout]
+    real = None if masks.real is None else _unstack(masks.real, length)
+    zoneout = None if masks.zoneout is None else [_unstack(share, length) for share in masks.zoneout]
 
     def step(t: tf.Tensor, state: State, arrays: tuple[tf.TensorArray, ...]) -> tuple:
         new_state, kept = cell.forward(tuple(p.read(t) for p in projections), state, kernel)
@@ -249,7 +249,7 @@ def _forward(
     _, final, arrays = tf.while_loop(
         lambda t, *_: t < length, step, (0, tuple(state), arrays), maximum_iterations=length
     )
-    stacked = tuple(_stack(array, state[0]) for array in arrays)
+    stacked = _stack(arrays, state[0])
     return stacked[:shown], stacked[shown:], final
 
 
@@ -278,11 +278,11 @@ def _backward(
     """
     length = tf.shape(factors.inner[0])[0]
     kernel = TransposedMatrices.split(recurrent_kernel, cell.gate_count, masks.dropout)
-    real = None if masks.real is None else _unstack(masks.real)
-    cut = None if masks.cut is None else _unstack(masks.cut)
-    zoneout = None if masks.zoneout is None else [_unstack(share) for share in masks.zoneout]
-    arriving = [_unstack(d) for d in d_states]
-    factors = tf.nest.map_structure(_unstack, factors)
+    real = None if masks.real is None else _unstack(masks.real, length)
+    cut = None if masks.cut is None else _unstack(masks.cut, length)
+    zoneout = None if masks.zoneout is None else [_unstack(share, length) for share in masks.zoneout]
+    arriving = [_unstack(d, length) for d in d_states]
+    factors = tf.nest.map_structure(lambda factor: _unstack(factor, length), factors)
 
     def step(t: tf.Tensor, gradient: State, arrays: tuple[tf.TensorArray, ...]) -> tuple:
         added = [g + d.read(t) for g, d in zip(gradient, arriving, strict=False)]
@@ -308,7 +308,7 @@ def _backward(
     _, d_initial, arrays = tf.while_loop(
         lambda t, *_: t >= 0, step, (length - 1, tuple(d_final), arrays), maximum_iterations=length
     )
-    stacked = tuple(_stack(array, d_final[0]) for array in arrays)
+    stacked = _stack(arrays, d_final[0])
     return stacked[: cell.gate_count], d_initial, stacked[cell.gate_count :]
 
 
@@ -358,9 +358,9 @@ def _merge(sequence: tf.Tensor) -> tf.Tensor:
     return tf.reshape(sequence, [-1, tf.shape(sequence)[2]])
 
 
-def _unstack(sequence: tf.Tensor) -> tf.TensorArray:
-    array = tf.TensorArray(sequence.dtype, size=tf.shape(sequence)[0], element_shape=sequence.shape[1:])
-    return array.unstack(sequence)
+def _unstack(sequence: tf.Tensor, length: tf.Tensor) -> tf.TensorArray:
+    """Returns the steps of a sequence of a given length."""
+    return tf.TensorArray(sequence.dtype, size=length, element_shape=sequence.shape[1:]).unstack(sequence)
 
 
 def _arrays(number: int, length: tf.Tensor, element: tf.Tensor) -> tuple[tf.TensorArray, ...]:
@@ -370,15 +370,17 @@ def _arrays(number: int, length: tf.Tensor, element: tf.Tensor) -> tuple[tf.Tens
     )
 
 
-def _stack(array: tf.TensorArray, element: tf.Tensor) -> tf.Tensor:
-    """Stacks an array of tensors like `element`: -> [length, batch, units]."""
+def _stack(arrays: tuple[tf.TensorArray, ...], element: tf.Tensor) -> State:
+    """Stacks arrays of tensors like `element`: -> [length, batch, units] each."""
     if tf.executing_eagerly():
-        return array.stack()
+        return tuple(array.stack() for array in arrays)
     # In a graph, `array.stack()` needs a static shape where the length is zero.
-    stacked = tf.raw_ops.TensorListStack(
-        input_handle=array.flow, element_shape=tf.shape(element), element_dtype=element.dtype
+    shape = tf.shape(element)
+    stacked = (
+        tf.raw_ops.TensorListStack(input_handle=array.flow, element_shape=shape, element_dtype=element.dtype)
+        for array in arrays
     )
-    return tf.ensure_shape(stacked, [None, *element.shape])
+    return tuple(tf.ensure_shape(tensor, [None, *element.shape]) for tensor in stacked)
 
 
 def _write(

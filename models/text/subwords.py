@@ -31,11 +31,11 @@ def marked_words(texts: tf.Tensor, apart: str = "") -> tf.RaggedTensor:
     """
     texts = with_single_spaces(tf.strings.regex_replace(clean(texts), SPACE, "_"))
     marked = tf.strings.regex_replace(tf.strings.join([" ", texts]), " ", f" {SPACE}")
+    # An empty text leaves a mark by itself.
+    marked = tf.strings.regex_replace(marked, f"^ {SPACE}$", "")
     # Digits one by one: numbers are not words.
     single = rf"[^\pL\pM\pN{JOINERS} {SPACE}]|\pN" + (rf"|[{apart}]\pM*" if apart else "")
-    words = tf.strings.split(tf.strings.regex_replace(marked, rf"({SPACE}?(?:{single}))", r" \1 "))
-    # An empty text leaves a mark by itself.
-    return tf.ragged.boolean_mask(words, words != SPACE)
+    return tf.strings.split(tf.strings.regex_replace(marked, rf"({SPACE}?(?:{single}))", r" \1 "))
 
 
 def marked_characters(texts: tf.Tensor) -> tf.RaggedTensor:

@@ -60,7 +60,7 @@ def unroll_steps(batches):
         units=_UNITS.value, embedding_size=_EMBEDDING.value, dropout=0.0, global_clipnorm=1.0
     )
     shape = (_GRID**2, _FEATURES)
-    sizes = CaptioningSizes(_VOCABULARY.value, _FEATURES, shape, tf.float16)
+    sizes = CaptioningSizes(_VOCABULARY.value, _FEATURES)
     spec = {
         "captions": tf.TensorSpec([None, None, None], tf.int32),
         "images": tf.TensorSpec([None, *shape], tf.float16),

@@ -65,10 +65,16 @@ class CaptioningModel(WritingModel[CaptioningOptions]):
             self.starts = [keras.layers.Dense(options.embedding_size, name="first_input")]
         self.make_writer(vocabulary_size, seed)
 
-    def build(self, images_shape: tuple, captions_shape: tuple) -> None:
-        # Here, since the image may be the decoder's first input, before the decoder is called. The other layers make
-        # their weights when called.
-        self.build_writer(self.options.units)
+    def build(self, images_shape: tuple | None = None, captions_shape: tuple | None = None) -> None:
+        """Makes all weights, including the logits'; no size depends on the shapes."""
+        units, features = self.options.units, self.arguments["features"]
+        if self.image_encoder is not None:
+            self.image_encoder.build((None, None, None, 3))
+            features = units
+        self.projection.build((None, None, features))
+        for start in self.starts:
+            start.build((None, units))
+        self.build_writer(units)
 
     def call(
         self, images: tf.Tensor, captions: tf.Tensor, training: bool = False

@@ -74,6 +74,17 @@ class LanguageModel(Configured[LanguageModelOptions], NextTokenModel):
         self.seed_generator = ReplicaSeedGenerator(seed)
         self.logits_layer = Logits(vocabulary_size, tied=options.tie_embeddings, name="logits")
 
+    def build(self, ids_shape: tuple | None = None) -> None:
+        """Makes all weights; no size depends on the shape."""
+        options = self.options
+        if self.embedding is not None:
+            self.embedding.build()
+        for stack in filter(None, (self.recurrent, self.backward)):
+            stack.build((None, None, options.embedding_size or self.vocabulary_size))
+        self.logits_layer.build(
+            (None, None, options.units * (options.layers if options.skip_connections else 1))
+        )
+
     def call(
         self,
         ids: tf.Tensor,
@@ -81,9 +92,6 @@ class LanguageModel(Configured[LanguageModelOptions], NextTokenModel):
         mask: tf.Tensor | None = None,
         training: bool = False,
     ) -> tuple[tf.Tensor, States]:
-        if self.backward and not self.backward.built:
-            # Calls never use it.
-            self.backward.build((None, None, self.options.embedding_size or self.vocabulary_size))
         hidden, last = self.hidden(ids, states, mask, training)
         return self.logits(hidden), last
 

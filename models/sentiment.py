@@ -54,6 +54,14 @@ class SentimentClassifier(Configured[SentimentOptions], keras.Model):
         self.pooling = POOLINGS[options.pooling](name="pooling")
         self.logits = keras.layers.Dense(classes, dtype="float32", name="logits")
 
+    def build(self, ids_shape: tuple | None = None) -> None:
+        """Makes all weights; no size depends on the shape."""
+        self.embedding.build()
+        self.recurrent.build((None, None, self.options.embedding_size))
+        features = self.options.units * (2 if self.options.bidirectional else 1)
+        self.pooling.build((None, None, features))
+        self.logits.build((None, features))
+
     def call(self, ids: tf.Tensor, training: bool = False) -> tf.Tensor:
         mask = tf.not_equal(ids, PADDING)
         if training and self.options.word_dropout:

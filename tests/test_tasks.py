@@ -41,7 +41,7 @@ CASES = {
     ),
     "captioning": (
         SMALL | {"epochs": 3, "rewarded_epochs": 1, "monitor": "bleu_4"},
-        CaptioningSizes(9, 5, (4, 5), tf.float16),
+        CaptioningSizes(9, 5),
         {"captions": [[ROW, SHORT]], "images": np.ones((1, 4, 5), np.float16)},
         9,
     ),

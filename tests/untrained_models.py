@@ -1,7 +1,5 @@
 """Bundles of small, untrained models of all applications."""
 
-import tensorflow as tf
-
 from unroll.export.bundle import Bundle
 from unroll.models.captioning import CaptioningModel
 from unroll.models.decoding import Beams
@@ -23,13 +21,12 @@ from unroll.tasks.sentiment import signatures as sentiment
 from unroll.tasks.translation import signatures as translation
 
 _TEXTS = [b"a man and the dog play in the garden , really !", b"the film is good . the film is not bad"]
-_ONE = tf.ones([1, 1], tf.int32)
 
 
 def _sentiment() -> Bundle:
     encoder = WordCodec.learn([_TEXTS], tokenizer="words", max_length=20)
     model = SentimentClassifier(len(encoder), 3, SentimentOptions(units=4, embedding_size=4))
-    model(_ONE)
+    model.build()
     return sentiment.bundle(model, encoder, {"bad": 5, "good": 3, "so so": 2})
 
 
@@ -37,7 +34,7 @@ def _translation() -> Bundle:
     encoder = SubwordCodec.learn([_TEXTS], tokenizer="subwords", max_size=60, max_length=20)
     options = TranslationOptions(cell="gru", units=8, embedding_size=4)
     model = TranslationModel(len(encoder), len(encoder), options)
-    model(_ONE, _ONE)
+    model.build()
     return translation.bundle(model, encoder, encoder, Beams(3), 12)
 
 
@@ -45,7 +42,7 @@ def _captioning() -> Bundle:
     encoder = SubwordCodec.learn([_TEXTS], tokenizer="words")
     images = ImageFeatures(CaptioningConfig(image_encoder="small", image_size=32), None)
     model = CaptioningModel(len(encoder), images.features, CaptioningOptions(units=8, embedding_size=4))
-    model(tf.zeros([1, *images.shape], images.dtype), _ONE[None])
+    model.build()
     return captioning.bundle(model, images, encoder, Beams(3), 12)
 
 
@@ -54,7 +51,7 @@ def _language_model(
 ) -> Bundle:
     encoder = codec.learn([_TEXTS], tokenizer=tokenizer, max_size=60)
     model = LanguageModel(len(encoder), LanguageModelOptions(cell="gru", units=5))
-    model(_ONE)
+    model.build()
     return language_modeling.bundle(model, encoder)
 
 

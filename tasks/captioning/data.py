@@ -42,14 +42,10 @@ class CaptioningSizes(NamedTuple):
     Attributes:
         tokens: Number of ids of the captions.
         features: Number of features of a position of the image; None where the model is given pixels.
-        image_shape: Shape of an image as the model is given it.
-        image_dtype: Its dtype.
     """
 
     tokens: int
     features: int | None
-    image_shape: tuple[int, ...]
-    image_dtype: tf.DType
 
 
 class CaptioningData(PreparedData):
@@ -71,8 +67,7 @@ class CaptioningData(PreparedData):
 
     @property
     def sizes(self) -> CaptioningSizes:
-        images = self.image_features
-        return CaptioningSizes(len(self.codec), images.features, images.shape, images.dtype)
+        return CaptioningSizes(len(self.codec), self.image_features.features)
 
     @property
     def summary(self) -> str:

@@ -82,9 +82,7 @@ def build_model(config: CaptioningConfig, sizes: CaptioningSizes) -> CaptioningM
     """Returns the model, with all its weights made."""
     options = CaptioningOptions.of(config, sequence_length=config.max_length)
     model = CaptioningModel(sizes.tokens, sizes.features, options, seed=config.seed)
-    images = tf.zeros((1, *sizes.image_shape), sizes.image_dtype)
-    outputs, _ = model(images, tf.ones([1, 1, 1], tf.int32))
-    model.logits(outputs[0, 0])
+    model.build()
     return model
 
 

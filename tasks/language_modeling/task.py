@@ -61,7 +61,7 @@ def build_model(config: LanguageModelingConfig, sizes: LanguageModelSizes) -> La
         LanguageModelOptions.of(config, sequence_length=config.truncation or None),
         seed=config.seed,
     )
-    model(tf.ones([1, 1], tf.int32))
+    model.build()
     return model
 
 

@@ -35,7 +35,7 @@ def build_model(config: SentimentConfig, sizes: SentimentSizes) -> SentimentClas
     """Returns the classifier, with all its weights made."""
     options = SentimentOptions.of(config, sequence_length=config.max_length)
     model = SentimentClassifier(sizes.tokens, sizes.labels, options, seed=config.seed)
-    model(tf.ones([1, 1], tf.int32))
+    model.build()
     return model
 
 

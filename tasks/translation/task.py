@@ -46,8 +46,7 @@ def build_model(config: TranslationConfig, sizes: TranslationSizes) -> Translati
         share_embeddings=config.joint_vocabulary and config.tie_embeddings,
         seed=config.seed,
     )
-    ids = tf.ones([1, 1], tf.int32)
-    model(ids, ids)
+    model.build()
     return model
 
 

@@ -6,6 +6,7 @@ import platform
 import re
 import shutil
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def _write(bundle: Bundle, directory: Path, model_name: str, about: About, bar: 
     signatures: dict[str, Any] = {}
     with device_portable():
         for name, signature in bundle.signatures.items():
-            signatures[name] = _traced(signature)
+            signatures[name] = _traced(guarded(signature), signature)
             bar.update()
     # Nobody trains the exported graph.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
@@ -125,14 +126,16 @@ def _write(bundle: Bundle, directory: Path, model_name: str, about: About, bar: 
     (extra / "unroll.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
 
 
-def _traced(signature: Signature) -> tf.types.experimental.ConcreteFunction:
-    function = tf.function(guarded(signature), autograph=False)
-    return function.get_concrete_function(**signature.inputs)
+def _traced(
+    function: Callable[..., Mapping[str, tf.Tensor]], signature: Signature
+) -> tf.types.experimental.ConcreteFunction:
+    return tf.function(function, autograph=False).get_concrete_function(**signature.inputs)
 
 
 def _answered(signature: Signature) -> list[dict[str, dict]]:
     """Returns the example requests with the answers of the model in memory, computed by its ordinary loop."""
-    function = _traced(signature)
+    # Without guards, which no example needs.
+    function = _traced(signature.function, signature)
     answered = []
     for request in signature.requests:
         # On the CPU, where the replay runs.

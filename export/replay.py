@@ -23,7 +23,8 @@ from .examples import replay
 def main() -> None:
     through_c_api = sys.argv[1] == "c_api"
     if not through_c_api:
-        import_tensorflow()
+        # An exported model needs no Keras.
+        import_tensorflow(without=["keras"])
     path = sys.stdin.buffer.readline().removesuffix(b"\n")
     # The exporting process has ended.
     if not path:

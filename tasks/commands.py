@@ -234,7 +234,7 @@ def check(model: str) -> None:
     from ..serving.versions import newest_version
 
     version = newest_version(model).absolute()
-    import_tensorflow()
+    import_tensorflow(without=["keras"])
     from ..export.check import check as findings_about
 
     print(version)
@@ -313,7 +313,7 @@ def serve(options: ServerOptions) -> None:
     Args:
         options: Flags of the server.
     """
-    import_tensorflow()
+    import_tensorflow(without=["keras"])
     from ..serving.server.main import serve as serve_until_stopped
 
     serve_until_stopped(options)

@@ -3,6 +3,9 @@
 from ..common.errors import UserError, first_line
 from ..common.quiet_start import import_tensorflow
 
+# Keras takes them for functions that nothing calls here.
+_UNUSED = ("matplotlib", "pandas", "scipy", "sklearn")
+
 
 def import_keras(seed: int) -> None:
     """Imports TensorFlow and Keras, and sets what `keras.json` may set and results depend on.
@@ -13,7 +16,7 @@ def import_keras(seed: int) -> None:
     Raises:
         UserError: If Keras cannot be imported.
     """
-    import_tensorflow()
+    import_tensorflow(without=_UNUSED)
     try:
         import keras
     except (ImportError, ValueError) as error:

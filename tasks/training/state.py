@@ -78,6 +78,8 @@ class TrainingState:
                 variable.assign(tf.zeros_like(variable))
         self.phase, self.step = phase, self._training_step(phase)
 
+    # No function of the pipeline has Python's control flow, which AutoGraph would look for anew in each epoch.
+    @tf.autograph.experimental.do_not_convert
     def _begin_data(self, epoch: int) -> None:
         self._batches = self._data.batches(epoch, self._jit_compile, loaded=not self._loads_rows)
         self.iterator = iter(self._batches.prefetch(4))

@@ -1,5 +1,6 @@
 """Settings of the whole suite, and fixtures that several test files share."""
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -18,7 +19,7 @@ from unroll.export.demonstration import Demonstration, demonstrate
 from unroll.export.examples import replay
 from unroll.serving.c_api import SavedModelSession
 from unroll.serving.python_api import PythonSession
-from unroll.serving.saved_model import SavedModel
+from unroll.serving.saved_model import SavedModel, Session
 from unroll.serving.warmup import read_warmup_requests
 from unroll.tasks import cli
 
@@ -53,14 +54,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--target_models", help="directory of the models that it serves: sentiment and translation"
     )
-    parser.addoption(
-        "--load_seconds", type=float, default=15, help="duration of the server's test under load"
-    )
+    parser.addoption("--load_seconds", type=float, default=6, help="duration of the server's test under load")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {name: position for position, name in enumerate(LONG)}
     items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))
+
+
+def pytest_collection_finish() -> None:
+    # Modules and tests stay to the end: the garbage collector need not look at them again and again.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
@@ -150,7 +155,7 @@ def exported_translation(tmp_path_factory, translation_run):
     """A model's directory with version 1, of `translation_run`, for all processes of the suite; not to be changed."""
 
     def make(path):
-        with replaying_here():
+        with replaying_here(PythonSession, SavedModelSession):
             assert cli.main(["export", f"--workdir={translation_run}", f"--output={path}"]) == 0
 
     return _made_once(tmp_path_factory, "exports/translation", make)
@@ -174,7 +179,8 @@ def exported_captioning(tmp_path_factory, captioning_run):
     """A model's directory with version 1, of `captioning_run`, for all processes of the suite; not to be changed."""
 
     def make(path):
-        assert cli.main(["export", f"--workdir={captioning_run}", f"--output={path}"]) == 0
+        with replaying_here(PythonSession, SavedModelSession):
+            assert cli.main(["export", f"--workdir={captioning_run}", f"--output={path}"]) == 0
 
     return _made_once(tmp_path_factory, "exports/captioning", make)
 
@@ -204,7 +210,8 @@ def exported_language_model(tmp_path_factory, language_model_run):
     changed."""
 
     def make(path):
-        assert cli.main(["export", f"--workdir={language_model_run}", f"--output={path}"]) == 0
+        with replaying_here(PythonSession, SavedModelSession):
+            assert cli.main(["export", f"--workdir={language_model_run}", f"--output={path}"]) == 0
 
     return _made_once(tmp_path_factory, "exports/language_modeling", make)
 
@@ -228,12 +235,12 @@ def served(request, tmp_path_factory):
 
 
 @contextmanager
-def replaying_here() -> Iterator[None]:
-    """Verifies exports by the same two loaders in this process, in a fraction of the time of two fresh ones."""
+def replaying_here(*loaders: type[Session]) -> Iterator[None]:
+    """Verifies exports by some loaders in this process, in a fraction of the time of fresh ones."""
 
     def replay_here(directory: Path) -> Demonstration:
-        for session in (PythonSession, SavedModelSession):
-            loaded = SavedModel(directory, session)
+        for loader in loaders:
+            loaded = SavedModel(directory, loader)
             replay(directory, loaded.call)
         for signature, inputs in read_warmup_requests(directory / "assets.extra"):
             loaded.call(signature, inputs)
@@ -246,7 +253,8 @@ def replaying_here() -> Iterator[None]:
 
 @pytest.fixture
 def replayed_here() -> Iterator[None]:
-    with replaying_here():
+    """Exports are verified in this process by the loader of servers alone."""
+    with replaying_here(SavedModelSession):
         yield
 
 

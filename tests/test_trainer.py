@@ -312,8 +312,8 @@ def test_two_replicas_carry_the_states_of_one_device_in_the_order_of_the_rows(re
     one, two = (replicas[name]["lanes"][str(count)] for name in ("one", "two"))
     np.testing.assert_allclose(two["told"], one["told"], rtol=1e-4)
     assert len(one["told"]) == replicas_main.LANE_STEPS
-    # Two layers, each with h and c.
-    assert [np.shape(state) for state in one["carry"]] == [(count, 6)] * 4
+    # h and c.
+    assert [np.shape(state) for state in one["carry"]] == [(count, 6)] * 2
     for key in ("weights", "carry"):
         for ours, theirs in zip(two[key], one[key], strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
@@ -552,9 +552,9 @@ def test_what_the_preparation_draws_changes_nothing(options, tmp_path):
     assert all(np.array_equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-def test_a_training_on_files_needs_neither_matplotlib_nor_tensorflow_datasets(tmp_path):
-    options = tiny_options(tmp_path) | {"epochs": 1, "workdir": tmp_path / "run"}
-    flags = [f"--{name}={value}" for name, value in options.items()]
+def test_a_training_on_files_needs_neither_matplotlib_nor_tensorflow_datasets(options, tmp_path):
+    changed = options | {"epochs": 1, "workdir": tmp_path / "run"}
+    flags = [f"--{name}={value}" for name, value in changed.items()]
     # Such a module cannot be imported. Keras, which imports matplotlib, does without.
     program = """
 import sys

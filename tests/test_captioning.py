@@ -32,6 +32,8 @@ from unroll.tasks.datasets.feature_cache import Image as CachedImage
 from unroll.tasks.training.run_directory import RunDirectory
 from unroll.tasks.training.trainer import Trainer
 
+# Of trainings whose captions do not matter: the graph is made in the shortest time.
+QUICK = {"cell": "simple_rnn", "attention": "none", "epochs": 1}
 METRICS = {"loss", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "cider", "rouge_l"}
 
 
@@ -176,7 +178,7 @@ class _Kill(keras.callbacks.Callback):
 def test_a_run_that_was_killed_ends_with_the_same_bits(tmp_path, data):
     """Killed in an ordinary epoch and in a rewarded one."""
     options = data | tiny_model_flags() | {"checkpoint_every": 1, "dropout": 0.3, "average_decay": 0.9}
-    options |= {"rewarded_epochs": 1, "monitor": "bleu_4"}
+    options |= {"cell": "simple_rnn", "rewarded_epochs": 1, "monitor": "bleu_4"}
 
     config = CaptioningConfig(**options)
     for name in ("whole", "killed"):
@@ -310,15 +312,15 @@ def test_a_damaged_training_image_is_named(tmp_path, capsys):
     options = write_captioned_images(tmp_path / "data")
     path = tmp_path / "data" / "images" / "blue-left.png"
     path.write_bytes(path.read_bytes()[:60])
-    assert train(tmp_path / "run", options | tiny_model_flags()) == 2
+    assert train(tmp_path / "run", options | tiny_model_flags() | QUICK) == 2
     assert "The image blue-left.png cannot be used. The image is damaged" in capsys.readouterr().err
     # After a repair, the same command resumes.
     path.write_bytes(image_of("blue", "left"))
-    assert train(tmp_path / "run", options | tiny_model_flags() | {"epochs": 1}) == 0
+    assert train(tmp_path / "run", options | tiny_model_flags() | QUICK) == 0
 
 
 def test_another_encoder_may_be_chosen_until_the_data_is_prepared(tmp_path):
-    options = write_captioned_images(tmp_path / "data") | tiny_model_flags() | {"epochs": 1}
+    options = write_captioned_images(tmp_path / "data") | tiny_model_flags() | QUICK
     network = keras.Sequential([keras.Input([16, 16, 3]), keras.layers.Conv2D(6, 8, strides=4)])
     network.save(tmp_path / "encoder.keras")
     path = tmp_path / "data" / "images" / "blue-left.png"
@@ -332,11 +334,13 @@ def test_another_encoder_may_be_chosen_until_the_data_is_prepared(tmp_path):
 
 
 def test_changed_images_are_noticed_when_their_features_are_gone(tmp_path, capsys):
-    options = write_captioned_images(tmp_path / "data") | tiny_model_flags() | {"epochs": 1}
-    assert train(tmp_path / "run", options) == 0
+    options = write_captioned_images(tmp_path / "data") | tiny_model_flags()
+    config, directory = CaptioningConfig(**options), RunDirectory(tmp_path / "run")
+    directory.create("captioning", config)
+    CaptioningData(config, directory).prepare()
     shutil.rmtree(tmp_path / "run" / "features")
     (tmp_path / "data" / "images" / "blue-left.png").write_bytes(image_of("red", "left"))
-    assert train(tmp_path / "run", options | {"epochs": 2}) == 2
+    assert train(tmp_path / "run", options) == 2
     assert "the images are not those any more" in capsys.readouterr().err
 
 
@@ -370,7 +374,7 @@ def test_coco_captions_by_name(monkeypatch):
 def test_the_embedded_scenes_are_trained_on_by_name(tmp_path, monkeypatch):
     monkeypatch.setattr(UnrollScenes, "SPLIT_SIZES", {"train": 6, "validation": 3, "test": 3})
     monkeypatch.setattr(tfds, "builder", partial(tfds.builder, data_dir=tmp_path / "data"))
-    options = tiny_model_flags() | {"image_size": 32, "epochs": 1}
+    options = tiny_model_flags() | QUICK | {"image_size": 32}
     assert train(tmp_path / "run", options) == 0
     examples = list(CaptioningData(CaptioningConfig(), RunDirectory(tmp_path / "run")).splits.read("train"))
     assert [len(example.captions) for example in examples] == [4] * 6

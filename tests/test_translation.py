@@ -158,6 +158,7 @@ def test_evaluation_is_not_traced_again_each_epoch(prepared, monkeypatch):
 
 def test_training_stopped_in_the_middle_of_an_epoch_ends_with_the_same_bits(data, tmp_path):
     changes = {
+        "cell": "simple_rnn",
         "dropout": 0.3,
         "recurrent_dropout": 0.2,
         "word_dropout": 0.1,

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from comparing import assert_same
 
-from unroll.models import language_model
+from unroll.models import next_token
 from unroll.models.blocks.precision import dtype_policy
 from unroll.models.decoding import Sampling, sample
 from unroll.models.language_model import LanguageModel
@@ -245,7 +245,7 @@ def read_by_the_call(model, ids, lengths, states=None):
 
 @pytest.mark.parametrize("window", [1, 3, 7, 100])
 def test_reading_by_windows_equals_one_call(kind, ids, rng, monkeypatch, window):
-    monkeypatch.setattr(language_model, "_WINDOW", window)
+    monkeypatch.setattr(next_token, "_WINDOW", window)
     model = built(kind, rng)
     states = None if window == 1 else random_states(model, rng)
     reading = model.read(ids, tf.constant(LENGTHS), states)
@@ -254,7 +254,7 @@ def test_reading_by_windows_equals_one_call(kind, ids, rng, monkeypatch, window)
 
 @pytest.mark.parametrize("window", [3, 1024])
 def test_reading_in_a_graph_is_traced_once(ids, rng, monkeypatch, window):
-    monkeypatch.setattr(language_model, "_WINDOW", window)
+    monkeypatch.setattr(next_token, "_WINDOW", window)
     model = built("lstm", rng)
     graph = tf.function(
         model.read, input_signature=[tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)]
@@ -267,7 +267,7 @@ def test_reading_in_a_graph_is_traced_once(ids, rng, monkeypatch, window):
 
 
 def test_what_stands_behind_a_row_and_beside_it_is_not_read(kind, ids, rng, monkeypatch):
-    monkeypatch.setattr(language_model, "_WINDOW", 3)
+    monkeypatch.setattr(next_token, "_WINDOW", 3)
     model = built(kind, rng)
     reading = model.read(ids, tf.constant(LENGTHS))
     real = tf.sequence_mask(LENGTHS, TIME)
@@ -280,7 +280,7 @@ def test_what_stands_behind_a_row_and_beside_it_is_not_read(kind, ids, rng, monk
 
 
 def test_reading_goes_on_from_the_states(ids, rng, monkeypatch):
-    monkeypatch.setattr(language_model, "_WINDOW", 2)
+    monkeypatch.setattr(next_token, "_WINDOW", 2)
     model = built("lstm", rng)
     whole = model.read(ids, tf.fill([BATCH], TIME))
     first = model.read(ids[:, :4], tf.fill([BATCH], 4))

@@ -501,6 +501,24 @@ def test_text_is_read_as_words_or_subwords(tmp_path, tokenizer):
     assert after.metrics["word_perplexity"] == pytest.approx(math.exp(nats / after.details["words"]))
 
 
+def test_rows_of_a_table_are_texts(tmp_path):
+    (tmp_path / "reviews.tsv").write_text(
+        "label\ttext\ngood\tthe cat sat\nbad\t\nbad\ta mat.\n", encoding="utf-8"
+    )
+    options = tiny_text_options(str(tmp_path / "*.tsv")) | {"text_column": "text"}
+    config = LanguageModelingConfig(**options)
+    run = RunDirectory(tmp_path / "run")
+    run.create("language_modeling", config)
+    data = LanguageModelingData(config, run)
+    data.prepare()
+    assert [
+        b"".join(data.codec.tokens[i] for p in pieces for i in p) for pieces in data.encoded("train")
+    ] == [
+        b"the cat sat",
+        b"a mat.",
+    ]
+
+
 def test_rare_characters_are_unknown(tmp_path):
     (tmp_path / "text.txt").write_text("ababcababd")
     assert train(tmp_path, tmp_path / "text.txt", "--min_count=2") == 0

@@ -15,6 +15,7 @@ import numpy as np
 from ...common.errors import UserError
 from . import public
 from .splits import SPLITS, missing
+from .tables import read_table
 from .text_files import open_bytes
 
 # Bytes read at a time.
@@ -81,6 +82,12 @@ def read_files(pattern: str, unit: str) -> Iterator[Document]:
     Raises:
         UserError: If no file matches.
     """
+    for name in _matching(pattern):
+        yield Document(lambda name=name: open_bytes(name), unit)
+
+
+def _matching(pattern: str) -> list[str]:
+    """Returns the names of the files that a name or a glob matches."""
     # An existing file may have brackets in its name.
     names = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))
     files = [name for name in names if not Path(name).is_dir()]
@@ -88,8 +95,19 @@ def read_files(pattern: str, unit: str) -> Iterator[Document]:
         raise UserError(
             f"There is no text file {pattern}; give the name of a file, or a glob such as 'texts/*.txt'."
         )
-    for name in files:
-        yield Document(lambda name=name: open_bytes(name), unit)
+    return files
+
+
+def read_rows(pattern: str, column: str, unit: str) -> Iterator[Document]:
+    """Yields the texts in a column of the tables that a name or a glob matches, each as a document, without empty ones.
+
+    Raises:
+        UserError: If no file matches, or a table cannot be read.
+    """
+    for name in _matching(pattern):
+        for (text,) in read_table(name, (column,)):
+            if text.strip():
+                yield _of_text(text, unit)
 
 
 def read_written(folder: Path, unit: str) -> Iterator[Document]:
@@ -102,8 +120,12 @@ def read_written(folder: Path, unit: str) -> Iterator[Document]:
 def read_public(name: str, split: str, feature: str, unit: str) -> Iterator[Document]:
     """Yields the texts of a tensorflow-datasets split, each as a document."""
     for (text,) in public.read_features(name, split, (feature,)):
-        content = str(text).encode("utf-8", "surrogateescape")
-        yield Document(lambda content=content: io.BytesIO(content), unit)
+        yield _of_text(str(text), unit)
+
+
+def _of_text(text: str, unit: str) -> Document:
+    content = text.encode("utf-8", "surrogateescape")
+    return Document(lambda: io.BytesIO(content), unit)
 
 
 class TextSplits:

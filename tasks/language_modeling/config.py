@@ -36,7 +36,11 @@ class LanguageModelingConfig(LanguageModelOptions, VocabularyOptions, TrainingCo
         0.1,
         "share of the training text to hold out for the test, cut from its end",
     )
-    text_column: str = option("text", "feature with the text", only=When("dataset", "!=", "files"))
+    text_column: str | None = option(
+        None,
+        "feature with the text, by default text; with --dataset=files the column of CSV, TSV or JSON lines files whose "
+        "rows are texts, by default none: the files are texts",
+    )
 
     tokenizer: str = option(
         "characters",

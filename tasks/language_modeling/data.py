@@ -14,7 +14,7 @@ from ...models.text import BOUNDARY, CharacterCodec, RunningTextCodec
 from ...models.text.running_text import chunks_of_text
 from ..data import Counts, Encoded, PreparedData, check_vocabulary
 from ..datasets.batching import batch_by_tokens
-from ..datasets.documents import Document, TextSplits, read_files, read_public, read_written
+from ..datasets.documents import Document, TextSplits, read_files, read_public, read_rows, read_written
 from ..datasets.lanes import Lanes, count_windows, cut_windows
 from ..datasets.shards import read_shards
 from ..datasets.sources import readers
@@ -197,10 +197,12 @@ def read_splits(config: LanguageModelingConfig) -> TextSplits:
     """Returns the parts of the text that the options name."""
 
     def from_file(pattern: str) -> Iterable[Document]:
+        if config.text_column:
+            return read_rows(pattern, config.text_column, config.unit)
         return read_files(pattern, config.unit)
 
     def from_public(name: str, split: str) -> Iterable[Document]:
-        return read_public(name, split, config.text_column, config.unit)
+        return read_public(name, split, config.text_column or "text", config.unit)
 
     fractions = {"test": config.test_fraction, "validation": config.validation_fraction}
     return TextSplits(readers(config, from_file, from_public), fractions)

@@ -32,7 +32,7 @@ _SHAPELESS = ("Cc", "Zl", "Zp")
 
 def open_image(image: bytes) -> Image.Image:
     """Returns the pixels of a JPEG or PNG image as RGB, with transparent parts on white."""
-    found = Image.open(io.BytesIO(image)).convert("RGBA")
+    found = ImageOps.exif_transpose(Image.open(io.BytesIO(image))).convert("RGBA")
     white = Image.new("RGBA", found.size, "white")
     return Image.alpha_composite(white, found).convert("RGB")
 

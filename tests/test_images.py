@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageOps
 
 from unroll.models.images.decoding import MOST_PIXELS, read_images
 
@@ -75,6 +75,99 @@ def test_what_is_transparent_is_laid_on_white(read):
     wanted = expected(Image.alpha_composite(white, image).convert("RGB"))
     assert (pixels[0, 8:14] == 255).all()
     assert np.abs(pixels[0] - wanted).max() <= 2
+
+
+def laid_on_white(png):
+    """The pixels according to Pillow, before they are resized."""
+    image = Image.open(io.BytesIO(png)).convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+def transparent_pngs():
+    colours, grey = blocks(), blocks().convert("L")
+    few = colours.quantize(12)
+    first = colours.getpixel((0, 0))
+    return {
+        "grey and alpha": encoded(Image.merge("LA", (grey, colours.getchannel("R"))), "PNG"),
+        "palette, one entry": encoded(few, "PNG", transparency=3),
+        "palette, all entries": encoded(few, "PNG", transparency=bytes(range(0, 240, 20))),
+        "palette of two bits": encoded(colours.quantize(4), "PNG", bits=2, transparency=1),
+        "one grey": encoded(grey, "PNG", transparency=grey.getpixel((0, 0))),
+        "one bit": encoded(colours.convert("1"), "PNG", transparency=0),
+        "one colour": encoded(colours, "PNG", transparency=first),
+    }
+
+
+@pytest.mark.parametrize("kind", transparent_pngs())
+def test_every_kind_of_transparency_is_laid_on_white(read, kind):
+    png = transparent_pngs()[kind]
+    pixels, errors = read([png])
+    assert errors == [""]
+    opaque = expected(Image.open(io.BytesIO(png)).convert("RGBA").convert("RGB"))
+    assert np.abs(pixels[0] - expected(laid_on_white(png))).max() <= 2
+    assert np.abs(pixels[0] - opaque).max() > 50
+
+
+@pytest.mark.parametrize("colours", [2, 4, 12])
+def test_opaque_palettes_of_few_bits_stay_opaque(read, colours):
+    image = blocks().quantize(colours)
+    pixels, _ = read([encoded(image, "PNG")])
+    assert np.abs(pixels[0] - expected(image.convert("RGB"))).max() <= 2
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_sixteen_bits_with_alpha_are_laid_on_white(read, channels):
+    deep = np.random.default_rng(0).integers(0, 2**16, (6, 6, channels), np.uint16)
+    deep = np.kron(deep, np.ones((20, 20, 1), np.uint16))
+    pixels, errors = read([tf.io.encode_png(deep).numpy()])
+    assert errors == [""]
+    alpha = deep[..., -1:] / 65535
+    colour = np.broadcast_to(deep[..., :-1] / 257, (120, 120, 3))
+    wanted = Image.fromarray(np.round(colour * alpha + 255 * (1 - alpha)).astype(np.uint8))
+    assert np.abs(pixels[0] - expected(wanted)).max() <= 2
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_photographs_are_turned_upright(read, kind):
+    image = blocks().resize((90, 60))
+    files = []
+    for orientation in (None, *range(10)):
+        exif = Image.Exif()
+        if orientation is not None:
+            # Other tags before it.
+            exif.update({0x010E: "a picture", 0x010F: "somebody", 0x0112: orientation})
+        files.append(encoded(image, kind, exif=exif, **({"quality": 95} if kind == "JPEG" else {})))
+    pixels, errors = read(files)
+    assert errors == [""] * 11
+    wanted = [expected(ImageOps.exif_transpose(Image.open(io.BytesIO(file)))) for file in files]
+    for found, other in zip(pixels, wanted, strict=True):
+        assert np.abs(found - other).mean() < 4
+    # All eight are different pictures.
+    assert len({found.tobytes() for found in pixels}) == 8
+
+
+def test_orientation_in_either_order_of_bytes_and_damaged(read):
+    jpeg = encoded(blocks(), "JPEG", quality=95)
+    tag = (0x0112).to_bytes(2, "big") + b"\0\3" + b"\0\0\0\1" + b"\0\6\0\0"
+    big = b"MM\0*" + (8).to_bytes(4, "big") + b"\0\1" + tag
+    little = b"II*\0" + (8).to_bytes(4, "little") + b"\1\0" + b"\x12\1\3\0\1\0\0\0\6\0\0\0"
+
+    def with_exif(tiff, before=b""):
+        content = b"Exif\0\0" + tiff
+        segment = b"\xff\xe1" + (len(content) + 2).to_bytes(2, "big") + content
+        return jpeg[:2] + before + segment + jpeg[2:]
+
+    comment = b"\xff\xfe\0\4hi\xff"
+    far, many = b"II*\0" + b"\xff" * 4, little[:8] + b"\xff\xff"
+    pixels, errors = read(
+        [jpeg, with_exif(big), with_exif(little), with_exif(big, comment), with_exif(far), with_exif(many)]
+    )
+    assert errors == [""] * 6
+    upright, *turned = pixels[:4]
+    for found in turned:
+        np.testing.assert_allclose(found, np.rot90(upright, -1), atol=1)
+    for found in pixels[4:]:
+        np.testing.assert_array_equal(found, upright)
 
 
 def test_sixteen_bits_are_read_by_their_upper_eight(read):

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from .headers import jpeg_orientation, png_is_transparent, png_orientation, upright
+
 # Larger images are refused before decoding: a few bytes can encode more pixels than fit in memory.
 MOST_PIXELS = 40_000_000
 
@@ -13,18 +15,16 @@ _TOO_LARGE = f"The image has more than {MOST_PIXELS // 1_000_000} million pixels
 
 _JPEG = (255, 216, 255)
 _PNG = (137, 80, 78, 71, 13, 10, 26, 10)
-# Bytes of a PNG file up to the colour type: signature, head of the first chunk, width, height, bit depth, colour type.
-_PNG_HEADER = 26
-# The colour types that may have transparent pixels: palette, grey with alpha, and colour with alpha.
-_WITH_ALPHA = (3, 4, 6)
+# Bytes of a PNG file up to its height: signature, head of the first chunk, width, height.
+_PNG_HEADER = 24
 
 
 def read_images(images: tf.Tensor, height: int, width: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Decodes and resizes a batch, in which some strings may not be images.
 
     All images are resized to one height and width, without keeping their aspect ratio, by bilinear interpolation with
-    antialiasing. Grey and CMYK become RGB; transparent pixels are laid on white. Colour profiles and EXIF orientation
-    are ignored.
+    antialiasing. Grey and CMYK become RGB; transparent pixels are laid on white; photographs are turned upright, as
+    their EXIF orientation asks. Colour profiles are ignored.
 
     Args:
         images: string [batch], JPEG or PNG.
@@ -66,21 +66,38 @@ def _read_image(image: tf.Tensor, black: tf.Tensor) -> tuple[tf.Tensor, tf.Tenso
 
     def from_jpeg() -> tuple[tf.Tensor, tf.Tensor]:
         shape = tf.image.extract_jpeg_shape(image)
-        return resized([shape[0], shape[1]], lambda: tf.io.decode_jpeg(image, channels=3))
+        return resized([shape[0], shape[1]], lambda: _decode_jpeg(image))
 
     def from_png() -> tuple[tf.Tensor, tf.Tensor]:
-        # With four channels TensorFlow makes one-bit grey images transparent, so ask for them only with alpha.
-        alpha = tf.reduce_any(header[25] == tf.constant(_WITH_ALPHA, tf.uint8))
-        decode = lambda channels: tf.io.decode_png(image, channels=channels)  # noqa: E731
-        return resized(
-            [_big_endian(header[16:20]), _big_endian(header[20:24])],
-            lambda: tf.cond(alpha, lambda: _on_white(decode(4)), lambda: decode(3)),
-        )
+        shape = [_big_endian(header[20:24]), _big_endian(header[16:20])]
+        return resized(shape, lambda: _decode_png(image))
 
     return tf.case(
         [(_begins(header, _JPEG), from_jpeg), (_begins(header, _PNG), from_png)],
         default=lambda: (black, _NO_IMAGE),
     )
+
+
+def decode_image(image: tf.Tensor) -> tf.Tensor:
+    """Decodes a JPEG or PNG image: string scalar -> RGB, uint8 [rows, columns, 3], on white and upright.
+
+    Raises:
+        tf.errors.InvalidArgumentError: If it is neither, or damaged.
+    """
+    is_png = tf.strings.substr(image, 0, len(_PNG)) == bytes(_PNG)
+    return tf.cond(is_png, lambda: _decode_png(image), lambda: _decode_jpeg(image))
+
+
+def _decode_jpeg(image: tf.Tensor) -> tf.Tensor:
+    return upright(tf.io.decode_jpeg(image, channels=3), jpeg_orientation(image))
+
+
+def _decode_png(image: tf.Tensor) -> tf.Tensor:
+    decode = lambda channels: tf.io.decode_png(image, channels=channels)  # noqa: E731
+    # With four channels TensorFlow makes opaque images of fewer than eight bits transparent, so ask for them only
+    # where pixels may be transparent.
+    pixels = tf.cond(png_is_transparent(image), lambda: _on_white(decode(4)), lambda: decode(3))
+    return upright(pixels, png_orientation(image))
 
 
 def _begins(header: tf.Tensor, signature: Sequence[int]) -> tf.Tensor:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from ...common.errors import UserError
 from ...common.files import is_writable, write_json
+from ...models.images.decoding import decode_image
 from ...models.text import END, PADDING, START, SubwordCodec
 from ..data import Counts, Encoded, PreparedData, encode, learn_codec
 from ..datasets import public
@@ -269,7 +270,7 @@ def mirrored(image: Image) -> Image:
     def read() -> bytes:
         content = image.read()
         try:
-            pixels = tf.io.decode_image(content, expand_animations=False)
+            pixels = decode_image(tf.constant(content))
         except tf.errors.InvalidArgumentError:
             # The encoder refuses it, as it refuses the original image.
             return content

@@ -20,7 +20,7 @@ from .config import CaptioningConfig
 _SMALL = "small"
 _SMALL_SIZE = 64
 # Change it whenever `read_images` decodes an image to other pixels: cached features depend on it.
-_READING = "read_images 1"
+_READING = "read_images 2"
 # The run's own copy of a frozen network.
 _NETWORK = "image_encoder.keras"
 

@@ -134,6 +134,21 @@ class WriterOptions(DecoderOptions):
     label_smoothing: float = option(
         0.0, "share of the target probability to spread evenly over all tokens", minimum=0, maximum=0.9
     )
+    r_drop: float = option(
+        0.0,
+        "alpha of R-Drop: each step makes two passes with different dropout, and adds alpha times the divergence "
+        "between their distributions to the loss; 0: one pass",
+        minimum=0,
+        maximum=100,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.r_drop and not (self.dropout or self.recurrent_dropout or self.word_dropout):
+            raise UserError(
+                f"--r_drop={self.r_drop:g} compares two passes with different dropout, and this run has none; give "
+                "--dropout=0.2, for example."
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -178,7 +178,7 @@ class _Kill(keras.callbacks.Callback):
 def test_a_run_that_was_killed_ends_with_the_same_bits(tmp_path, data):
     """Killed in an ordinary epoch and in a rewarded one."""
     options = data | tiny_model_flags() | {"checkpoint_every": 1, "dropout": 0.3, "average_decay": 0.9}
-    options |= {"cell": "simple_rnn", "rewarded_epochs": 1, "monitor": "bleu_4"}
+    options |= {"cell": "simple_rnn", "rewarded_epochs": 1, "monitor": "bleu_4", "r_drop": 1.0}
 
     config = CaptioningConfig(**options)
     for name in ("whole", "killed"):
@@ -297,6 +297,7 @@ def test_epochs_hold_no_more_files_open(tmp_path, data):
         ({"attention": "none", "doubly_stochastic": 1}, "--doubly_stochastic"),
         ({"dataset": "unroll_reviews"}, "--images is for files"),
         ({"beam_width": 20, "vocabulary_size": 10}, "--beam_width=20 is larger"),
+        ({"r_drop": 1}, "--r_drop=1 compares two passes with different dropout, and this run has none"),
         ({"rewarded_epochs": 2, "monitor": "bleu_4"}, "--rewarded_epochs=2 must be fewer than --epochs=2"),
         ({"rewarded_epochs": 1}, "choose the best weights by another metric"),
     ],

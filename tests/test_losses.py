@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from unroll.models.writing.losses import smoothed_cross_entropy
+from unroll.models.writing.losses import smoothed_cross_entropy, symmetric_divergence, token_losses
 
 ROWS, IDS = 7, 9
 
@@ -95,6 +95,48 @@ def test_logits_of_any_number_of_rows_in_a_graph_are_traced_once(logits, targets
         expected = formula_gradient(logits[:rows], targets[:rows])
         np.testing.assert_allclose(graph(logits[:rows], targets[:rows]), expected, rtol=1e-5, atol=1e-6)
     assert graph.experimental_get_tracing_count() == 1
+
+
+def divergence_formula(first, second):
+    p, q = tf.nn.softmax(first), tf.nn.softmax(second)
+    both = [tf.reduce_sum(a * tf.math.log(a / b), axis=1) for a, b in ((p, q), (q, p))]
+    return tf.add_n(both) / 2
+
+
+def test_divergence_of_two_passes_equals_autodiff_of_the_formula(rng):
+    logits = [tf.constant(rng.normal(scale=2, size=(ROWS, IDS)), tf.float32) for _ in range(2)]
+    found = []
+    for function in (symmetric_divergence, tf.function(symmetric_divergence), divergence_formula):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            divergences = function(*logits)
+            total = tf.reduce_sum(divergences * (tf.range(ROWS, dtype=tf.float32) - 2))
+        found.append((divergences, *tape.gradient(total, logits)))
+    *ours, expected = found
+    assert float(tf.reduce_min(expected[0])) > 0.1
+    for mine in ours:
+        for a, b in zip(mine, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_divergence_of_certain_distributions_is_finite():
+    first, second = tf.constant([[1e4, -1e4, 0.0], [0.0, 0.0, 1e4]]), tf.constant([[0.0, 0.0, 1e4]] * 2)
+    with tf.GradientTape() as tape:
+        tape.watch([first, second])
+        divergences = symmetric_divergence(first, second)
+    assert divergences.numpy().tolist() == [1e4, 0]
+    assert np.isfinite(tape.gradient(divergences, [first, second])).all()
+
+
+def test_the_loss_of_two_passes_is_that_of_r_drop(rng):
+    passes = [tf.constant(rng.normal(size=(2, 3, IDS)), tf.float32) for _ in range(2)]
+    targets = tf.constant([[4, 5, 0], [6, 0, 0]])
+    identity = lambda outputs: outputs  # noqa: E731
+    losses, real = token_losses(identity, tf.concat(passes, 0), targets, smoothing=0.1, r_drop=3.0)
+    np.testing.assert_array_equal(real, targets > 0)
+    one, other = (token_losses(identity, outputs, targets, smoothing=0.1).losses for outputs in passes)
+    divergences = divergence_formula(*(tf.boolean_mask(outputs, real) for outputs in passes))
+    np.testing.assert_allclose(losses, (one + other + 3 * divergences) / 2, rtol=1e-5)
 
 
 def formula_gradient(logits, targets):

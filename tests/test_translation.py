@@ -163,6 +163,7 @@ def test_training_stopped_in_the_middle_of_an_epoch_ends_with_the_same_bits(data
         "recurrent_dropout": 0.2,
         "word_dropout": 0.1,
         "label_smoothing": 0.1,
+        "r_drop": 2.0,
         "average_decay": 0.9,
         "global_clipnorm": 0.5,
         "monitor": "bleu",
@@ -227,6 +228,9 @@ def test_a_compiled_step_trains_as_the_plain_one_does(prepared):
         "attention": "additive",
         "bidirectional": False,
         "optimizer": "sgd",
+        # Both steps drop nothing, since they would draw different masks.
+        "r_drop": 2.0,
+        "dropout": 1e-6,
     }
     changed = TranslationData(dataclasses.replace(prepared.config, **options), prepared.run)
     told = []
@@ -305,6 +309,13 @@ def test_logits_are_computed_for_real_tokens_alone(prepared, monkeypatch):
         padding += (predicted == PADDING).sum()
         assert rows.pop() == float(loss.weight) == float(loss.tokens) == (predicted != PADDING).sum()
     assert padding
+
+
+def test_two_passes_without_dropout_have_the_loss_of_one(prepared):
+    model = build_model(prepared)
+    batch = next(iter(prepared.batches(0, fixed_shapes=False)))
+    one, two = (TargetTokens(0.1, r_drop).loss(model, batch, training=True)[0] for r_drop in (0.0, 3.0))
+    np.testing.assert_allclose(two, one, rtol=1e-5)
 
 
 def test_long_pairs_are_left_out_of_training_and_cut_elsewhere(data, tmp_path, capsys):

@@ -8,6 +8,11 @@ def shifted(ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return ids[..., :-1], ids[..., 1:]
 
 
+def twice(rows: tf.Tensor) -> tf.Tensor:
+    """Returns all rows, and then all of them again, for two passes with different dropout."""
+    return tf.concat([rows, rows], axis=0)
+
+
 def masked_cross_entropy(logits: tf.Tensor, targets: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """Returns the cross-entropy at each position, in nats, and zero where the mask is False.
 

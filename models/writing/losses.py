@@ -1,4 +1,4 @@
-"""Losses of target tokens."""
+"""Losses of target tokens: cross-entropy, and the divergence between two passes (R-Drop)."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -30,6 +30,7 @@ def token_losses(
     outputs: tf.Tensor,
     targets: tf.Tensor,
     smoothing: float = 0.0,
+    r_drop: float = 0.0,
 ) -> TokenLosses:
     """Returns the cross-entropy of all targets but padding.
 
@@ -38,11 +39,23 @@ def token_losses(
         outputs: Outputs of the decoder, [..., time, size].
         targets: int32 [..., time].
         smoothing: Share of the target probability that is spread evenly over all ids.
+        r_drop: Weight alpha of R-Drop (Liang et al., 2021, https://arxiv.org/abs/2106.14448). Unless it is zero, the
+            outputs have twice as many rows as the targets: those of a first pass, and then those of a second one with
+            other dropout. A loss is the mean of both passes' cross-entropies and of alpha times their divergence.
     """
     real = targets != PADDING
-    # Logits of real tokens only: they are the largest part of the work.
-    logits = logits_of(tf.boolean_mask(outputs, real))
-    return TokenLosses(smoothed_cross_entropy(logits, tf.boolean_mask(targets, real), smoothing), real)
+    targets = tf.boolean_mask(targets, real)
+
+    def logits(outputs: tf.Tensor) -> tf.Tensor:
+        # Of real tokens only: they are the largest part of the work.
+        return logits_of(tf.boolean_mask(outputs, real))
+
+    if not r_drop:
+        return TokenLosses(smoothed_cross_entropy(logits(outputs), targets, smoothing), real)
+    first, second = (logits(passed) for passed in tf.split(outputs, 2))
+    losses = smoothed_cross_entropy(first, targets, smoothing)
+    losses += smoothed_cross_entropy(second, targets, smoothing)
+    return TokenLosses((losses + r_drop * symmetric_divergence(first, second)) / 2, real)
 
 
 def smoothed_cross_entropy(logits: tf.Tensor, targets: tf.Tensor, smoothing: float) -> tf.Tensor:
@@ -80,7 +93,39 @@ def smoothed_cross_entropy(logits: tf.Tensor, targets: tf.Tensor, smoothing: flo
 
         return losses, gradient
 
-    losses = losses_of(logits)
+    return _released(losses_of(logits))
+
+
+def symmetric_divergence(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
+    """Returns the divergence between two distributions p and q, (KL(p || q) + KL(q || p)) / 2.
+
+    The gradient is written by hand here, too: autodiff would keep more tensors as large as the logits.
+
+    Args:
+        first, second: Logits of p and of q, float32 [rows, ids].
+
+    Returns:
+        float32 [rows], in nats.
+    """
+
+    @tf.custom_gradient
+    def divergence_of(
+        first: tf.Tensor, second: tf.Tensor
+    ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
+        log_p, log_q = tf.nn.log_softmax(first), tf.nn.log_softmax(second)
+        p, q, ratios = tf.exp(log_p), tf.exp(log_q), log_p - log_q
+        of_p, of_q = (tf.reduce_sum(these * ratios, axis=1, keepdims=True) for these in (p, q))
+
+        def gradient(d_divergences: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            half, apart = d_divergences[:, None] / 2, p - q
+            return half * (p * (ratios - of_p) + apart), half * (q * (of_q - ratios) - apart)
+
+        return tf.squeeze(of_p - of_q, axis=1) / 2, gradient
+
+    return _released(divergence_of(first, second))
+
+
+def _released(result: tf.Tensor) -> tf.Tensor:
     if not tf.executing_eagerly():
-        release_with_graph(losses.op)
-    return losses
+        release_with_graph(result.op)
+    return result

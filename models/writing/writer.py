@@ -97,9 +97,11 @@ class WritingModel(Configured[WriterOptionsT], keras.Model):
             return_weights=True,
         )
 
-    def token_losses(self, outputs: tf.Tensor, targets: tf.Tensor, smoothing: float = 0.0) -> TokenLosses:
+    def token_losses(
+        self, outputs: tf.Tensor, targets: tf.Tensor, smoothing: float = 0.0, r_drop: float = 0.0
+    ) -> TokenLosses:
         """Returns the losses of all targets but padding, int32 [..., time]; see `losses.token_losses`."""
-        return token_losses(self.logits, outputs, targets, smoothing)
+        return token_losses(self.logits, outputs, targets, smoothing, r_drop)
 
     @property
     def _table(self) -> tf.Tensor | None:

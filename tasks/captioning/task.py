@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from ...export.bundle import Bundle
-from ...models.blocks.losses import shifted
+from ...models.blocks.losses import shifted, twice
 from ...models.captioning import CaptioningModel
 from ...models.options import CaptioningOptions
 from ...models.text import END, PADDING
@@ -32,19 +32,26 @@ class CaptionTokens(Objective):
     Args:
         label_smoothing: Share of the probability that is to go to all tokens alike.
         doubly_stochastic: Weight of the doubly stochastic penalty on the attention.
+        r_drop: Weight of the divergence between two passes with different dropout; 0: one pass.
     """
 
-    def __init__(self, label_smoothing: float, doubly_stochastic: float) -> None:
+    def __init__(self, label_smoothing: float, doubly_stochastic: float, r_drop: float = 0.0) -> None:
         self._label_smoothing = label_smoothing
         self._doubly_stochastic = doubly_stochastic
+        self._r_drop = r_drop
 
     def loss(self, model: keras.Model, batch: Batch, training: bool, carry: Any = ()) -> tuple[Loss, Any]:
-        inputs, targets = shifted(batch["captions"])
-        outputs, attention = model(batch["images"], inputs, training=training)
-        losses, real = model.token_losses(outputs, targets, self._label_smoothing)
+        images, (inputs, targets) = batch["images"], shifted(batch["captions"])
+        # Without dropout both passes would be the same.
+        r_drop = self._r_drop if training else 0.0
+        if r_drop:
+            images, inputs = twice(images), twice(inputs)
+        outputs, attention = model(images, inputs, training=training)
+        losses, real = model.token_losses(outputs, targets, self._label_smoothing, r_drop)
         total, weight = tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)
         if self._doubly_stochastic:
-            total += self._doubly_stochastic * tf.reduce_sum(doubly_stochastic_penalty(attention, real))
+            penalties = doubly_stochastic_penalty(attention, twice(real) if r_drop else real)
+            total += self._doubly_stochastic * tf.reduce_sum(penalties) / (2 if r_drop else 1)
         return Loss(total, weight, tokens=weight), carry
 
 
@@ -89,7 +96,7 @@ def build_model(config: CaptioningConfig, sizes: CaptioningSizes) -> CaptioningM
 def phases(config: CaptioningConfig, sizes: CaptioningSizes) -> list[Phase]:
     """Returns the phases of the training: the rewarded epochs come last."""
     del sizes
-    tokens = CaptionTokens(config.label_smoothing, config.doubly_stochastic)
+    tokens = CaptionTokens(config.label_smoothing, config.doubly_stochastic, config.r_drop)
     found = [phase(config, tokens, config.epochs - config.rewarded_epochs)]
     if config.rewarded_epochs:
         decay = partial(linear_decay, config.rewarded_learning_rate)

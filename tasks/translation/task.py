@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from ...export.bundle import Bundle
-from ...models.blocks.losses import shifted
+from ...models.blocks.losses import shifted, twice
 from ...models.options import TranslationOptions
 from ...models.translation import TranslationModel
 from ..beam_search import beams_of
@@ -24,15 +24,21 @@ class TargetTokens(Objective):
 
     Args:
         label_smoothing: Share of the target probability to spread evenly over all tokens.
+        r_drop: Weight of the divergence between two passes with different dropout; 0: one pass.
     """
 
-    def __init__(self, label_smoothing: float) -> None:
+    def __init__(self, label_smoothing: float, r_drop: float = 0.0) -> None:
         self._label_smoothing = label_smoothing
+        self._r_drop = r_drop
 
     def loss(self, model: keras.Model, batch: Batch, training: bool, carry: Any = ()) -> tuple[Loss, Any]:
-        inputs, targets = shifted(batch["target"])
-        outputs = model(batch["source"], inputs, training=training)
-        losses, _ = model.token_losses(outputs, targets, self._label_smoothing)
+        source, (inputs, targets) = batch["source"], shifted(batch["target"])
+        # Without dropout both passes would be the same.
+        r_drop = self._r_drop if training else 0.0
+        if r_drop:
+            source, inputs = twice(source), twice(inputs)
+        outputs = model(source, inputs, training=training)
+        losses, _ = model.token_losses(outputs, targets, self._label_smoothing, r_drop)
         weight = tf.cast(tf.size(losses), tf.float32)
         return Loss(tf.reduce_sum(losses), weight, tokens=weight), carry
 
@@ -53,7 +59,7 @@ def build_model(config: TranslationConfig, sizes: TranslationSizes) -> Translati
 def phases(config: TranslationConfig, sizes: TranslationSizes) -> list[Phase]:
     """Returns the phases of the training."""
     del sizes
-    return [phase(config, TargetTokens(config.label_smoothing))]
+    return [phase(config, TargetTokens(config.label_smoothing, config.r_drop))]
 
 
 def bundle(model: keras.Model, data: TranslationData) -> Bundle:

@@ -79,16 +79,7 @@ class CaptioningModel(WritingModel[CaptioningOptions]):
     def call(
         self, images: tf.Tensor, captions: tf.Tensor, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        shape = tf.shape(captions)
-        # The captions of an image are successive rows, which share its row of the memory.
-        ids = tf.reshape(captions, [shape[0] * shape[1], shape[2]])
-        encoded = self.encode(images, training)
-        states = tf.nest.map_structure(lambda state: _repeated(state, shape[1]), encoded.states)
-        outputs, weights = self.decode(ids, Encoded(encoded.memory, states), training)
-        return tuple(
-            tf.reshape(tensor, tf.concat([shape, tf.shape(tensor)[2:]], axis=0))
-            for tensor in (outputs, weights)
-        )
+        return self.decode_texts(captions, self.encode(images, training), training)
 
     def encode(self, images: tf.Tensor, training: bool = False) -> Encoded:
         """Encodes images into a memory of their positions and the decoder's initial states."""
@@ -111,23 +102,6 @@ class CaptioningModel(WritingModel[CaptioningOptions]):
         encoded = self.encode(images)
         return self.search(encoded.memory, encoded.states, tf.fill(tf.shape(images)[:1], longest), beams)
 
-    def draw_captions(self, images: tf.Tensor, number: int, longest: tf.Tensor) -> tf.Tensor:
-        """Draws captions from the model's distribution, without a gradient.
-
-        Args:
-            images: [images, positions, features], or pixels.
-            number: Number of captions of each image.
-            longest: Maximum number of tokens of a caption.
-
-        Returns:
-            int32 [images, number, 1 + time], in the form of training captions.
-        """
-        encoded = self.encode(images)
-        states = tf.nest.map_structure(lambda state: tf.repeat(state, number, axis=0), encoded.states)
-        count = tf.shape(images)[0]
-        ids = self.draw(encoded.memory, states, tf.fill([count * number], longest))
-        return tf.reshape(ids, [count, number, tf.shape(ids)[1]])
-
     def _states(self, mean: tf.Tensor) -> States:
         """Returns the decoder's initial states, from the mean of the positions, [images, units]."""
         zeros = self.decoder.recurrent.get_initial_state(tf.shape(mean)[0])
@@ -140,12 +114,3 @@ class CaptioningModel(WritingModel[CaptioningOptions]):
             )
         _, states = self.decoder.recurrent.stepper(projected=False)(first, zeros)
         return states
-
-
-def _repeated(rows: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-    """Returns each row several times in succession, [batch, units] -> [batch * number, units].
-
-    The gradient of `tf.repeat` transposes integers; see `transpose_discrete`.
-    """
-    batch, units = tf.shape(rows)[0], rows.shape[1]
-    return tf.reshape(tf.broadcast_to(rows[:, None], [batch, number, units]), [batch * number, units])

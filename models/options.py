@@ -13,6 +13,8 @@ from ..common.options import OptionGroup, When, fixed, is_finite, option, overri
 _LATER = ("evaluate", "export")
 # A forget bias that fits the length of the sequences.
 LOG = "log"
+# Of a vocabulary whose n-grams CIDEr-D can number (`models.writing.cider`).
+_MOST_IDS = 55_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -277,6 +279,55 @@ class VocabularyOptions(OptionGroup):
     min_count: int = option(
         1, "smallest number of occurrences of a token in the vocabulary", minimum=1, fits_weights=True
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class RewardOptions(OptionGroup):
+    """Epochs that train on texts that the model draws itself (`models.writing.rewards`)."""
+
+    rewarded_epochs: int = option(
+        0, "number of last epochs that train on texts that the model draws itself, by a reward", minimum=0
+    )
+    rewarded_learning_rate: float = option(
+        1e-4,
+        "learning rate at the start of the rewarded epochs; it falls linearly to 0",
+        minimum=0,
+        only=When("rewarded_epochs", ">", 0),
+    )
+    rewarded_cider: float = option(
+        0.0,
+        "share of CIDEr-D in the reward, which favours rare words; the rest is BLEU",
+        minimum=0,
+        maximum=1,
+        only=When("rewarded_epochs", ">", 0),
+    )
+    rewarded_likelihood: float = option(
+        0.0,
+        "share of the ordinary loss in the rewarded epochs, which keeps words that the reward would give up",
+        minimum=0,
+        maximum=1,
+        only=When("rewarded_epochs", ">", 0),
+    )
+
+    def check_rewards(self, epochs: int, monitor: str, best: str, vocabulary_size: int) -> None:
+        """Raises UserError if the rewarded epochs do not go with other options; `best` is a metric to monitor."""
+        if not self.rewarded_epochs:
+            return
+        if self.rewarded_epochs >= epochs:
+            raise UserError(
+                f"--rewarded_epochs={self.rewarded_epochs} must be fewer than --epochs={epochs}: a model must learn to "
+                "write first. Give more --epochs."
+            )
+        if monitor in ("loss", "perplexity"):
+            raise UserError(
+                f"--rewarded_epochs={self.rewarded_epochs} improve the texts while the loss rises; choose the best "
+                f"weights by another metric, such as --monitor={best}."
+            )
+        if self.rewarded_cider and vocabulary_size > _MOST_IDS:
+            raise UserError(
+                f"--rewarded_cider={self.rewarded_cider:g} needs a vocabulary of at most {_MOST_IDS} tokens, but "
+                f"--vocabulary_size is {vocabulary_size}; give a smaller one."
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -179,6 +179,7 @@ def test_a_run_that_was_killed_ends_with_the_same_bits(tmp_path, data):
     """Killed in an ordinary epoch and in a rewarded one."""
     options = data | tiny_model_flags() | {"checkpoint_every": 1, "dropout": 0.3, "average_decay": 0.9}
     options |= {"cell": "simple_rnn", "rewarded_epochs": 1, "monitor": "bleu_4", "r_drop": 1.0}
+    options |= {"rewarded_cider": 0.5, "rewarded_likelihood": 0.1}
 
     config = CaptioningConfig(**options)
     for name in ("whole", "killed"):
@@ -300,6 +301,10 @@ def test_epochs_hold_no_more_files_open(tmp_path, data):
         ({"r_drop": 1}, "--r_drop=1 compares two passes with different dropout, and this run has none"),
         ({"rewarded_epochs": 2, "monitor": "bleu_4"}, "--rewarded_epochs=2 must be fewer than --epochs=2"),
         ({"rewarded_epochs": 1}, "choose the best weights by another metric"),
+        (
+            {"rewarded_epochs": 1, "monitor": "bleu_4", "rewarded_cider": 1, "vocabulary_size": 60000},
+            "--rewarded_cider=1 needs a vocabulary of at most 55000 tokens",
+        ),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(tmp_path, data, capsys, changed, message):

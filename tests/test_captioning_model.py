@@ -248,7 +248,7 @@ def test_configuration_and_weights_make_the_same_model(rng, tmp_path):
 @pytest.mark.parametrize("options", VARIANTS)
 def test_captions_are_drawn_as_they_are_trained_on(rng, options):
     model = model_of(**options)
-    drawn = model.draw_captions(images(rng), 4, tf.constant(6)).numpy()
+    drawn = model.draw_texts(model.encode(images(rng)), 4, tf.constant(6)).numpy()
     assert drawn.shape[:2] == (3, 4)
     assert drawn.shape[2] <= 7
     assert (drawn[..., 0] == START).all()
@@ -262,8 +262,8 @@ def test_captions_are_drawn_as_they_are_trained_on(rng, options):
 
 def test_captions_are_drawn_from_the_distribution(rng):
     model, seen = model_of(), images(rng, 1)
-    drawn = model.draw_captions(seen, 4000, tf.constant(2)).numpy()[0, :, 1]
-    again = model.draw_captions(seen, 4000, tf.constant(2)).numpy()[0, :, 1]
+    drawn = model.draw_texts(model.encode(seen), 4000, tf.constant(2)).numpy()[0, :, 1]
+    again = model.draw_texts(model.encode(seen), 4000, tf.constant(2)).numpy()[0, :, 1]
     assert (drawn != again).any()
     outputs, _ = model(seen, np.array([[[START]]], np.int32))
     probabilities = tf.nn.softmax(model.logits(outputs[0, 0]))[0].numpy()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from unroll.models.writing.cider import NgramRarities, cider_d
 from unroll.models.writing.rewards import rewarded, sentence_bleu
 
 
@@ -75,3 +76,42 @@ def test_the_gradient_is_that_of_the_expected_reward():
             np.prod(probabilities[list(pair)]) * tf.convert_to_tensor(tape.gradient(loss, logits)).numpy()
         )
     np.testing.assert_allclose(total, wanted, atol=1e-6)
+
+
+def test_cider_equals_that_of_the_coco_challenge(rng):
+    """With the n-grams of the references as training texts, as the challenge counts them."""
+    scorer = pytest.importorskip("pycocoevalcap.cider.cider").Cider()
+    # A few words, so that longer n-grams match, too; some occur in all references of an image and some in one.
+    texts = [[tuple(rng.integers(1, 6, rng.integers(1, 12))) for _ in range(3)] for _ in range(8)]
+    references = [[tuple(rng.integers(1, 6, rng.integers(1, 12))) for _ in range(4)] for _ in texts]
+    rarities = NgramRarities.of(([np.array(one) for one in several] for several in references), base=9)
+    found = cider_d(
+        tf.constant([padded(group, 12) for group in texts]),
+        # An empty row is no reference.
+        tf.constant([padded([*several, ()], 13) for several in references]),
+        rarities,
+    ).numpy()
+
+    def words(ids):
+        return " ".join(f"w{number}" for number in ids)
+
+    wanted = {n: [words(one) for one in several] for n, several in enumerate(references)}
+    for position in range(3):
+        written = {n: [words(group[position])] for n, group in enumerate(texts)}
+        _, expected = scorer.compute_score(wanted, written)
+        np.testing.assert_allclose(found[:, position], expected, rtol=1e-4, atol=1e-5)
+    assert found.max() > 1
+
+
+def test_unknown_ngrams_are_the_rarest_and_none_have_no_weight():
+    rarities = NgramRarities.of([[np.array([4, 5])], [np.array([4]), np.array([4, 6])]], base=55_000)
+    ids = tf.constant([4, 5, 6, 54_999, 0])
+    np.testing.assert_allclose(rarities(rarities.keys(ids, 1)), np.log([2 / 2, 2, 2, 2, 1]), rtol=1e-6)
+    pairs = rarities.keys(ids, 2).numpy()
+    assert pairs.tolist() == [4 * 55_000 + 5, 5 * 55_000 + 6, 6 * 55_000 + 54_999, 0]
+    np.testing.assert_allclose(rarities(pairs), np.log([2, 2, 2, 1]), rtol=1e-6)
+    # Texts shorter than the longest n-grams, and none at all.
+    assert cider_d(ids[None, None, :1], ids[None, None, :2], rarities).numpy().tolist() == [[0]]
+    assert np.isfinite(cider_d(ids[None, None, :2] * 0, ids[None, None, :2], rarities)).all()
+    with pytest.raises(ValueError, match="too large"):
+        NgramRarities.of([], base=60_000)

@@ -1,7 +1,9 @@
 """The parts of applications: models and objectives in memory, and the base class of their data."""
 
 import math
+from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,6 +16,7 @@ from unroll.tasks.data import Counts, encode, learn_codec
 from unroll.tasks.language_modeling.data import LanguageModelSizes
 from unroll.tasks.sentiment.config import SentimentConfig
 from unroll.tasks.sentiment.data import SentimentSizes
+from unroll.tasks.training.step import TrainingStep
 from unroll.tasks.translation.data import TranslationSizes
 
 SMALL = {"units": 4, "embedding_size": 4, "dropout": 0.0}
@@ -82,6 +85,60 @@ def test_rewarded_epochs_are_a_phase_of_their_own():
     loss, _ = rewarded.objective.loss(task.build_model(config, sizes), batch, training=True)
     # Of each drawn caption 1 - reward.
     assert 0 < float(loss.total / loss.weight) <= 1
+
+
+@pytest.mark.parametrize("application", ["translation", "captioning"])
+def test_a_rewarded_epoch_keeps_a_share_of_the_ordinary_loss(application):
+    options, sizes, batch, _ = CASES[application]
+    options = options | {
+        "epochs": 3,
+        "rewarded_epochs": 1,
+        "monitor": "bleu" if application == "translation" else "bleu_4",
+    }
+    options["label_smoothing"] = 0.1
+    task = task_of(application)
+    # References with as many tokens in each row, whose losses have the same mean by row and by token.
+    batch = {name: tf.constant(value)[:1] for name, value in batch.items()}
+    model, losses = None, []
+    for share in (0.0, 0.25, 1.0):
+        config = config_class(application)(**options, rewarded_likelihood=share)
+        model = model or task.build_model(config, sizes)
+        plain, rewarded = task.phases(config, sizes)
+        # The same texts are drawn each time.
+        model.seed_generator.state.assign(tf.zeros_like(model.seed_generator.state))
+        losses.append(rewarded.objective.loss(model, batch, training=True)[0])
+    means = [float(loss.total / loss.weight) for loss in losses]
+    ordinary, _ = plain.objective.loss(model, batch, training=True)
+    assert means[2] == pytest.approx(float(ordinary.total / ordinary.weight), rel=1e-5)
+    assert means[1] == pytest.approx(0.75 * means[0] + 0.25 * means[2], rel=1e-5)
+
+
+def test_rewards_raise_the_score_of_translations():
+    options, sizes, batch, _ = CASES["translation"]
+    options = options | {
+        "units": 16,
+        "epochs": 3,
+        "rewarded_epochs": 1,
+        "monitor": "bleu",
+        "rewarded_cider": 0.5,
+    }
+    config, task = config_class("translation")(**options), task_of("translation")
+    keras.utils.set_random_seed(0)
+    model = task.build_model(config, sizes)
+    _, rewarded = task.phases(config, sizes)
+    texts = [np.array(row)[1:-1] for row in (ROW, SHORT[:3])]
+    rewarded.objective.prepare(
+        SimpleNamespace(references=lambda: [[text] for text in texts], reference_tokens=8)
+    )
+    optimizer = keras.optimizers.Adam()
+    optimizer.build(model.trainable_variables)
+    batch = {name: tf.constant(value) for name, value in batch.items()}
+    spec = {name: tf.TensorSpec([None, None], tf.int32) for name in batch}
+    step = TrainingStep(rewarded.objective, model, optimizer, spec)
+
+    results = [step(batch, learning_rate=0.02, step=number).loss for number in range(40)]
+    losses = [float(loss.total / loss.weight) for loss in results]
+    assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 0.2
 
 
 @pytest.mark.parametrize("application", APPLICATIONS)

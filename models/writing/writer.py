@@ -97,6 +97,28 @@ class WritingModel(Configured[WriterOptionsT], keras.Model):
             return_weights=True,
         )
 
+    def decode_texts(self, ids: tf.Tensor, encoded: Encoded, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        """Runs the decoder over several texts for each row of the input, which share its memory.
+
+        Args:
+            ids: int32 [rows, texts, time], each text as in `decode`.
+            encoded: The encoded input.
+            training: Whether to apply dropout.
+
+        Returns:
+            The decoder's outputs, [rows, texts, time, output size], and its attention weights, [rows, texts, time,
+            positions].
+        """
+        shape = tf.shape(ids)
+        # The texts of an input are successive rows.
+        states = tf.nest.map_structure(lambda state: _repeated(state, shape[1]), encoded.states)
+        flat = tf.reshape(ids, [shape[0] * shape[1], shape[2]])
+        outputs, weights = self.decode(flat, Encoded(encoded.memory, states), training)
+        return tuple(
+            tf.reshape(tensor, tf.concat([shape, tf.shape(tensor)[2:]], axis=0))
+            for tensor in (outputs, weights)
+        )
+
     def token_losses(
         self, outputs: tf.Tensor, targets: tf.Tensor, smoothing: float = 0.0, r_drop: float = 0.0
     ) -> TokenLosses:
@@ -170,8 +192,33 @@ class WritingModel(Configured[WriterOptionsT], keras.Model):
         over = tf.cumsum(tf.cast(tf.equal(ids, END), tf.int32), axis=1, exclusive=True) > 0
         return tf.stop_gradient(tf.concat([start[:, None], tf.where(over, PADDING, ids)], axis=1))
 
+    def draw_texts(self, encoded: Encoded, number: int, longest: tf.Tensor) -> tf.Tensor:
+        """Draws several texts for each row of the input, as `draw` does.
+
+        Args:
+            encoded: The encoded input.
+            number: Number of texts of each row.
+            longest: int32 scalar, maximum number of tokens of a text.
+
+        Returns:
+            int32 [rows, number, 1 + time], in the form of training texts.
+        """
+        states = tf.nest.map_structure(lambda state: tf.repeat(state, number, axis=0), encoded.states)
+        rows = tf.shape(encoded.memory.mask)[0]
+        ids = self.draw(encoded.memory, states, tf.fill([rows * number], longest))
+        return tf.reshape(ids, [rows, number, tf.shape(ids)[1]])
+
     def hidden_words(self, ids: tf.Tensor, training: bool) -> tf.Tensor:
         """Replaces a share of the ids by the unknown one in training (`word_dropout`)."""
         if not training or not self.options.word_dropout:
             return ids
         return drop_words(ids, self.options.word_dropout, self.seed_generator)
+
+
+def _repeated(rows: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+    """Returns each row several times in succession, [batch, units] -> [batch * number, units].
+
+    The gradient of `tf.repeat` transposes integers; see `transpose_discrete`.
+    """
+    batch, units = tf.shape(rows)[0], rows.shape[1]
+    return tf.reshape(tf.broadcast_to(rows[:, None], [batch, number, units]), [batch * number, units])

@@ -7,12 +7,18 @@ from typing import Any, Self
 from ...common.errors import UserError
 from ...common.files import PICTURES
 from ...common.options import OptionGroup, When, option, override
-from ...models.options import CaptioningOptions, RecurrentOptions, SearchOptions, VocabularyOptions
+from ...models.options import (
+    CaptioningOptions,
+    RecurrentOptions,
+    RewardOptions,
+    SearchOptions,
+    VocabularyOptions,
+)
 from ..training.config import TrainingConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class CaptioningConfig(CaptioningOptions, SearchOptions, VocabularyOptions, TrainingConfig):
+class CaptioningConfig(CaptioningOptions, SearchOptions, RewardOptions, VocabularyOptions, TrainingConfig):
     """An image in, a sentence out."""
 
     dataset: str = option(
@@ -93,17 +99,6 @@ class CaptioningConfig(CaptioningOptions, SearchOptions, VocabularyOptions, Trai
         minimum=0,
         only=When("attention", "!=", "none"),
     )
-    rewarded_epochs: int = option(
-        0,
-        "number of last epochs that train on captions that the model draws itself, rewarded by their BLEU",
-        minimum=0,
-    )
-    rewarded_learning_rate: float = option(
-        1e-4,
-        "learning rate at the start of the rewarded epochs; it falls linearly to 0",
-        minimum=0,
-        only=When("rewarded_epochs", ">", 0),
-    )
     max_decode_length: int = override(
         SearchOptions, "max_decode_length", 40, "largest number of tokens in a caption"
     )
@@ -137,17 +132,7 @@ class CaptioningConfig(CaptioningOptions, SearchOptions, VocabularyOptions, Trai
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_vocabulary(self.vocabulary_size, f"--vocabulary_size={self.vocabulary_size}")
-        if self.rewarded_epochs:
-            if self.rewarded_epochs >= self.epochs:
-                raise UserError(
-                    f"--rewarded_epochs={self.rewarded_epochs} must be fewer than --epochs={self.epochs}: a model must "
-                    "learn to write first. Give more --epochs."
-                )
-            if self.monitor == "loss":
-                raise UserError(
-                    f"--rewarded_epochs={self.rewarded_epochs} improve the captions while the loss rises; choose the "
-                    "best weights by another metric, such as --monitor=bleu_4."
-                )
+        self.check_rewards(self.epochs, self.monitor, "bleu_4", self.vocabulary_size)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -138,13 +138,21 @@ class CaptioningData(PreparedData):
     def seen(self, captions: set[tuple[int, ...]]) -> set[tuple[int, ...]]:
         """Returns the captions, tuples of ids, that occur in the training data."""
         found = set()
-        for example in read_shards(
-            self.run.intact(self.run.data), ["ids", "lengths"], [], 1, 0
-        ).as_numpy_iterator():
-            ends = np.cumsum(example["lengths"])
-            rows = (tuple(row[1:-1].tolist()) for row in np.split(example["ids"], ends[:-1]))
-            found.update(row for row in rows if row in captions)
+        for rows in self.references():
+            found.update(row for row in (tuple(row.tolist()) for row in rows) if row in captions)
         return found
+
+    @property
+    def reference_tokens(self) -> int:
+        """Number of ids of the captions."""
+        return len(self.codec)
+
+    def references(self) -> Iterator[list[np.ndarray]]:
+        """Yields the captions of each training image as ids, without start and end."""
+        examples = read_shards(self.run.intact(self.run.data), ["ids", "lengths"], [], 1, 0)
+        for example in examples.as_numpy_iterator():
+            ends = np.cumsum(example["lengths"])
+            yield [row[1:-1] for row in np.split(example["ids"], ends[:-1])]
 
     def _source_paths(self) -> Iterator[str]:
         yield from super()._source_paths()

@@ -1,6 +1,5 @@
 """Captioning: an image in, a sentence out."""
 
-from functools import partial
 from typing import Any
 
 import keras
@@ -9,21 +8,16 @@ import tensorflow as tf
 from ...export.bundle import Bundle
 from ...models.blocks.losses import shifted, twice
 from ...models.captioning import CaptioningModel
-from ...models.options import CaptioningOptions
-from ...models.text import END, PADDING
-from ...models.writing.rewards import rewarded, sentence_bleu
+from ...models.options import CaptioningOptions, RewardOptions
 from ..beam_search import beams_of
+from ..rewards import RewardedTexts, rewarded_phase
 from ..task import Task
 from ..training.objective import Batch, Loss, Objective
 from ..training.phases import Phase, phase
-from ..training.schedules import linear_decay
 from . import signatures
 from .config import CaptioningConfig
 from .data import CaptioningData, CaptioningSizes
 from .evaluation import evaluate, report
-
-# Captions drawn for each image in a rewarded epoch.
-_DRAWN = 5
 
 
 class CaptionTokens(Objective):
@@ -55,21 +49,6 @@ class CaptionTokens(Objective):
         return Loss(total, weight, tokens=weight), carry
 
 
-class RewardedCaptions(Objective):
-    """1 - reward of captions drawn from the model; its gradient raises the rewards."""
-
-    def loss(self, model: keras.Model, batch: Batch, training: bool, carry: Any = ()) -> tuple[Loss, Any]:
-        captions = batch["captions"]
-        drawn = model.draw_captions(batch["images"], _DRAWN, tf.shape(captions)[2] - 1)
-        inputs, targets = shifted(drawn)
-        outputs, _ = model(batch["images"], inputs, training=training)
-        losses = model.token_losses(outputs, targets)
-        rewards = sentence_bleu(*(tf.where(ids == END, PADDING, ids) for ids in (targets, captions[..., 1:])))
-        total = tf.reduce_sum(rewarded(rewards, tf.reduce_sum(losses.by_position(), axis=2)))
-        tokens = tf.cast(tf.size(losses.losses), tf.float32)
-        return Loss(total, tf.cast(tf.size(rewards), tf.float32), tokens), carry
-
-
 def doubly_stochastic_penalty(attention: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
     """Returns the deviation of each caption's attention from a total of one at each position (Xu et al., 2015).
 
@@ -99,10 +78,12 @@ def phases(config: CaptioningConfig, sizes: CaptioningSizes) -> list[Phase]:
     tokens = CaptionTokens(config.label_smoothing, config.doubly_stochastic, config.r_drop)
     found = [phase(config, tokens, config.epochs - config.rewarded_epochs)]
     if config.rewarded_epochs:
-        decay = partial(linear_decay, config.rewarded_learning_rate)
-        # XLA cannot compile the loop that draws texts.
-        last = Phase(config.rewarded_epochs, RewardedCaptions(), decay, resets_moments=True, compilable=False)
-        found.append(last)
+        rewards = RewardedTexts(
+            lambda batch: (batch["images"], batch["captions"]),
+            RewardOptions.of(config),
+            config.label_smoothing,
+        )
+        found.append(rewarded_phase(config, rewards))
     return found
 
 

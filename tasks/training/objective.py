@@ -36,6 +36,11 @@ class Objective(abc.ABC):
         del model
         return ()
 
+    def prepare(self, data: Any) -> None:
+        """Reads what the losses need of the application's data beside its batches, before the first one; by default
+        nothing."""
+        del data
+
     @abc.abstractmethod
     def loss(self, model: keras.Model, batch: Batch, training: bool, carry: Any = ()) -> tuple[Loss, Any]:
         """Returns the loss of a batch, or of some of its rows, and the carry for the next batch.

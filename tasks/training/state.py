@@ -88,6 +88,7 @@ class TrainingState:
 
     def _training_step(self, phase: Phase) -> TrainingStep:
         config = self._data.config
+        phase.objective.prepare(self._data)
         return TrainingStep(
             phase.objective,
             self.model,

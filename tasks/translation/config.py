@@ -5,12 +5,18 @@ import dataclasses
 from ...common.errors import UserError
 from ...common.files import PICTURES
 from ...common.options import OptionGroup, option, override
-from ...models.options import RecurrentOptions, SearchOptions, TranslationOptions, VocabularyOptions
+from ...models.options import (
+    RecurrentOptions,
+    RewardOptions,
+    SearchOptions,
+    TranslationOptions,
+    VocabularyOptions,
+)
 from ..training.config import TrainingConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class TranslationConfig(TranslationOptions, SearchOptions, VocabularyOptions, TrainingConfig):
+class TranslationConfig(TranslationOptions, SearchOptions, RewardOptions, VocabularyOptions, TrainingConfig):
     """A sentence in, a sentence out."""
 
     dataset: str = option(
@@ -51,6 +57,7 @@ class TranslationConfig(TranslationOptions, SearchOptions, VocabularyOptions, Tr
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_vocabulary(self.vocabulary_size, f"--vocabulary_size={self.vocabulary_size}")
+        self.check_rewards(self.epochs, self.monitor, "bleu", self.vocabulary_size)
         if self.source_language == self.target_language:
             raise UserError(f"--source_language and --target_language are both {self.source_language!r}.")
 

@@ -16,6 +16,7 @@ from ...models.text import END, START, SubwordCodec
 from ..data import Counts, Encoded, PreparedData, encode, learn_codec
 from ..datasets import public
 from ..datasets.batching import batch_by_tokens
+from ..datasets.shards import read_shards
 from ..datasets.sources import readers
 from ..datasets.splits import Splits
 from ..datasets.tables import has_columns, read_tabbed, read_table
@@ -76,6 +77,16 @@ class TranslationData(PreparedData):
             self.batch_limits,
             fixed_shapes,
         )
+
+    @property
+    def reference_tokens(self) -> int:
+        """Number of ids of the targets."""
+        return len(self.target_codec)
+
+    def references(self) -> Iterator[list[np.ndarray]]:
+        """Yields the target of each training pair as ids, without start and end."""
+        examples = read_shards(self.run.intact(self.run.data), ["target"], [], 1, 0)
+        return ([example["target"][1:-1]] for example in examples.as_numpy_iterator())
 
     @cached_property
     def source_codec(self) -> SubwordCodec:

@@ -7,9 +7,10 @@ import tensorflow as tf
 
 from ...export.bundle import Bundle
 from ...models.blocks.losses import shifted, twice
-from ...models.options import TranslationOptions
+from ...models.options import RewardOptions, TranslationOptions
 from ...models.translation import TranslationModel
 from ..beam_search import beams_of
+from ..rewards import RewardedTexts, rewarded_phase
 from ..task import Task
 from ..training.objective import Batch, Loss, Objective
 from ..training.phases import Phase, phase
@@ -57,9 +58,18 @@ def build_model(config: TranslationConfig, sizes: TranslationSizes) -> Translati
 
 
 def phases(config: TranslationConfig, sizes: TranslationSizes) -> list[Phase]:
-    """Returns the phases of the training."""
+    """Returns the phases of the training: the rewarded epochs come last."""
     del sizes
-    return [phase(config, TargetTokens(config.label_smoothing, config.r_drop))]
+    tokens = TargetTokens(config.label_smoothing, config.r_drop)
+    found = [phase(config, tokens, config.epochs - config.rewarded_epochs)]
+    if config.rewarded_epochs:
+        rewards = RewardedTexts(
+            lambda batch: (batch["source"], batch["target"][:, None]),
+            RewardOptions.of(config),
+            config.label_smoothing,
+        )
+        found.append(rewarded_phase(config, rewards))
+    return found
 
 
 def bundle(model: keras.Model, data: TranslationData) -> Bundle:

@@ -35,9 +35,9 @@ EXAMPLES = [(f"review {number}", "good" if number % 3 else "bad") for number in 
 FRACTIONS = {"test": 0.2, "validation": 0.1}
 
 
-def parted(examples=EXAMPLES, fractions=FRACTIONS, seed=0, **parts):
+def parted(examples=EXAMPLES, fractions=FRACTIONS, **parts):
     """The examples of each part that can be read."""
-    splits = Splits({"train": lambda: iter(examples)} | parts, fractions, seed)
+    splits = Splits({"train": lambda: iter(examples)} | parts, fractions)
     return {split: list(splits.read(split)) for split in SPLITS if split in parts or fractions.get(split, 1)}
 
 
@@ -52,13 +52,6 @@ def test_cut_parts_have_the_share_asked_for():
     for split, share in {"train": 0.7, **FRACTIONS}.items():
         # Four standard deviations.
         assert abs(len(parted()[split]) / len(EXAMPLES) - share) < 4 * (share * (1 - share) / 2000) ** 0.5
-
-
-def test_parts_depend_on_the_seed_alone():
-    assert parted(seed=5) == parted(seed=5)
-    tests = [set(parted(seed=seed)["test"]) for seed in (0, 1)]
-    # Two independent fifths share a twenty-fifth.
-    assert 0.02 < len(tests[0] & tests[1]) / len(EXAMPLES) < 0.06
 
 
 def test_parts_do_not_depend_on_the_order_or_on_other_examples():
@@ -90,14 +83,14 @@ def test_parts_that_exist_are_not_cut():
 
 
 def test_parts_can_be_read_again():
-    splits = Splits({"train": lambda: iter(EXAMPLES)}, FRACTIONS, 0)
+    splits = Splits({"train": lambda: iter(EXAMPLES)}, FRACTIONS)
     assert list(splits.read("validation")) == list(splits.read("validation")) != []
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
 @pytest.mark.parametrize("fractions", [{}, {"validation": 0.0, "test": 0.0}])
 def test_a_missing_part_names_the_flags(split, fractions):
-    splits = Splits({"train": lambda: iter(EXAMPLES)}, fractions, 0)
+    splits = Splits({"train": lambda: iter(EXAMPLES)}, fractions)
     assert list(splits.read("train")) == EXAMPLES
     with pytest.raises(UserError, match=rf"no {split} part.*--{split}_data.*--{split}_fraction"):
         list(splits.read(split))
@@ -111,7 +104,7 @@ def test_a_missing_test_part_names_the_flags_of_evaluate():
 
 
 def test_a_part_to_which_nothing_falls_names_the_flags():
-    splits = Splits({"train": lambda: iter(EXAMPLES[:5])}, {"test": 0.001, "validation": 0.0}, 0)
+    splits = Splits({"train": lambda: iter(EXAMPLES[:5])}, {"test": 0.001, "validation": 0.0})
     assert list(splits.read("train")) == EXAMPLES[:5]
     with pytest.raises(UserError, match=r"--test_fraction=0.001.*test part.*empty"):
         list(splits.read("test"))

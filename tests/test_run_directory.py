@@ -125,7 +125,7 @@ def test_a_file_of_the_user_is_read_without_the_public_set(monkeypatch):
     monkeypatch.setattr(public, "available_splits", unavailable)
     config = SentimentConfig(dataset="imdb_reviews", test_data="mine.tsv")
     parts = readers(config, lambda path: [path], lambda name, split: [name])
-    splits = Splits(parts, {"test": 0.1, "validation": 0.1}, seed=0)
+    splits = Splits(parts, {"test": 0.1, "validation": 0.1})
     assert list(splits.read("test")) == ["mine.tsv"]
     for ask in (lambda: list(splits.read("train")), lambda: "validation" in splits, lambda: len(parts)):
         with pytest.raises(UserError, match="cannot be fetched"):

@@ -302,7 +302,7 @@ def read_splits(config: CaptioningConfig) -> Splits:
     else:
         splits = public.available_splits(config.dataset)
         parts = {split: partial(_from_public, config.dataset, split) for split in splits}
-    return Splits(parts, fractions, config.seed, identity=lambda example: example.image.name)
+    return Splits(parts, fractions, identity=lambda example: example.image.name)
 
 
 def _from_public(name: str, split: str) -> Iterator[CaptionedImage]:

@@ -35,16 +35,19 @@ def missing(split: str) -> UserError:
     return UserError(f"The data has no {split} part; {advice}.")
 
 
+# Of the hash.
+_KEY = b"0"
+
+
 class Splits:
     """The parts of a data set. A missing validation or test part is cut from the training part.
 
-    A seeded hash of an example decides its part: repeated examples stay in one part, and the order of the data does not
-    matter.
+    A hash of an example decides its part: repeated examples stay in one part, and neither the order of the data nor the
+    seed of a run matters, so that runs of several seeds can be compared and averaged.
 
     Args:
         parts: For each existing part, a function that opens it. "train" must exist.
         fractions: For "validation" and "test", the share of the training part to cut if the part is missing.
-        seed: Seed of the hash.
         identity: Function from an example to its identity, whose `repr` is hashed.
     """
 
@@ -52,12 +55,10 @@ class Splits:
         self,
         parts: Mapping[str, Callable[[], Iterable[Any]]],
         fractions: Mapping[str, float],
-        seed: int,
         identity: Callable[[Any], Any] = lambda example: example,
     ) -> None:
         self.parts = parts
         self._fractions = fractions
-        self.seed = seed
         self.identity = identity
 
     @cached_property
@@ -93,7 +94,7 @@ class Splits:
 
     def _part_of(self, example: Any) -> str:
         hashed = repr(self.identity(example)).encode()
-        digest = hashlib.blake2b(hashed, digest_size=8, key=str(self.seed).encode()).digest()
+        digest = hashlib.blake2b(hashed, digest_size=8, key=_KEY).digest()
         position = int.from_bytes(digest) / 2**64
         for name, share in self.fractions.items():
             if position < share:

@@ -163,7 +163,7 @@ def read_splits(config: SentimentConfig) -> Splits:
         return _examples(public.read_features(name, split, columns))
 
     fractions = {"test": config.test_fraction, "validation": config.validation_fraction}
-    return Splits(readers(config, from_file, from_public), fractions, config.seed)
+    return Splits(readers(config, from_file, from_public), fractions)
 
 
 def _examples(rows: Iterable[tuple[str, ...]]) -> Iterator[Example]:

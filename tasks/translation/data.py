@@ -166,7 +166,7 @@ def read_splits(config: TranslationConfig) -> Splits:
         return _pairs(public.read_features(name, split, languages, "--source_language and --target_language"))
 
     fractions = {"test": config.test_fraction, "validation": config.validation_fraction}
-    return Splits(readers(config, from_file, from_public), fractions, config.seed)
+    return Splits(readers(config, from_file, from_public), fractions)
 
 
 def read_pairs(path: str, source_language: str, target_language: str) -> Iterator[Pair]:

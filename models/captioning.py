@@ -10,11 +10,27 @@ from .images.encoders import SmallImageEncoder
 from .options import CaptioningOptions
 from .recurrent import States
 from .recurrent.stack import state_count
+from .writing.mean import MeanWriter
+from .writing.text_writer import TextWriter
 from .writing.writer import Encoded, WritingModel
 
 
+class Captioner(TextWriter):
+    """A model that captions."""
+
+    def caption(self, images: tf.Tensor, beams: Beams, longest: int) -> Hypotheses:
+        """Searches the best captions, without a gradient.
+
+        Args:
+            images: [images, positions, features], or pixels.
+            beams: Options of the search.
+            longest: Maximum number of tokens of a caption.
+        """
+        return self.search(self.encode(images), tf.fill(tf.shape(images)[:1], longest), beams)
+
+
 @keras.saving.register_keras_serializable("unroll")
-class CaptioningModel(WritingModel[CaptioningOptions]):
+class CaptioningModel(WritingModel[CaptioningOptions], Captioner):
     """A decoder that reads an image (Vinyals et al., 2015, https://arxiv.org/abs/1411.4555; Xu et al., 2015,
     https://arxiv.org/abs/1502.03044).
 
@@ -91,17 +107,6 @@ class CaptioningModel(WritingModel[CaptioningOptions]):
         all_real = tf.ones(tf.shape(values)[:2], tf.bool)
         return Encoded(self.decoder.remember(values, all_real), self._states(tf.reduce_mean(values, axis=1)))
 
-    def caption(self, images: tf.Tensor, beams: Beams, longest: int) -> Hypotheses:
-        """Searches the best captions, without a gradient.
-
-        Args:
-            images: [images, positions, features], or pixels.
-            beams: Options of the search.
-            longest: Maximum number of tokens of a caption.
-        """
-        encoded = self.encode(images)
-        return self.search(encoded.memory, encoded.states, tf.fill(tf.shape(images)[:1], longest), beams)
-
     def _states(self, mean: tf.Tensor) -> States:
         """Returns the decoder's initial states, from the mean of the positions, [images, units]."""
         zeros = self.decoder.recurrent.get_initial_state(tf.shape(mean)[0])
@@ -114,3 +119,14 @@ class CaptioningModel(WritingModel[CaptioningOptions]):
             )
         _, states = self.decoder.recurrent.stepper(projected=False)(first, zeros)
         return states
+
+
+class MeanCaptioningModel(MeanWriter, Captioner):
+    """The mean of several captioning models; call arguments and results are as of a member."""
+
+    def call(
+        self, images: tf.Tensor, captions: tf.Tensor, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        results = [model(images, captions, training=training) for model in self.members]
+        outputs, weights = zip(*results, strict=True)
+        return tf.concat(outputs, axis=-1), tf.add_n(weights) / len(weights)

@@ -11,11 +11,30 @@ from .options import RecurrentOptions, TranslationOptions
 from .recurrent import RecurrentStack, States
 from .recurrent.stack import state_count
 from .text import PADDING
+from .writing.mean import MeanWriter
+from .writing.text_writer import TextWriter
 from .writing.writer import Encoded, WritingModel
 
 
+class Translator(TextWriter):
+    """A model that translates."""
+
+    def translate(self, source: tf.Tensor, beams: Beams, longest: tf.Tensor | int) -> Hypotheses:
+        """Searches the best translations, without a gradient.
+
+        Args:
+            source: int32 [batch, positions], zeros for padding.
+            beams: Options of the search.
+            longest: Maximum number of tokens of a translation, for all or int32 [batch]. Another limit is
+                2 * (tokens of the source) + 10, but at least `beams.min_length`.
+        """
+        lengths = tf.math.count_nonzero(source != PADDING, axis=1, dtype=tf.int32)
+        longest = tf.minimum(longest, tf.maximum(beams.min_length, 2 * lengths + 10))
+        return self.search(self.encode(source), longest, beams)
+
+
 @keras.saving.register_keras_serializable("unroll")
-class TranslationModel(WritingModel[TranslationOptions]):
+class TranslationModel(WritingModel[TranslationOptions], Translator):
     """Encoder, bridge and decoder (Sutskever et al., 2014; Bahdanau et al., 2015; Luong et al., 2015).
 
     Args:
@@ -96,20 +115,6 @@ class TranslationModel(WritingModel[TranslationOptions]):
         values, states = self.encoder(inputs, mask=mask, training=training)
         return Encoded(self.decoder.remember(values, mask), self._bridged(states))
 
-    def translate(self, source: tf.Tensor, beams: Beams, longest: tf.Tensor | int) -> Hypotheses:
-        """Searches the best translations, without a gradient.
-
-        Args:
-            source: int32 [batch, positions], zeros for padding.
-            beams: Options of the search.
-            longest: Maximum number of tokens of a translation, for all or int32 [batch]. Another limit is
-                2 * (tokens of the source) + 10, but at least `beams.min_length`.
-        """
-        encoded = self.encode(source)
-        lengths = tf.reduce_sum(tf.cast(encoded.memory.mask, tf.int32), axis=1)
-        longest = tf.minimum(longest, tf.maximum(beams.min_length, 2 * lengths + 10))
-        return self.search(encoded.memory, encoded.states, longest, beams)
-
     def _bridged(self, states: States) -> States:
         """Returns the decoder's initial states, from the encoder's last."""
         if self.options.bidirectional:
@@ -125,3 +130,10 @@ class TranslationModel(WritingModel[TranslationOptions]):
             return states
         flat = tf.nest.flatten(states)
         return tf.nest.pack_sequence_as(states, [d(s) for d, s in zip(self.bridges, flat, strict=True)])
+
+
+class MeanTranslationModel(MeanWriter, Translator):
+    """The mean of several translation models; call arguments and result are as of a member."""
+
+    def call(self, source: tf.Tensor, target: tf.Tensor, training: bool = False) -> tf.Tensor:
+        return tf.concat([model(source, target, training=training) for model in self.members], axis=-1)

@@ -1,27 +1,22 @@
-"""The base class of models that write text: token embeddings, decoder and logits."""
+"""The base class of models that write text with a decoder: token embeddings, decoder and logits."""
 
-from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-import keras
 import tensorflow as tf
 
 from ..blocks.configured import Configured
 from ..blocks.embedding import drop_words, embedded, embedding
 from ..blocks.logits import Logits
 from ..blocks.random import ReplicaSeedGenerator
-from ..decoding import Beams, Hypotheses, Sampling, beam_search, sample
+from ..decoding import Sampling, sample
 from ..options import DecoderOptions, WriterOptions
 from ..recurrent import States
-from ..text import END, PADDING, START, UNKNOWN
+from ..text import END, PADDING, START
 from .attention import Memory
 from .decoder import Decoder, DecoderStates
-from .losses import TokenLosses, token_losses
+from .text_writer import FORBIDDEN, TextWriter, WritingStep
 
 WriterOptionsT = TypeVar("WriterOptionsT", bound=WriterOptions)
-
-# Ids that are never written.
-_FORBIDDEN = (PADDING, UNKNOWN, START)
 
 
 class Encoded(NamedTuple):
@@ -36,7 +31,7 @@ class Encoded(NamedTuple):
     states: States
 
 
-class WritingModel(Configured[WriterOptionsT], keras.Model):
+class WritingModel(Configured[WriterOptionsT], TextWriter):
     """A model that writes text. A subclass encodes the input, and calls `make_writer` in its constructor."""
 
     def make_writer(self, vocabulary_size: int, seed: int) -> None:
@@ -119,21 +114,12 @@ class WritingModel(Configured[WriterOptionsT], keras.Model):
             for tensor in (outputs, weights)
         )
 
-    def token_losses(
-        self, outputs: tf.Tensor, targets: tf.Tensor, smoothing: float = 0.0, r_drop: float = 0.0
-    ) -> TokenLosses:
-        """Returns the losses of all targets but padding, int32 [..., time]; see `losses.token_losses`."""
-        return token_losses(self.logits, outputs, targets, smoothing, r_drop)
-
     @property
     def _table(self) -> tf.Tensor | None:
         return tf.convert_to_tensor(self.target_embedding.embeddings) if self.logits_layer.tied else None
 
-    def stepper(
-        self, memory: Memory
-    ) -> Callable[[tf.Tensor, DecoderStates], tuple[tf.Tensor, DecoderStates, tf.Tensor]]:
-        """Prepares a loop, and returns the function for one step of decoding: from ids, int32 [rows], and states to
-        logits, float32 [rows, ids], new states, and attention weights, float32 [rows, positions]."""
+    def stepper(self, memory: Memory) -> WritingStep:
+        """Prepares a loop, and returns the function for one step of decoding, whose states are the decoder's."""
         decoder_step, logits_of = self.decoder.stepper(memory), self.logits_layer.function(self._table)
 
         def step(ids: tf.Tensor, states: DecoderStates) -> tuple[tf.Tensor, DecoderStates, tf.Tensor]:
@@ -142,25 +128,8 @@ class WritingModel(Configured[WriterOptionsT], keras.Model):
 
         return step
 
-    def search(self, memory: Memory, states: States, max_length: tf.Tensor, beams: Beams) -> Hypotheses:
-        """Searches the best texts, without a gradient.
-
-        Args:
-            memory: Memory to attend to.
-            states: Initial states of the decoder's recurrent layers.
-            max_length: int32 [batch], maximum numbers of tokens.
-            beams: Options of the search.
-        """
-        return beam_search(
-            self.stepper(memory),
-            self.decoder.initial_states(states),
-            START,
-            END,
-            max_length,
-            beams,
-            self.target_vocabulary_size,
-            forbidden=_FORBIDDEN,
-        )
+    def start(self, encoded: Encoded) -> tuple[WritingStep, DecoderStates]:
+        return self.stepper(encoded.memory), self.decoder.initial_states(encoded.states)
 
     def draw(self, memory: Memory, states: States, max_length: tf.Tensor) -> tf.Tensor:
         """Draws texts from the model's distribution, without a gradient.
@@ -187,7 +156,7 @@ class WritingModel(Configured[WriterOptionsT], keras.Model):
             [texts], tf.cast(self.seed_generator.next(), tf.int32), None, None, tf.int64
         )
         everything = Sampling(tf.ones([texts]), tf.zeros([texts], tf.int32), tf.ones([texts]), seeds)
-        ids = sample(step, logits, states, everything, max_length, END, _FORBIDDEN).ids
+        ids = sample(step, logits, states, everything, max_length, END, FORBIDDEN).ids
         # `sample` repeats the end after a text's end.
         over = tf.cumsum(tf.cast(tf.equal(ids, END), tf.int32), axis=1, exclusive=True) > 0
         return tf.stop_gradient(tf.concat([start[:, None], tf.where(over, PADDING, ids)], axis=1))

@@ -1,5 +1,6 @@
 """Captioning: an image in, a sentence out."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -7,7 +8,7 @@ import tensorflow as tf
 
 from ...export.bundle import Bundle
 from ...models.blocks.losses import shifted, twice
-from ...models.captioning import CaptioningModel
+from ...models.captioning import CaptioningModel, MeanCaptioningModel
 from ...models.options import CaptioningOptions, RewardOptions
 from ..beam_search import beams_of
 from ..rewards import RewardedTexts, rewarded_phase
@@ -72,6 +73,11 @@ def build_model(config: CaptioningConfig, sizes: CaptioningSizes) -> CaptioningM
     return model
 
 
+def mean(models: Sequence[CaptioningModel]) -> MeanCaptioningModel:
+    """Returns the mean of the models of several runs."""
+    return MeanCaptioningModel(models)
+
+
 def phases(config: CaptioningConfig, sizes: CaptioningSizes) -> list[Phase]:
     """Returns the phases of the training: the rewarded epochs come last."""
     del sizes
@@ -122,4 +128,5 @@ TASK = Task(
     report=report,
     bundle=bundle,
     limits=limits,
+    mean=mean,
 )

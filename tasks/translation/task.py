@@ -1,5 +1,6 @@
 """Translation: a sentence in, a sentence out."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -8,7 +9,7 @@ import tensorflow as tf
 from ...export.bundle import Bundle
 from ...models.blocks.losses import shifted, twice
 from ...models.options import RewardOptions, TranslationOptions
-from ...models.translation import TranslationModel
+from ...models.translation import MeanTranslationModel, TranslationModel
 from ..beam_search import beams_of
 from ..rewards import RewardedTexts, rewarded_phase
 from ..task import Task
@@ -57,6 +58,13 @@ def build_model(config: TranslationConfig, sizes: TranslationSizes) -> Translati
     return model
 
 
+def mean(models: Sequence[TranslationModel]) -> MeanTranslationModel:
+    """Returns the mean of the models of several runs, with all its weights made."""
+    model, ids = MeanTranslationModel(models), tf.ones([1, 1], tf.int32)
+    model(ids, ids)
+    return model
+
+
 def phases(config: TranslationConfig, sizes: TranslationSizes) -> list[Phase]:
     """Returns the phases of the training: the rewarded epochs come last."""
     del sizes
@@ -98,4 +106,5 @@ TASK = Task(
     report=report,
     bundle=bundle,
     limits=limits,
+    mean=mean,
 )

@@ -256,3 +256,15 @@ def test_parameters_have_the_layout_of_cudnn(mode, x, rng, use_bias):
     expected = np.concatenate([part.T.ravel() for part in parts])
     found = portable.cudnn_parameters(layer, layer.cell.cudnn.gate_order)
     np.testing.assert_array_equal(found, expected)
+
+
+def test_a_layer_with_zoneout_runs_the_loop_on_every_device(mode, x, cudnn):
+    kind, options = CELLS[mode]
+    layer = kind(UNITS, return_sequences=True, zoneout=0.3, **options)
+    expected = layer(x)
+    with portable.device_portable():
+        found = layer(x)
+    assert not cudnn
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    layer.zoneout = 0.0
+    assert np.abs(layer(x) - expected).max() > 1e-3

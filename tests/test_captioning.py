@@ -177,7 +177,7 @@ class _Kill(keras.callbacks.Callback):
 
 def test_a_run_that_was_killed_ends_with_the_same_bits(tmp_path, data):
     """Killed in an ordinary epoch and in a rewarded one."""
-    options = data | tiny_model_flags() | {"checkpoint_every": 1, "dropout": 0.3, "average_decay": 0.9}
+    options = data | tiny_model_flags() | {"checkpoint_every": 1, "dropout": 0.3, "average_last": 2}
     options |= {"cell": "simple_rnn", "rewarded_epochs": 1, "monitor": "bleu_4", "r_drop": 1.0}
     options |= {"rewarded_cider": 0.5, "rewarded_likelihood": 0.1}
 

@@ -26,7 +26,7 @@ from unroll.tasks.sentiment.config import SentimentConfig
 from unroll.tasks.sentiment.data import SentimentData
 from unroll.tasks.sentiment.task import TASK
 from unroll.tasks.task import Evaluation
-from unroll.tasks.training.averaging import WeightAverage
+from unroll.tasks.training.averaging import EpochAverage, WeightAverage
 from unroll.tasks.training.clipping import Clipping
 from unroll.tasks.training.phases import Phase, find_phase
 from unroll.tasks.training.progress import Progress
@@ -271,6 +271,32 @@ def test_weight_average_gives_the_weights_back_after_an_error():
     with pytest.raises(KeyError), average.in_use():
         raise KeyError
     np.testing.assert_array_equal(weight, [5.0, 5.0])
+
+
+def test_epoch_average_is_the_mean_of_the_last_epochs_also_after_a_restart(tmp_path):
+    weight, saved = keras.Variable([0.0, 0.0]), None
+    values = [[3.0, -6.0], [1.0, 2.0], [8.0, 1.0], [2.0, 3.0], [4.0, 4.0]]
+    for number, value in enumerate(values, start=1):
+        average = EpochAverage([weight], 3)
+        checkpoint = tf.train.Checkpoint(average=average)
+        if saved:
+            checkpoint.read(saved).assert_existing_objects_matched()
+        # Steps leave it alone.
+        weight.assign([99.0, 99.0])
+        average.update(tf.constant(1.0))
+        weight.assign(value)
+        average.end_epoch()
+        saved = checkpoint.write(str(tmp_path / f"checkpoint-{number}"))
+        with average.in_use():
+            np.testing.assert_allclose(
+                weight, np.mean(values[max(0, number - 3) : number], axis=0), rtol=1e-6
+            )
+        np.testing.assert_array_equal(weight, value)
+
+
+def test_two_averages_are_one_too_many(options):
+    with pytest.raises(UserError, match="and --average_last=2 are two averages"):
+        SentimentConfig(**options, average_decay=0.9, average_last=2)
 
 
 # Replicas.

@@ -453,7 +453,11 @@ def test_evaluation_measures_and_writes_every_translation(evaluated, capsys):
     pairs = list(prepared.splits.read("test"))
     assert [tuple(row[:2]) for row in rows] == pairs
     hypotheses, references = [row[2] for row in rows], [[row[1] for row in rows]]
-    for name, metric in (("bleu", sacrebleu.BLEU()), ("chrf", sacrebleu.CHRF())):
+    for name, metric in (
+        ("bleu", sacrebleu.BLEU()),
+        ("bleu_lc", sacrebleu.BLEU(lowercase=True)),
+        ("chrf", sacrebleu.CHRF()),
+    ):
         assert metrics[name] == pytest.approx(metric.corpus_score(hypotheses, references).score)
         assert metrics["sacrebleu_signature"][name] == str(metric.get_signature())
     assert "case:mixed" in metrics["sacrebleu_signature"]["bleu"]

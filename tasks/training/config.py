@@ -92,6 +92,13 @@ class TrainingConfig(DataConfig):
         minimum=0, maximum=0.99999,
     )  # fmt: skip
 
+    average_last: int = option(
+        0,
+        "number of last epochs the mean of whose weights is evaluated and exported, instead of a moving average; 0: no "
+        "mean",
+        minimum=0,
+    )
+
     clipvalue: float | None = option(
         None, "each element g of a gradient becomes min(max(g, -x), x)", minimum=1e-9
     )
@@ -157,5 +164,10 @@ class TrainingConfig(DataConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_sources()
+        if self.average_decay and self.average_last:
+            raise UserError(
+                f"--average_decay={self.average_decay:g} and --average_last={self.average_last} are two averages of "
+                "the weights; set one of them to 0."
+            )
         if self.validation_fraction + self.test_fraction > 0.9:
             raise UserError("--validation_fraction and --test_fraction leave less than a tenth to train on.")

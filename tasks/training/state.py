@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from ..data import PreparedData
 from ..task import Task
-from .averaging import WeightAverage
+from .averaging import EpochAverage, WeightAverage
 from .clipping import Clipping
 from .optimizers import build_optimizer
 from .phases import Phase, find_phase
@@ -46,6 +46,8 @@ class TrainingState:
             self.average = None
             if config.average_decay:
                 self.average = WeightAverage(self.model.trainable_variables, config.average_decay)
+            elif config.average_last:
+                self.average = EpochAverage(self.model.trainable_variables, config.average_last)
             self.carry = tf.nest.map_structure(
                 lambda tensor: tf.Variable(tensor, trainable=False),
                 self.phases[0].objective.initial_carry(self.model),

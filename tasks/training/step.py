@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from ...models.blocks.gradient_registry import release_all_with_graph
-from .averaging import WeightAverage
+from .averaging import Average
 from .clipping import UNCLIPPED, Clipping
 from .objective import Batch, Loss, Objective
 
@@ -42,7 +42,7 @@ class TrainingStep:
         load: Reads the rest of a batch, for the rows of a replica; None: nothing is missing.
         clipping: Limits of the gradients.
         strategy: Any `tf.distribute` strategy; None: the current one.
-        average: Moving average of the weights, or None.
+        average: Average of the weights, or None.
         carry: Carried state, a nest of variables.
         jit_compile: Whether to compile forward and backward pass with XLA, once for each shape of batch.
     """
@@ -57,7 +57,7 @@ class TrainingStep:
         load: Callable[[Batch], Batch] | None = None,
         clipping: Clipping = UNCLIPPED,
         strategy: tf.distribute.Strategy | None = None,
-        average: WeightAverage | None = None,
+        average: Average | None = None,
         carry: Any = (),
         jit_compile: bool = False,
     ) -> None:

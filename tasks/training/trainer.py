@@ -251,6 +251,8 @@ class Trainer:
     def _end_epoch(self, state: TrainingState, progress: Progress) -> dict[str, float]:
         config, journal = self.config, self._journal
         train_loss = progress.mean_loss
+        if state.average:
+            state.average.end_epoch()
         with state.average.in_use() if state.average else nullcontext():
             evaluation = self._validated(state.model, progress)
             metrics = evaluation.metrics

@@ -18,19 +18,20 @@ _TOKENIZERS = (
 )
 
 
-def bleu_for(references: Sequence[str]) -> sacrebleu.BLEU:
-    """Returns sacreBLEU with a tokeniser for the language of the references; its signature names the tokeniser."""
+def bleu_for(references: Sequence[str], lowercase: bool = False) -> sacrebleu.BLEU:
+    """Returns sacreBLEU with a tokeniser for the language of the references, cased or in lower case; its signature
+    names both."""
     letters = sum(len(_LETTER.findall(text)) for text in references)
     for script, share, tokenizers in _TOKENIZERS:
         if sum(len(script.findall(text)) for text in references) > share * letters:
-            return _first_installed(tokenizers)
-    return sacrebleu.BLEU()
+            return _first_installed(tokenizers, lowercase)
+    return sacrebleu.BLEU(lowercase=lowercase)
 
 
-def _first_installed(tokenizers: Sequence[str]) -> sacrebleu.BLEU:
+def _first_installed(tokenizers: Sequence[str], lowercase: bool) -> sacrebleu.BLEU:
     for tokenizer in tokenizers[:-1]:
         try:
-            return sacrebleu.BLEU(tokenize=tokenizer)
+            return sacrebleu.BLEU(lowercase=lowercase, tokenize=tokenizer)
         except RuntimeError:
             continue
-    return sacrebleu.BLEU(tokenize=tokenizers[-1])
+    return sacrebleu.BLEU(lowercase=lowercase, tokenize=tokenizers[-1])

@@ -112,14 +112,18 @@ def _summary(
         "bleu": bleu.corpus_score(hypotheses, references).score,
         "chrf": chrf.corpus_score(hypotheses, references).score,
     }
+    lowered = bleu_for(references[0], lowercase=True)
+    signatures = {"bleu": bleu, "bleu_lc": lowered, "chrf": chrf}
     details = {
-        "sacrebleu_signature": {"bleu": str(bleu.get_signature()), "chrf": str(chrf.get_signature())},
+        "bleu_lc": lowered.corpus_score(hypotheses, references).score,
+        "sacrebleu_signature": {name: str(of.get_signature()) for name, of in signatures.items()},
         "sentences": len(rows),
         "beam_width": beams.width,
         "sentences_per_second": round(len(rows) / max(seconds, 1e-9), 1),
     }
     lines = [f"{len(rows)} sentences, beam of {beams.width}, {details['sentences_per_second']} sentences/s"]
-    lines += [f"{name:10}{value:9.4f}" for name, value in metrics.items()]
+    shown = metrics | {"bleu_lc": details["bleu_lc"]}
+    lines += [f"{name:10}{value:9.4f}" for name, value in shown.items()]
     lines += [f"signature {details['sacrebleu_signature']['bleu']}", ""]
     for source, reference, hypothesis, _ in rows[:_SHOWN]:
         lines += [f"  {source}", f"  -> {hypothesis}", f"  =  {reference}", ""]

@@ -348,6 +348,15 @@ class SearchOptions(OptionGroup):
         maximum=10,
         commands=_LATER,
     )
+    coverage_penalty: float = option(
+        0.0,
+        "beta: hypotheses whose attention leaves out parts of the source rank lower, by beta * sum over positions of "
+        "log(min(sum of its weights, 1))",
+        minimum=0,
+        maximum=10,
+        only=When("attention", "!=", "none"),
+        commands=_LATER,
+    )
     min_decode_length: int = option(0, "smallest number of tokens to write", minimum=0, commands=_LATER)
     max_decode_length: int = option(100, "largest number of tokens to write", minimum=1, commands=_LATER)
     block_ngrams: int = option(

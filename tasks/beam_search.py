@@ -20,7 +20,13 @@ def beams_of(config: SearchOptions, tokens: int) -> Beams:
         UserError: If the beam is wider than the vocabulary.
     """
     config.check_vocabulary(tokens, f"the vocabulary, which has {tokens} tokens")
-    return Beams(config.beam_width, config.length_penalty, config.min_decode_length, config.block_ngrams)
+    return Beams(
+        config.beam_width,
+        config.length_penalty,
+        config.min_decode_length,
+        config.block_ngrams,
+        config.coverage_penalty,
+    )
 
 
 def warning_of_same(texts: Sequence[str], references: Sequence[object], noun: str) -> str:

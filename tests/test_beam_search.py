@@ -1,5 +1,6 @@
 """Beam search in the graph against scripted logits, a plain loop over lists, and exhaustive search."""
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -479,3 +480,24 @@ def test_rows_that_may_write_nothing_end_at_once(rng):
     np.testing.assert_allclose(found.scores[:, 0], log_softmax(tree)[:, 0, END], rtol=1e-5)
     assert found.lengths[:, 0].tolist() == [0] * 3
     assert (found.scores[:, 1] <= -1e9).all()
+
+
+@pytest.mark.parametrize(("beta", "first"), [(0.0, 2), (1.0, 3)])
+def test_what_leaves_out_a_part_of_the_input_falls_back(beta, first):
+    """Of two texts of one id, 2 is the likelier; the step after it looks where it looked before."""
+
+    def step(ids, states):
+        begins = ids == START
+        logits = tf.where(begins[:, None], [[-9.0, -9.0, 0.0, -0.5]], [[-9.0, 0.0, -9.0, -9.0]])
+        elsewhere = tf.where((ids == 3)[:, None], [[0.0, 1.0, 0.0]], [[0.9, 0.1, 0.0]])
+        return logits, states, elsewhere
+
+    found = beam_search(
+        step, tf.zeros([1, 1]), START, END, tf.constant([1]), Beams(2, coverage_penalty=beta), 4
+    )
+    assert found.ids[0, 0, 0] == first
+    # The last position is padding. At first each text gets 0.9 and 0.1.
+    coverage = {2: math.log(0.2), 3: math.log(0.9)}[first]
+    assert float(found.scores[0, 0]) == pytest.approx(
+        float(found.log_probabilities[0, 0]) + beta * coverage, abs=1e-5
+    )

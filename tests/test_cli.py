@@ -147,10 +147,6 @@ WITHOUT_EFFECT = {
         "with --truncation=0, but --truncation is 128",
     ),
     "batch": ([*TRAIN_ON_TEXT, "--truncation=0", "--batch=9"], "with --truncation>0, but --truncation is 0"),
-    "text_column": (
-        [*TRAIN_ON_TEXT, "--dataset=files", "--train_data=t", "--text_column=c"],
-        "with another --dataset than files, but --dataset is files",
-    ),
     "residual": ([*TRAIN_TRANSLATOR, "--residual"], "with --layers>1, but --layers is 1"),
     "doubly_stochastic": (
         [*TRAIN_CAPTIONER, "--attention=none", "--doubly_stochastic=1"],
@@ -163,6 +159,12 @@ WITHOUT_EFFECT = {
     "rewarded_learning_rate": (
         [*TRAIN_CAPTIONER, "--rewarded_learning_rate=1"],
         "with --rewarded_epochs>0, but",
+    ),
+    "rewarded_cider": ([*TRAIN_CAPTIONER, "--rewarded_cider=1"], "with --rewarded_epochs>0, but"),
+    "rewarded_likelihood": ([*TRAIN_TRANSLATOR, "--rewarded_likelihood=1"], "with --rewarded_epochs>0, but"),
+    "coverage_penalty": (
+        [*TRAIN_TRANSLATOR, "--attention=none", "--coverage_penalty=1"],
+        "with another --attention than none, but --attention is none",
     ),
     "image_encoder_weights": (
         [*TRAIN_CAPTIONER, "--image_encoder_weights=w"],

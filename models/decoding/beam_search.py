@@ -23,12 +23,15 @@ class Beams(NamedTuple):
             https://arxiv.org/abs/1609.08144), where the length includes the end; 0 ranks by log probability.
         min_length: Minimum number of ids before the end.
         block_ngrams: n; no n-gram occurs twice in a hypothesis; 0: no limit.
+        coverage_penalty: beta; the ranks of finished hypotheses add beta * sum over positions of log(min(sum over steps
+            of the attention weight, 1)) (Wu et al., 2016), so that one that leaves out a part of the input falls back.
     """
 
     width: int
     length_penalty: float = 0.0
     min_length: int = 0
     block_ngrams: int = 0
+    coverage_penalty: float = 0.0
 
 
 class Hypotheses(NamedTuple):
@@ -183,6 +186,21 @@ def _traced(
     return tf.reshape(stacked, tf.concat([[batch, width], tf.shape(stacked)[1:]], axis=0))
 
 
+def _coverage(alignments: tf.Tensor, written: tf.Tensor) -> tf.Tensor:
+    """Returns the sum over positions of log(min(attention that they got, 1)), float32 [batch, beams].
+
+    Args:
+        alignments: float32 [batch, beams, time, positions].
+        written: int32 [batch, beams], number of ids before the end, whose step counts, too.
+    """
+    steps = tf.range(tf.shape(alignments)[2]) <= written[..., None]
+    got = tf.reduce_sum(tf.where(steps[..., None], alignments, 0.0), axis=2)
+    # Padding, which no hypothesis attends to.
+    nowhere = tf.reduce_all(tf.equal(alignments, 0), axis=[1, 2])[:, None]
+    covered = tf.math.log(tf.clip_by_value(got, 1e-9, 1.0))
+    return tf.reduce_sum(tf.where(nowhere, 0.0, covered), axis=2)
+
+
 def _ranked(
     ids: tf.Tensor, totals: tf.Tensor, alignments: tf.Tensor, end: int, max_length: tf.Tensor, beams: Beams
 ) -> Hypotheses:
@@ -191,6 +209,8 @@ def _ranked(
     )
     with_end = tf.cast(written + 1, tf.float32)
     scores = totals / ((5.0 + with_end) / 6.0) ** beams.length_penalty
+    if beams.coverage_penalty:
+        scores += beams.coverage_penalty * _coverage(alignments, written)
     # Missing hypotheses rank last.
     scores = tf.where(totals <= _IMPOSSIBLE / 2, totals, scores)
     scores, order = tf.math.top_k(scores, beams.width)

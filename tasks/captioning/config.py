@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from ...common.errors import UserError
 from ...common.files import PICTURES
-from ...common.options import OptionGroup, When, option, override
+from ...common.options import OptionGroup, When, fixed, option, override
 from ...models.options import (
     CaptioningOptions,
     RecurrentOptions,
@@ -99,6 +99,8 @@ class CaptioningConfig(CaptioningOptions, SearchOptions, RewardOptions, Vocabula
         minimum=0,
         only=When("attention", "!=", "none"),
     )
+    # A caption leaves out most of an image.
+    coverage_penalty: float = fixed(0.0)
     max_decode_length: int = override(
         SearchOptions, "max_decode_length", 40, "largest number of tokens in a caption"
     )

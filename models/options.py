@@ -254,21 +254,74 @@ class LanguageModelOptions(RecurrentOptions):
             )
 
 
+# Of the part of a classifier that reads words in order.
+_READS = When("cell", "!=", "none")
+
+
 @dataclasses.dataclass(frozen=True)
 class SentimentOptions(RecurrentOptions):
     """The sentiment classifier (`models.sentiment`)."""
 
-    units: int = override(RecurrentOptions, "units", 128, "units of each layer and direction")
+    ngrams: int = option(
+        0,
+        "n: add weights of hashed n-grams of 1 to n tokens to the logits; 0: none",
+        minimum=0,
+        fits_weights=True,
+    )
+    ngram_buckets: int | None = option(
+        None,
+        "number of buckets that the n-grams are hashed into; default: four for each token of the training part, at most "
+        "2 ** 21 weights",
+        minimum=1,
+        only=When("ngrams", ">", 0),
+        fits_weights=True,
+    )
+    cell: str = override(
+        RecurrentOptions,
+        "cell",
+        "lstm",
+        "recurrent cell; none: n-grams alone, no recurrent layers",
+        choices=("none", "lstm", "gru", "simple_rnn"),
+    )
+    layers: int = override(RecurrentOptions, "layers", 1, only=_READS)
+    units: int = override(RecurrentOptions, "units", 128, "units of each layer and direction", only=_READS)
     residual: bool = fixed(False)
-    embedding_size: int = option(128, "size of the embedding of a token", minimum=1, fits_weights=True)
-    bidirectional: bool = option(True, "read the text from both ends", fits_weights=True)
+    dropout: float = override(RecurrentOptions, "dropout", 0.0, only=_READS)
+    recurrent_dropout: float = override(RecurrentOptions, "recurrent_dropout", 0.0, only=_READS)
+    weight_drop: float = override(RecurrentOptions, "weight_drop", 0.0, only=_READS)
+    zoneout: float = override(RecurrentOptions, "zoneout", 0.0, only=_READS)
+    truncate_gradient: int | None = override(RecurrentOptions, "truncate_gradient", None, only=_READS)
+    activation: str = override(RecurrentOptions, "activation", "tanh", only=_READS)
+    recurrent_initializer: str = override(
+        RecurrentOptions, "recurrent_initializer", "orthogonal", only=_READS
+    )
+    recurrent_gain: float = override(RecurrentOptions, "recurrent_gain", 1.0, only=_READS)
+    forget_bias: str | None = override(RecurrentOptions, "forget_bias", None, only=_READS)
+    embedding_size: int = option(
+        128, "size of the embedding of a token", minimum=1, only=_READS, fits_weights=True
+    )
+    bidirectional: bool = option(True, "read the text from both ends", only=_READS, fits_weights=True)
+    segment: int = option(
+        0,
+        "tokens of the segments of a text, which are read side by side and pooled together; 0: a text is one segment",
+        minimum=0,
+        only=_READS,
+    )
     pooling: str = option(
         "max",
         "pooling of the steps into one vector",
         choices=("last", "mean", "max", "attention"),
+        only=_READS,
         fits_weights=True,
     )
-    word_dropout: float = override(WriterOptions, "word_dropout", 0.0)
+    word_dropout: float = override(WriterOptions, "word_dropout", 0.0, only=_READS)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.cell == "none" and not self.ngrams:
+            raise UserError(
+                "--cell=none and --ngrams=0 leave nothing that reads the text; change one of the two."
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -56,7 +56,9 @@ class Task:
         metrics: Names of the metrics of `evaluate`, each with the direction of the best value.
         data: (config, run directory) -> the data.
         build_model: (config, sizes) -> the model, with all its weights made.
+        initialize: (model, data) -> gives the model of a new run weights that follow from the training part.
         phases: (config, sizes) -> the phases of the training; together they have all its epochs.
+        calibrate: (model, data) -> fits what a model keeps of the validation part, before each `evaluate` on it.
         evaluate: (model, data, split) -> the quality of a model, as the trainer measures it after each epoch.
         report: (model, data, split) -> the evaluation for `unroll evaluate`; it may take longer than `evaluate`.
         bundle: (model, data) -> the signatures to export, with their example requests.
@@ -75,3 +77,5 @@ class Task:
     limits: Callable[[Any], Sequence[str]]
     truncation: Callable[[Any], Truncation] = layer_truncation
     mean: Callable[[Sequence[Any]], keras.Model] | None = None
+    initialize: Callable[[Any, Any], None] = lambda model, data: None
+    calibrate: Callable[[Any, Any], None] = lambda model, data: None

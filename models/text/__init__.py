@@ -3,7 +3,7 @@
 from .characters import BOUNDARY, CharacterCodec
 from .codec import Codec
 from .counting import TextCounter
-from .ids import END, PADDING, START, UNKNOWN, at_least_one_step, pad, with_start_and_end
+from .ids import END, PADDING, START, UNKNOWN, at_least_one_step, left_aligned, pad, with_start_and_end
 from .running_text import RunningTextCodec
 from .subwords import SubwordCodec
 from .words import WordCodec
@@ -21,6 +21,7 @@ __all__ = [
     "TextCounter",
     "WordCodec",
     "at_least_one_step",
+    "left_aligned",
     "pad",
     "with_start_and_end",
 ]

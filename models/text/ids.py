@@ -21,6 +21,15 @@ def at_least_one_step(rows: tf.Tensor) -> tf.Tensor:
     )
 
 
+def left_aligned(ids: tf.Tensor) -> tf.Tensor:
+    """Moves the padding of each row to its right end: int32 [batch, time] -> the same."""
+    real = ids != PADDING
+    columns = tf.maximum(tf.cumsum(tf.cast(real, tf.int32), axis=1) - 1, 0)
+    rows = tf.range(tf.shape(ids)[0])[:, None] * tf.ones_like(columns)
+    # Padding adds zeros to places of its row.
+    return tf.scatter_nd(tf.stack([rows, columns], axis=-1), ids, tf.shape(ids))
+
+
 def with_start_and_end(ids: tf.RaggedTensor) -> tf.Tensor:
     """Puts each row between start and end: int32 [batch, (time)] -> int32 [batch, time + 2], zero-padded."""
     # Not by concatenation: that of ragged tensors transposes integers; see `transpose_discrete`.

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from ...common.options import OptionGroup, option, override
-from ...models.options import RecurrentOptions, SentimentOptions, VocabularyOptions
+from ...common.options import OptionGroup, When, option, override
+from ...models.options import SentimentOptions, VocabularyOptions
 from ..training.config import TrainingConfig
 
 
@@ -24,10 +24,26 @@ class SentimentConfig(SentimentOptions, VocabularyOptions, TrainingConfig):
     tokenizer: str = option("words", "units that the model reads", choices=("words", "characters"))
     vocabulary_size: int = override(VocabularyOptions, "vocabulary_size", 30000, minimum=3)
     min_count: int = override(VocabularyOptions, "min_count", 2)
-    max_length: int = option(400, "tokens read of a text; the rest is cut off", minimum=1, fits_weights=True)
+    max_length: int = option(5000, "tokens read of a text; the rest is cut off", minimum=1, fits_weights=True)
 
+    ngrams: int = override(SentimentOptions, "ngrams", 3)
+    segment: int = override(SentimentOptions, "segment", 100)
     dropout: float = override(
-        RecurrentOptions, "dropout", 0.5, "share of features to drop, the same at all steps of a text"
+        SentimentOptions, "dropout", 0.5, "share of features to drop, the same at all steps of a segment"
+    )
+    word_dropout: float = override(SentimentOptions, "word_dropout", 0.3)
+
+    epochs: int = override(TrainingConfig, "epochs", 5)
+    batch_tokens: int = override(TrainingConfig, "batch_tokens", 4096)
+    learning_rate: float = override(TrainingConfig, "learning_rate", 2e-3)
+    schedule: str = override(TrainingConfig, "schedule", "cosine")
+    average_decay: float = override(TrainingConfig, "average_decay", 0.998)
+    adversarial: float = option(
+        0.0,
+        "norm of an adversarial disturbance of a text's embeddings, in norms of an embedding, such as 0.5; twice the "
+        "time; 0: none",
+        minimum=0,
+        only=When("cell", "!=", "none"),
     )
 
 

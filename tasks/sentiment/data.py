@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import tee
+from operator import mul
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,10 +14,13 @@ import tensorflow as tf
 
 from ...common.errors import UserError
 from ...common.files import write_json
+from ...common.progress_bar import tracked
+from ...models.blocks.ngrams import NGramCounts
 from ...models.text import WordCodec
 from ..data import Counts, Encoded, PreparedData, encode, learn_codec
 from ..datasets import public
-from ..datasets.batching import BatchLimits, batch_by_tokens
+from ..datasets.batching import BatchLimits, batch_by_tokens, bucket_boundaries
+from ..datasets.shards import read_shards
 from ..datasets.sources import readers
 from ..datasets.splits import Splits
 from ..datasets.tables import read_table
@@ -24,6 +28,11 @@ from .config import SentimentConfig
 
 # Categories of Unicode that no label has: control characters, surrogates, separators of lines and of paragraphs.
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
+_NGRAMS = "ngrams.npy"
+# Weights of n-grams, unless the options say how many buckets; 8 MB.
+_MOST_WEIGHTS = 2**21
+# Examples whose n-grams are counted at a time.
+_COUNTED = 64
 # Labels printed at the start.
 _SHOWN = 20
 
@@ -46,10 +55,12 @@ class SentimentSizes(NamedTuple):
     Attributes:
         tokens: Number of ids of the texts.
         labels: Number of labels.
+        ngram_buckets: Number of buckets of n-grams; None without n-grams.
     """
 
     tokens: int
     labels: int
+    ngram_buckets: int | None = None
 
 
 class SentimentData(PreparedData):
@@ -64,11 +75,12 @@ class SentimentData(PreparedData):
 
     @property
     def sizes(self) -> SentimentSizes:
-        return SentimentSizes(len(self.codec), len(self.labels))
+        buckets = len(self.ngram_counts) if self.config.ngrams else None
+        return SentimentSizes(len(self.codec), len(self.labels), buckets)
 
     @property
     def summary(self) -> str:
-        tokens, labels = self.sizes
+        labels, tokens = len(self.labels), len(self.codec)
         return f"{self.train_examples:,} examples with {labels} labels, a vocabulary of {tokens:,} tokens"
 
     @property
@@ -98,6 +110,11 @@ class SentimentData(PreparedData):
         """The labels in the order of the classes."""
         return tuple(self.label_counts)
 
+    @property
+    def ngram_counts(self) -> np.ndarray:
+        """The number of training examples of each class with an n-gram of each bucket, int32 [buckets, classes]."""
+        return np.load(self.run.intact(self.run.data / _NGRAMS), mmap_mode="r")
+
     def labelled(self, split: str) -> Iterator[tuple[Example, int]]:
         """Yields each example of a part with the number of its class."""
         numbers = {label: number for number, label in enumerate(self.labels)}
@@ -118,6 +135,22 @@ class SentimentData(PreparedData):
         write_json(folder / "text.json", codec.get_config())
         write_json(folder / "labels.json", dict(sorted(labels.items())))
         return labels.total()
+
+    def _write(self, folder: Path, examples: int) -> Counts:
+        counts = super()._write(folder, examples)
+        if self.config.ngrams:
+            tokens = sum(map(mul, counts.buckets, bucket_boundaries(counts.longest)))
+            buckets = self.config.ngram_buckets or min(4 * tokens, _MOST_WEIGHTS // len(self.labels))
+            np.save(folder / _NGRAMS, self._count_ngrams(folder, buckets))
+        return counts
+
+    def _count_ngrams(self, folder: Path, buckets: int) -> np.ndarray:
+        """Counts the n-grams of the training examples in a folder."""
+        counts = NGramCounts(len(self.labels), self.config.ngrams, buckets)
+        batches = read_shards(folder, ["ids"], ["label"], buffer=1, seed=0).padded_batch(_COUNTED)
+        for batch in tracked(batches, "counting n-grams", "batches"):
+            counts.add(batch["ids"], batch["label"].numpy())
+        return counts.counts
 
     def _encoded(self, counts: Counts) -> Iterator[Encoded]:
         labelled, again = tee(self.labelled("train"))

@@ -1,9 +1,12 @@
-"""Accuracy, macro F1, loss, beside those of a linear model; the confusion matrix and the worst errors."""
+"""Accuracy, macro F1, loss and calibration, beside those of a linear model; the confusion matrix and the worst
+errors."""
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import islice
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import keras
 import numpy as np
@@ -11,14 +14,18 @@ import tensorflow as tf
 
 from ...common.progress_bar import ProgressBar
 from ...models.blocks.traced import traced_per_model
+from ...models.sentiment import SentimentClassifier
 from ...models.text import WordCodec, pad
 from ..datasets.batching import chunks, length_sorted_batches
 from ..task import Evaluation
+from .calibration import CalibrationError, fitted_factors
 from .data import Example, SentimentData
 from .linear_model import LinearModel
 
 # Texts held in memory at a time, and sorted by length.
 _CHUNK = 4096
+# Enough examples to fit a few factors to.
+_CALIBRATED = 10_000
 _WORST = 10
 _SHOWN_CHARACTERS = 150
 
@@ -30,27 +37,43 @@ class Measured(NamedTuple):
         confusion: int64 [classes, classes], the number of examples by label and answer.
         loss: Sum over all examples, in nats; None for a classifier without probabilities.
         worst: The wrong answers with the largest losses, the worst first: loss, running number, example, answer.
+        calibration_error: The expected calibration error; None as for the loss.
     """
 
     confusion: np.ndarray
     loss: float | None
     worst: list[tuple[float, int, Example, int]]
+    calibration_error: float | None = None
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Loss, accuracy and macro F1."""
+        """Loss, accuracy, macro F1 and expected calibration error."""
         count = max(int(self.confusion.sum()), 1)
-        loss = {} if self.loss is None else {"loss": self.loss / count}
-        return loss | {
+        metrics = {
+            "loss": None if self.loss is None else self.loss / count,
             "accuracy": float(np.diag(self.confusion).sum() / count),
             "f1": float(self.f1_by_label.mean()),
+            "calibration_error": self.calibration_error,
         }
+        return {name: value for name, value in metrics.items() if value is not None}
 
     @property
     def f1_by_label(self) -> np.ndarray:
         """The F1 of each class; zero for one that neither occurs nor is predicted, as in scikit-learn."""
         sums = self.confusion.sum(axis=0) + self.confusion.sum(axis=1)
         return 2 * np.diag(self.confusion) / np.maximum(sums, 1)
+
+
+def calibrate(model: Any, data: SentimentData) -> None:
+    """Fits the factors of the model's sides to the validation part, or to the beginning of a large one."""
+    read = islice(data.labelled("validation"), _CALIBRATED)
+    logits, numbers = [], []
+    for chunk in chunks(read, _CHUNK):
+        examples = [example for example, _ in chunk]
+        logits.append(_rows(partial(_sides, model), examples, data.codec, data.config.batch_tokens))
+        numbers += [number for _, number in chunk]
+    if numbers:
+        model.factors.assign(fitted_factors(np.concatenate(logits), np.array(numbers)))
 
 
 def evaluate(model: keras.Model, data: SentimentData, split: str) -> Evaluation:
@@ -73,14 +96,17 @@ def report(model: keras.Model, data: SentimentData, split: str) -> Evaluation:
 def _measure(model: keras.Model | LinearModel, data: SentimentData, split: str) -> Measured:
     labels = data.labels
     confusion = np.zeros((len(labels), len(labels)), np.int64)
-    total_loss = 0.0
+    total_loss, calibration = 0.0, CalibrationError()
     worst: list[tuple[float, int, Example, int]] = []
-    kind = " with the linear model" if isinstance(model, LinearModel) else ""
+    of_ids, kind = partial(_forward, model), ""
+    if isinstance(model, LinearModel):
+        of_ids, kind = lambda ids: model.log_probabilities(ids.numpy()), " with the linear model"
     with ProgressBar(f"evaluating {split}{kind}", "examples") as bar:
         for chunk in chunks(data.labelled(split), _CHUNK):
             classes = np.array([number for _, number in chunk])
             examples = [example for example, _ in chunk]
-            log_probabilities = _log_probabilities(model, examples, data.codec, data.config.batch_tokens, bar)
+            log_probabilities = _rows(of_ids, examples, data.codec, data.config.batch_tokens, bar)
+            calibration.add(log_probabilities, classes)
             predicted = log_probabilities.argmax(axis=1)
             losses = -log_probabilities[np.arange(len(chunk)), classes]
             np.add.at(confusion, (classes, predicted), 1)
@@ -94,7 +120,7 @@ def _measure(model: keras.Model | LinearModel, data: SentimentData, split: str) 
                     int(predicted[position]),
                 )
                 (heapq.heappush if len(worst) < _WORST else heapq.heappushpop)(worst, entry)
-    return Measured(confusion, total_loss, sorted(worst, reverse=True))
+    return Measured(confusion, total_loss, sorted(worst, reverse=True), calibration.value)
 
 
 @traced_per_model
@@ -103,26 +129,29 @@ def _forward(model: keras.Model, ids: tf.Tensor) -> tf.Tensor:
     return tf.nn.log_softmax(model(ids))
 
 
-def _log_probabilities(
-    model: keras.Model | LinearModel,
+@traced_per_model
+def _sides(model: keras.Model, ids: tf.Tensor) -> tf.Tensor:
+    """Turns ids [batch, time] into the logits of each side, [batch, sides, classes]. Traced once for a model."""
+    return tf.stack(cast(SentimentClassifier, model).sides(ids), axis=1)
+
+
+def _rows(
+    function: Callable[[tf.Tensor], Any],
     examples: Sequence[Example],
     codec: WordCodec,
     batch_tokens: int,
-    bar: ProgressBar,
+    bar: ProgressBar | None = None,
 ) -> np.ndarray:
-    """Returns the log probabilities of the classes, float32 [examples, classes]."""
+    """Applies a function of ids, [batch, time] -> [batch, ...], to examples in batches: [examples, ...]."""
     ids = codec.encode(tf.constant([example.text_bytes for example in examples]))
     lengths = ids.row_lengths().numpy()
     results: list[np.ndarray] = [np.empty(0)] * len(examples)
     for positions in length_sorted_batches(lengths, batch_tokens):
-        batch = pad(tf.gather(ids, positions))
-        if isinstance(model, LinearModel):
-            rows = model.log_probabilities(batch.numpy())
-        else:
-            rows = _forward(model, batch).numpy()
+        rows = np.asarray(function(pad(tf.gather(ids, positions))))
         for position, row in zip(positions, rows, strict=True):
             results[position] = row
-        bar.update(len(positions))
+        if bar:
+            bar.update(len(positions))
     return np.stack(results)
 
 
@@ -167,12 +196,12 @@ def _report(metrics: dict[str, float], details: dict) -> str:
     width = max(8, *(len(label) + 1 for label in labels))
     lines = [f"{details['examples']} examples"]
     if baselines:
-        lines += [f"{'':10}{'network':>8}" + "".join(f"  {name}" for name in baselines)]
+        lines += [f"{'':18}{'network':>8}" + "".join(f"  {name}" for name in baselines)]
     for name, value in metrics.items():
         cells = (
             f"{other[name]:{len(head) + 2}.4f}" if name in other else "" for head, other in baselines.items()
         )
-        lines += [f"{name:10}{value:8.4f}" + "".join(cells)]
+        lines += [f"{name.replace('_', ' '):18}{value:8.4f}" + "".join(cells)]
     lines += ["", "confusion (rows: label, columns: predicted)"]
     lines += [" " * width + "".join(f"{label:>{width}}" for label in labels) + f"{'F1':>{width}}"]
     for label, row in zip(labels, confusion, strict=True):

@@ -34,7 +34,7 @@ class LinearModel:
     @classmethod
     def learn(cls, data: SentimentData) -> "LinearModel":
         """Learns a model from the training part, in the order of its epochs."""
-        model = cls(*data.sizes)
+        model = cls(data.sizes.tokens, data.sizes.labels)
         epochs = min(_EPOCHS, math.ceil(_EXAMPLES / data.train_examples))
         batches = (
             batch for epoch in range(epochs) for batch in data.batches(epoch, False).as_numpy_iterator()

@@ -288,6 +288,7 @@ class Trainer:
         if self._workers.is_chief:
             try:
                 with self._interruption.deferred(False):
+                    self.task.calibrate(model, self.data)
                     evaluation = self.task.evaluate(model, self.data, "validation")
             except Interrupted:
                 is_interrupted = True

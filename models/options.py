@@ -270,8 +270,8 @@ class SentimentOptions(RecurrentOptions):
     )
     ngram_buckets: int | None = option(
         None,
-        "number of buckets that the n-grams are hashed into; default: four for each token of the training part, at most "
-        "2 ** 21 weights",
+        "number of buckets that the n-grams are hashed into; default: four for each token of the training part, at "
+        "most 2 ** 21 weights",
         minimum=1,
         only=When("ngrams", ">", 0),
         fits_weights=True,

@@ -41,7 +41,6 @@ class TrainingState:
         self._jit_compile = jit_compile
         with strategy.scope():
             self.model = task.build_model(config, sizes)
-            task.initialize(self.model, data)
             self.optimizer = build_optimizer(config)
             self.optimizer.build(self.model.trainable_variables)
             self.average = None

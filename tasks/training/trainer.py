@@ -107,8 +107,10 @@ class Trainer:
                     loads_rows=self._workers.count > 1,
                 )
             )
-        if self._start and is_new:
-            self._start(state.model, self.data)
+        if is_new:
+            self.task.initialize(state.model, self.data)
+            if self._start:
+                self._start(state.model, self.data)
             if state.average:
                 state.average.reset()
         self._workers.check_same(progress.step, "checkpoints")

@@ -32,7 +32,7 @@ _NGRAMS = "ngrams.npy"
 # Weights of n-grams, unless the options say how many buckets; 8 MB.
 _MOST_WEIGHTS = 2**21
 # Examples whose n-grams are counted at a time.
-_COUNTED = 64
+_COUNTED = 256
 # Labels printed at the start.
 _SHOWN = 20
 

@@ -71,11 +71,7 @@ class SentimentClassifier(Configured[SentimentOptions], keras.Model):
             autocast=False,
         )
         if self.is_deep:
-            # Of variance 1, so that a disturbance of a given size means something.
-            normal = keras.initializers.RandomNormal(stddev=1.0)
-            self.embedding = keras.layers.Embedding(
-                vocabulary_size, options.embedding_size, normal, name="embedding"
-            )
+            self.embedding = keras.layers.Embedding(vocabulary_size, options.embedding_size, name="embedding")
             self.recurrent = RecurrentStack(
                 RecurrentOptions.of(options), bidirectional=options.bidirectional, seed=seed, name="recurrent"
             )

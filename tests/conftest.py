@@ -117,7 +117,7 @@ def trained_run(tmp_path_factory, reviews_table):
         "--segment=50",
         "--ngrams=2",
         "--ngram_buckets=20011",
-        "--learning_rate=0.01",
+        "--learning_rate=0.003",
         "--units=6",
         "--embedding_size=8",
         "--dropout=0",

@@ -80,6 +80,10 @@ class SentimentClassifier(Configured[SentimentOptions], keras.Model):
 
     def build(self, ids_shape: tuple | None = None) -> None:
         """Makes all weights; no size depends on the shape."""
+        if self.ngrams:
+            self.ngrams.build((None, None))
+        if not self.is_deep:
+            return
         self.embedding.build()
         self.recurrent.build((None, None, self.options.embedding_size))
         features = self.options.units * (2 if self.options.bidirectional else 1)

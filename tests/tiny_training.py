@@ -47,6 +47,12 @@ def tiny_options(directory: Path) -> dict:
         "epochs": 3,
         "log_every": 2,
         "learning_rate": 0.01,
+        # The plainest training of the plainest model.
+        "schedule": "constant",
+        "average_decay": 0.0,
+        "word_dropout": 0.0,
+        "ngrams": 0,
+        "segment": 0,
     }
 
 

@@ -33,8 +33,6 @@ class SentimentConfig(SentimentOptions, VocabularyOptions, TrainingConfig):
     )
     word_dropout: float = override(SentimentOptions, "word_dropout", 0.3)
 
-    epochs: int = override(TrainingConfig, "epochs", 5)
-    batch_tokens: int = override(TrainingConfig, "batch_tokens", 4096)
     learning_rate: float = override(TrainingConfig, "learning_rate", 2e-3)
     schedule: str = override(TrainingConfig, "schedule", "cosine")
     average_decay: float = override(TrainingConfig, "average_decay", 0.998)

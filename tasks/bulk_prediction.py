@@ -19,7 +19,7 @@ from ..common.checksums import checksum_of_json
 from ..common.errors import FailedError, UserError
 from ..common.files import PARTIAL, read_json, write_json
 from ..common.json_lines import json_line
-from ..common.progress_bar import ProgressBar
+from ..common.progress_bar import ProgressBar, tracked
 from ..serving.loader import load_or_connect
 from ..serving.model import Model
 from ..serving.remote import is_address
@@ -85,7 +85,7 @@ def predict_file(
         raise UserError(f"--output={output} must end in {', '.join(_SUFFIXES)}.")
     if not is_address(model):
         model = os.fspath(newest_version(model).absolute())
-    total = sum(1 for _ in _lines(source, column))
+    total = sum(1 for _ in tracked(_lines(source, column), "counting", "lines"))
     key = checksum_of_json([model, fingerprints([source]), column, path.name, dict(options)])
     partial, kept = path.with_name(PARTIAL + path.name), path.with_name(f"{PARTIAL}{path.name}.json")
     path.parent.mkdir(parents=True, exist_ok=True)

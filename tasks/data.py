@@ -243,7 +243,7 @@ class PreparedData(abc.ABC):
         return self.splits.read(split)
 
     def _keep(self, path: Path) -> None:
-        keep_examples(path, self._read("validation"))
+        keep_examples(path, tracked(self._read("validation"), "keeping the validation part", "examples"))
 
     def _kept(self, path: Path) -> Iterator[Any]:
         return kept_examples(path, self.kept_class)

@@ -163,6 +163,7 @@ def kill_exports(run: Path, output: Path, kills: int, seed: int) -> Iterator[str
         seed: Seed of the moments.
     """
     chance = random.Random(seed)
+    output.parent.mkdir(parents=True, exist_ok=True)
     command = Command(["export", f"--workdir={run}", f"--output={output}"], output.with_suffix(".txt"))
     command.run()
     complete, done = 1, 0

@@ -102,7 +102,8 @@ class TrainingStep:
                 objective += loss.weight * tf.add_n(self._model.losses)
         gradients = tape.gradient(objective, variables, unconnected_gradients="zero")
         # Embeddings give sparse slices, whose norm is wrong if a row occurs twice.
-        return loss, [tf.convert_to_tensor(g) for g in gradients], carry
+        dense = map(tf.convert_to_tensor, gradients)
+        return loss, [tf.ensure_shape(g, v.shape) for g, v in zip(dense, variables, strict=True)], carry
 
     def _replica_step(self, batch: Batch, carry: Any) -> tuple[Loss, list[tf.Tensor], Any]:
         context = tf.distribute.get_replica_context()
@@ -117,10 +118,8 @@ class TrainingStep:
     ) -> StepResult:
         carried = tf.nest.map_structure(tf.convert_to_tensor, self._carry)
         loss, gradients, carried = self._strategy.run(self._replica_step, args=(batch, carried))
-        loss, gradients, stopped = tf.nest.map_structure(
-            lambda value: self._strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None),
-            (loss, gradients, self._strategy.run(lambda: tf.identity(stops))),
-        )
+        stopping = self._strategy.run(lambda: tf.identity(stops))
+        loss, gradients, stopped = self._sum((loss, gradients, stopping))
         variables: list[tf.Variable] = tf.nest.flatten(self._carry)
         for variable, value in zip(variables, tf.nest.flatten(carried), strict=True):
             variable.assign(self._in_row_order(value))
@@ -133,6 +132,24 @@ class TrainingStep:
         # The optimizer's sum over the replicas has a custom gradient, too.
         release_all_with_graph(tf.compat.v1.get_default_graph())
         return StepResult(loss, stopped, tf.linalg.global_norm(gradients), tf.linalg.global_norm(clipped))
+
+    def _sum(self, values: Any) -> Any:
+        """Returns the sums of a nest of float32 tensors over the replicas.
+
+        The tensors travel together: the time of many small messages is their latency.
+        """
+        replicas, flat = self._strategy.num_replicas_in_sync, tf.nest.flatten(values)
+        if replicas == 1:
+            return values
+        shapes = [self._strategy.experimental_local_results(value)[0].shape for value in flat]
+        packed = self._strategy.run(
+            lambda parts: tf.concat([tf.reshape(part, [-1]) for part in parts], axis=0), args=(flat,)
+        )
+        total = self._strategy.reduce(tf.distribute.ReduceOp.SUM, packed, axis=None)
+        sums = tf.split(total, [shape.num_elements() for shape in shapes])
+        return tf.nest.pack_sequence_as(
+            values, [tf.reshape(part, shape) for part, shape in zip(sums, shapes, strict=True)]
+        )
 
     def _in_row_order(self, rows: Any) -> tf.Tensor:
         """Gathers the rows of all replicas, each of which has every n-th row."""

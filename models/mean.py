@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from .explained import ExplainedClassifier
 from .next_token import NextTokenModel
 from .recurrent import States
 from .recurrent.layer import RecurrentLayer
@@ -35,6 +36,7 @@ class MeanLanguageModel(NextTokenModel):
         self.supports_masking = True
         self.members = list(members)
         self.vocabulary_size = members[0].vocabulary_size
+        self.built = True
 
     def call(
         self,
@@ -78,3 +80,33 @@ class MeanLanguageModel(NextTokenModel):
     def _joined(results: Sequence[tuple[tf.Tensor, States]]) -> tuple[tf.Tensor, States]:
         logits = mean_of_probabilities([of for of, _ in results])
         return logits, tuple(layer for _, states in results for layer in states)
+
+
+class MeanClassifier(ExplainedClassifier):
+    """The mean of classifiers with one vocabulary and the same classes.
+
+    Args:
+        members: The models, with all their weights made.
+
+    Call arguments and result: As of a member; the logits are log probabilities.
+    """
+
+    def __init__(self, members: Sequence[ExplainedClassifier], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.members = list(members)
+        self.classes = members[0].classes
+        self.feature_count = sum(model.feature_count for model in members)
+        self.built = True
+
+    def call(self, ids: tf.Tensor, training: bool = False) -> tf.Tensor:
+        return mean_of_probabilities([model(ids, training=training) for model in self.members])
+
+    def features(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        texts, unknown = zip(*(model.features(ids) for model in self.members), strict=True)
+        return tf.concat(texts, axis=2), tf.concat(unknown, axis=2)
+
+    def logits_of(self, features: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        parts = tf.split(features, [model.feature_count for model in self.members], axis=2)
+        return mean_of_probabilities(
+            [model.logits_of(part, mask) for model, part in zip(self.members, parts, strict=True)]
+        )

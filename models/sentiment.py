@@ -7,24 +7,21 @@ import tensorflow as tf
 
 from .blocks.configured import Configured
 from .blocks.embedding import drop_words
-from .blocks.integrated_gradients import integrated_gradients
 from .blocks.ngrams import NGrams
 from .blocks.pooling import POOLINGS
 from .blocks.random import ReplicaSeedGenerator
 from .blocks.segments import cut, joined
+from .explained import ExplainedClassifier
 from .options import RecurrentOptions, SentimentOptions
 from .recurrent import RecurrentStack
-from .recurrent.tracing import whole_gradients
-from .text import PADDING, UNKNOWN, at_least_one_step, left_aligned
+from .text import PADDING, UNKNOWN, left_aligned
 
-# Points on the path of the integrated gradients.
-_POINTS = 17
 # Buckets of n-grams, unless the options say how many.
 _BUCKETS = 2**18
 
 
 @keras.saving.register_keras_serializable("unroll")
-class SentimentClassifier(Configured[SentimentOptions], keras.Model):
+class SentimentClassifier(Configured[SentimentOptions], ExplainedClassifier):
     """The weighted sum of the logits of a wide side and of a deep one.
 
     Wide: a weight for each n-gram and class. Deep: embedding, stacked recurrent layers, pooling over time, and a dense
@@ -60,6 +57,7 @@ class SentimentClassifier(Configured[SentimentOptions], keras.Model):
             self.ngrams = NGrams(classes, options.ngrams, options.ngram_buckets or _BUCKETS, name="ngrams")
         self.classes = classes
         self.is_deep = options.cell != "none"
+        self.feature_count = classes * bool(options.ngrams) + options.embedding_size * self.is_deep
         sides = bool(options.ngrams) + self.is_deep
         equal = keras.initializers.Constant(1 / sides)
         self.factors = self.add_weight(
@@ -132,60 +130,22 @@ class SentimentClassifier(Configured[SentimentOptions], keras.Model):
             pooled = keras.random.dropout(pooled, self.options.dropout, seed=self.seed_generator)
         return self.logits(pooled)
 
-    def explain(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the logits, and how much each token adds to the log odds of the most probable class.
-
-        By integrated gradients of the log odds, from a text of unknown tokens: with respect to the embeddings, and to
-        the logits of the n-grams, each of which its tokens share. So the contributions of a text sum to its log odds
-        less those of as many unknown tokens, and an unknown token adds nothing.
-
-        Args:
-            ids: int32 [batch, time], zeros for padding at the right.
-
-        Returns:
-            Logits, float32 [batch, classes], and contributions, float32 [batch, time], zero at padding.
-        """
-        time, batch = tf.shape(ids)[1], tf.shape(ids)[0]
-
-        def explain_row(row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            logits, contributions = self._explain_row(row[: tf.math.count_nonzero(row, dtype=tf.int32)])
-            return logits, tf.pad(contributions, [[0, time - tf.shape(contributions)[0]]])
-
-        # Row by row, so that the memory is that of one text. Without a row, the loop would not know its shapes.
-        rows = tf.pad(ids, [[0, tf.maximum(0, 1 - batch)], [0, 0]])
-        shapes = (tf.TensorSpec([self.classes], tf.float32), tf.TensorSpec([None], tf.float32))
-        logits, contributions = tf.map_fn(
-            explain_row, rows, fn_output_signature=shapes, parallel_iterations=1
-        )
-        return logits[:batch], contributions[:batch]
-
-    def _explain_row(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Does the work of `explain` for one text without padding: int32 [time] -> [classes], [max(time, 1)]."""
-        ids = at_least_one_step(ids[None])
-        # The path goes through the features of each token: its part of the logits of its n-grams, and its embedding.
-        text, baseline = [], []
+    def features(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the part of each token in the logits of its n-grams, which share them evenly, and its embedding; and
+        those of an unknown token."""
+        text, unknown = [], []
         if self.ngrams:
             text += [self.ngrams.by_token(ids)]
-            baseline += [tf.zeros([1, 1, self.classes])]
+            unknown += [tf.zeros([1, 1, self.classes])]
         if self.is_deep:
             text += [tf.cast(self.embedding(ids), tf.float32)]
-            baseline += [tf.cast(self.embedding(tf.constant([[UNKNOWN]])), tf.float32)]
-        sizes = [part.shape[2] for part in text]
-        real = tf.tile(ids != PADDING, [_POINTS, 1])
+            unknown += [tf.cast(self.embedding(tf.constant([[UNKNOWN]])), tf.float32)]
+        return tf.concat(text, axis=2), tf.concat(unknown, axis=2)
 
-        def log_odds(path: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            parts, sides = tf.split(path, sizes, axis=2), []
-            if self.ngrams:
-                sides += [tf.reduce_sum(parts[0], axis=1) + self.ngrams.bias]
-            if self.is_deep:
-                sides += [self.deep_logits(tf.cast(parts[-1], self.compute_dtype), real)]
-            logits = self._combined(sides)
-            label = tf.argmax(logits[-1], output_type=tf.int32)
-            others = tf.where(tf.range(self.classes) == label, logits.dtype.min, logits)
-            return tf.gather(logits, label, axis=1) - tf.reduce_logsumexp(others, axis=1), logits[-1]
-
-        with whole_gradients():
-            contributions, logits = integrated_gradients(
-                log_odds, tf.concat(text, axis=2)[0], tf.concat(baseline, axis=2)[0], _POINTS
-            )
-        return logits, tf.where(ids[0] != PADDING, contributions, 0.0)
+    def logits_of(self, features: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        sides, wide = [], self.classes if self.ngrams else 0
+        if self.ngrams:
+            sides += [tf.reduce_sum(features[:, :, :wide], axis=1) + self.ngrams.bias]
+        if self.is_deep:
+            sides += [self.deep_logits(tf.cast(features[:, :, wide:], self.compute_dtype), mask)]
+        return self._combined(sides)

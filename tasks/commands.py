@@ -360,8 +360,6 @@ def _trained(workdirs: Sequence[str], changed: Mapping[str, Any]) -> tuple:
     data.results = data.results._replace(runs=len(workdirs))
     if not others:
         return first
-    if task.mean is None:
-        raise UserError("--runs is for sentiment and language_modeling; give one --workdir.")
     for other, other_data, _ in others:
         if other is not task or other_data.vocabulary != data.vocabulary:
             raise UserError(

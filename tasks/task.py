@@ -63,8 +63,8 @@ class Task:
         report: (model, data, split) -> the evaluation for `unroll evaluate`; it may take longer than `evaluate`.
         bundle: (model, data) -> the signatures to export, with their example requests.
         limits: (data) -> sentences about what the model cannot do, for its card.
+        mean: (models of several runs) -> one model, the mean of their probabilities.
         truncation: (config) -> how far gradients reach.
-        mean: (models of several runs) -> one model, the mean of their probabilities; None: the application has none.
     """
 
     metrics: Mapping[str, Literal["min", "max"]]
@@ -75,7 +75,7 @@ class Task:
     report: Callable[[keras.Model, Any, str], Evaluation]
     bundle: Callable[[keras.Model, Any], Bundle]
     limits: Callable[[Any], Sequence[str]]
+    mean: Callable[[Sequence[Any]], keras.Model]
     truncation: Callable[[Any], Truncation] = layer_truncation
-    mean: Callable[[Sequence[Any]], keras.Model] | None = None
     initialize: Callable[[Any, Any], None] = lambda model, data: None
     calibrate: Callable[[Any, Any], None] = lambda model, data: None

@@ -10,7 +10,9 @@ from tiny_training import best_model, tiny_text_options, write_texts
 
 import unroll.serving
 from unroll.export import saved_model
-from unroll.models.mean import mean_of_probabilities
+from unroll.models.mean import MeanClassifier, mean_of_probabilities
+from unroll.models.options import SentimentOptions
+from unroll.models.sentiment import SentimentClassifier
 from unroll.tasks import cli
 from unroll.tasks.language_modeling.task import TASK
 
@@ -91,6 +93,58 @@ def test_runs_are_exported_as_one(runs, models, tmp_path, monkeypatch):
     assert np.allclose(scores, np.cumprod(each), rtol=1e-3)
     (written,) = model.generate(["the "], max_length=20, seed=1)
     assert "".join(model.stream("the ", max_length=20, seed=1)) == written.text
+
+
+def test_classifiers_are_one_that_explains_itself(rng):
+    """The contributions sum to the difference of the log odds, as for a classifier alone."""
+    options = [
+        SentimentOptions(units=4, embedding_size=3, ngrams=2),
+        SentimentOptions(units=5, embedding_size=6),
+    ]
+    members = [SentimentClassifier(9, 3, of, seed=number) for number, of in enumerate(options)]
+    for model in members:
+        model.build()
+        model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
+    mean, ids = MeanClassifier(members), tf.constant([[3, 5, 8, 2], [4, 2, 0, 0]])
+    probabilities = tf.nn.softmax(mean(ids))
+    assert np.allclose(probabilities, np.mean([tf.nn.softmax(of(ids)) for of in members], axis=0), atol=1e-6)
+    logits, contributions = mean.explain(ids)
+    assert np.allclose(tf.nn.softmax(logits), probabilities, atol=1e-5)
+    assert np.allclose(contributions[1, 2:], 0)
+
+    def log_odds(of, label):
+        return tf.math.log(of[label] / (1 - of[label]))
+
+    label = int(tf.argmax(probabilities[1]))
+    text, unknown = mean.features(ids[1:, :2])
+    start = tf.nn.softmax(mean.logits_of(tf.tile(unknown, [1, 2, 1]), tf.ones([1, 2], tf.bool)))[0]
+    expected = log_odds(probabilities[1], label) - log_odds(start, label)
+    assert abs(float(tf.reduce_sum(contributions[1]) - expected)) < 0.1
+    assert text.shape[2] == mean.feature_count == 3 + 3 + 6
+
+
+def test_classifiers_are_evaluated_as_one(trained_run, reviews_table, tmp_path):
+    config = json.loads((trained_run / "config.json").read_text())["config"]
+    names = (
+        "dataset",
+        "validation_fraction",
+        "test_fraction",
+        "epochs",
+        "batch_tokens",
+        "units",
+        "max_length",
+    )
+    flags = [f"--{name}={config[name]}" for name in names]
+    run = tmp_path / "run"
+    assert (
+        cli.main(
+            ["train", "sentiment", f"--workdir={run}", f"--train_data={reviews_table}", "--seed=1", *flags]
+        )
+        == 0
+    )
+    output = tmp_path / "metrics.json"
+    assert cli.main(["evaluate", f"--runs={run},{trained_run}", f"--output={output}"]) == 0
+    assert 0 < json.loads(output.read_text())["accuracy"] <= 1
 
 
 @pytest.mark.parametrize(

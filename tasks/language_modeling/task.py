@@ -1,6 +1,5 @@
 """Language modelling: a text in, the distribution of its next token out."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -65,13 +64,6 @@ def build_model(config: LanguageModelingConfig, sizes: LanguageModelSizes) -> La
     return model
 
 
-def mean(models: Sequence[LanguageModel]) -> MeanLanguageModel:
-    """Returns the mean of the models of several runs, with all its weights made."""
-    model = MeanLanguageModel(models)
-    model(tf.ones([1, 1], tf.int32))
-    return model
-
-
 def phases(config: LanguageModelingConfig, sizes: LanguageModelSizes) -> list[Phase]:
     """Returns the phases of the training."""
     return [phase(config, NextToken(sizes.lanes))]
@@ -106,5 +98,5 @@ TASK = Task(
     report=report,
     bundle=bundle,
     limits=limits,
-    mean=mean,
+    mean=MeanLanguageModel,
 )

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from ...export.bundle import Bundle
+from ...models.mean import MeanClassifier
 from ...models.options import SentimentOptions
 from ...models.sentiment import SentimentClassifier
 from ..task import Task
@@ -120,4 +121,5 @@ TASK = Task(
     report=report,
     bundle=bundle,
     limits=limits,
+    mean=MeanClassifier,
 )

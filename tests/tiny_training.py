@@ -49,7 +49,6 @@ def tiny_options(directory: Path) -> dict:
         "learning_rate": 0.01,
         # The plainest training of the plainest model.
         "schedule": "constant",
-        "average_decay": 0.0,
         "word_dropout": 0.0,
         "ngrams": 0,
         "segment": 0,

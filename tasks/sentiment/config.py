@@ -35,7 +35,6 @@ class SentimentConfig(SentimentOptions, VocabularyOptions, TrainingConfig):
 
     learning_rate: float = override(TrainingConfig, "learning_rate", 2e-3)
     schedule: str = override(TrainingConfig, "schedule", "cosine")
-    average_decay: float = override(TrainingConfig, "average_decay", 0.998)
     adversarial: float = option(
         0.0,
         "norm of an adversarial disturbance of a text's embeddings, in norms of an embedding, such as 0.5; twice the "

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import gzip
 import io
+import math
 import os
 import threading
 from collections import deque
@@ -83,6 +84,7 @@ def predict_file(
     path = Path(output)
     if not path.name.endswith(_SUFFIXES):
         raise UserError(f"--output={output} must end in {', '.join(_SUFFIXES)}.")
+    _check_files(Path(source), path)
     if not is_address(model):
         model = os.fspath(newest_version(model).absolute())
     total = sum(1 for _ in tracked(_lines(source, column), "counting", "lines"))
@@ -93,6 +95,8 @@ def predict_file(
     format_of = _FORMATS[path.name.removesuffix(".gz").rpartition(".")[2]]
     rest = islice(_lines(source, column), done.lines, None)
     inputs = iter(lambda: list(islice(rest, _CHUNK)), [])
+    # No process without work.
+    workers = min(workers, max(1, math.ceil((total - done.lines) / _CHUNK)))
     with ProgressBar("predicting", "lines", total, done.lines) as bar, partial.open("ab") as file:
         file.truncate(done.size)
         for answers in _answered(inputs, workers, (model, dict(options), format_of)):
@@ -111,6 +115,19 @@ def predict_file(
     if done.lines and done.unusable == done.lines:
         raise UserError(f'No input of {done.lines} can be used; "error" in {path} says why.')
     return done.lines
+
+
+def _check_files(source: Path, output: Path) -> None:
+    """Raises UserError if the input cannot be read twice, or the output cannot replace what has its name."""
+    if source.exists() and not (source.is_file() or source.is_dir()):
+        raise UserError(
+            f"--input={source} is a pipe or a device, and --output reads its input twice; save it as a file, or leave "
+            "out --output."
+        )
+    if output.is_dir():
+        raise UserError(f"--output={output} is a directory; give the name of a file.")
+    if output.exists() and source.exists() and output.samefile(source):
+        raise UserError(f"--output={output} is the file of --input; give another name.")
 
 
 def _lines(source: str, column: str | None) -> Iterator[str]:

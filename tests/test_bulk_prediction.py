@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import os
 
 import pytest
 
@@ -94,3 +95,18 @@ def test_a_killed_prediction_goes_on(exported_model, source, tmp_path, monkeypat
 def test_what_cannot_be_written_is_refused(exported_model, capsys, flags, said):
     assert cli.main(["predict", f"--model={exported_model}", *flags]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_files_that_cannot_be_replaced_or_read_twice_are_refused(exported_model, source, tmp_path, capsys):
+    same, pipe, folder = (tmp_path / name for name in ("same.jsonl", "pipe", "folder.jsonl"))
+    same.symlink_to(source)
+    os.mkfifo(pipe)
+    folder.mkdir()
+    for taken, written, said in (
+        (source, same, "is the file of --input"),
+        (pipe, tmp_path / "out.jsonl", "is a pipe or a device"),
+        (source, folder, "is a directory"),
+    ):
+        assert predict(exported_model, taken, written) == 2
+        assert said in capsys.readouterr().err
+    assert source.read_text(encoding="utf-8").splitlines() == TEXTS

@@ -27,15 +27,13 @@ def transfer_layers(source: keras.Model, target: keras.Model, tokens: np.ndarray
     https://arxiv.org/abs/1801.06146).
 
     Args:
-        source: Language model with all its weights made.
+        source: Language model with embeddings, all its weights made.
         target: Model with the layers `embedding` and `recurrent`, all its weights made.
         tokens: int [ids], for each id of the target that of the source, or -1.
 
     Raises:
         UserError: If the weights do not fit.
     """
-    if source.embedding is None:
-        raise UserError("The run to start from has no embeddings; train it with an --embedding_size above 0.")
     _copy(_layers(source, target))
     embeddings = np.array(source.embedding.embeddings)
     rows = np.concatenate([embeddings, embeddings.mean(axis=0, keepdims=True)])

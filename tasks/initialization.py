@@ -29,8 +29,8 @@ def taken_over(application: str, config: TrainingConfig, named: Collection[str])
         named: Names of the options that the user gave.
 
     Raises:
-        UserError: If there is no such run, it has no weights, or it is of an application or has options that do not
-            fit.
+        UserError: If there is no such run, it has no weights or no embeddings, or it is of an application or has
+            options that do not fit.
     """
     if config.initialize_from is None:
         return config
@@ -41,6 +41,11 @@ def taken_over(application: str, config: TrainingConfig, named: Collection[str])
         raise UserError(
             f"--initialize_from={source.path} is a run of {found}; {application} starts from a run of "
             f"{' or '.join(allowed)}."
+        )
+    if found != application and not getattr(other, "embedding_size", 0):
+        raise UserError(
+            f"--initialize_from={source.path} has no embeddings; {application} starts from a language model of "
+            "--tokenizer=words."
         )
     if not source.has_best_weights:
         raise UserError(

@@ -9,6 +9,7 @@ from tiny_training import best_model, tiny_options, tiny_text_options, write_tex
 from unroll.tasks import cli
 from unroll.tasks.applications import read_config
 from unroll.tasks.initialization import initialize
+from unroll.tasks.language_modeling.config import LanguageModelingConfig
 from unroll.tasks.training.run_directory import RunDirectory
 
 
@@ -100,6 +101,15 @@ def test_runs_that_do_not_fit_are_refused(tmp_path, words, capsys, application, 
     assert train(application, tmp_path / "run", {"initialize_from": words} | options | changed) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+
+
+def test_a_classifier_needs_a_language_model_with_embeddings(tmp_path, capsys):
+    RunDirectory(tmp_path / "characters").save_config("language_modeling", LanguageModelingConfig())
+    options = tiny_options(tmp_path) | {"initialize_from": tmp_path / "characters"}
+    assert train("sentiment", tmp_path / "run", options) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "has no embeddings" in line
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_classifier_of_other_words_is_refused(tmp_path, language_model_run, capsys):

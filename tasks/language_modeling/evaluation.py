@@ -42,6 +42,8 @@ _NOUNS = {
 _NAME = 44
 # The largest power of e among the perplexities.
 _LARGEST = 700
+# Numbers from here on are written with a power of ten.
+_WIDEST = 1e7
 
 
 class Measured(NamedTuple):
@@ -239,7 +241,6 @@ def _report(network: Measured, others: Iterable[Measured], noun: str, token: str
     heads = (f"nats/{token}", f"bits/{character}", f"ppl/{token}", "ppl/word")
     yield f"{'':{_NAME}}" + "".join(f"{head:>14}" for head in heads) + f"{'numbers stored':>17}"
     for measured in (network, *others):
-        loss, bits, perplexity, by_word = measured.metrics.values()
-        yield (
-            f"{measured.name:{_NAME}}{loss:14.4f}{bits:14.4f}{perplexity:14.3f}{by_word:14.1f}{measured.size:17,}"
-        )
+        numbers = zip(measured.metrics.values(), (4, 4, 3, 1), strict=True)
+        columns = "".join(f"{n:14.{digits}f}" if n < _WIDEST else f"{n:14.3e}" for n, digits in numbers)
+        yield f"{measured.name:{_NAME}}{columns}{measured.size:17,}"

@@ -409,7 +409,10 @@ def _workdirs(values: absl_flags.FlagValues, command: str) -> list[str]:
     paths = [path.strip() for path in values.runs.split(",")]
     if not all(paths):
         raise UserError(f"--runs={values.runs} has an empty path; separate run directories by single commas.")
-    return [os.path.abspath(os.path.expanduser(path)) for path in paths]
+    workdirs = [os.path.abspath(os.path.expanduser(path)) for path in paths]
+    if len({*map(os.path.realpath, workdirs)}) < len(workdirs):
+        raise UserError(f"--runs={values.runs} names a run twice; give each once.")
+    return workdirs
 
 
 def _required(values: absl_flags.FlagValues, name: str, command: str) -> str:

@@ -153,6 +153,7 @@ def test_classifiers_are_evaluated_as_one(trained_run, reviews_table, tmp_path):
         ("{a},{other}", "has another application or vocabulary"),
         ("{a},{reviews}", "has another application or vocabulary"),
         ("{a},,{b}", "has an empty path"),
+        ("{a},{b},{a}/", "names a run twice"),
         ("{a},/nowhere", "is not a run directory"),
     ],
 )

@@ -254,15 +254,18 @@ class PreparedData(abc.ABC):
         return read_shards(self.run.data, sequences, scalars, self.config.shuffle_buffer, seed)
 
     @cached_property
-    def _initial_vocabulary(self) -> Path | None:
-        """The folder with the vocabulary of the run that this one starts from; None without a run of this
-        application."""
+    def _initial_run(self) -> RunDirectory | None:
+        """The run of this application that this one starts from; None without one."""
         if self.config.initialize_from is None:
             return None
         source = RunDirectory(self.config.initialize_from)
-        if source.read_config()[0] != self.run.read_config()[0]:
-            return None
-        return source.intact(source.vocabulary)
+        return source if source.read_config()[0] == self.run.read_config()[0] else None
+
+    @cached_property
+    def _initial_vocabulary(self) -> Path | None:
+        """The folder with the vocabulary of the run that this one starts from."""
+        source = self._initial_run
+        return source and source.intact(source.vocabulary)
 
     @property
     def vocabulary(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from tiny_training import best_model, tiny_options, tiny_text_options, write_texts
+from tiny_training import best_model, tiny_options, tiny_text_options, write_reviews, write_texts
 
 from unroll.tasks import cli
 from unroll.tasks.applications import read_config
@@ -101,6 +101,18 @@ def test_runs_that_do_not_fit_are_refused(tmp_path, words, capsys, application, 
     assert train(application, tmp_path / "run", {"initialize_from": words} | options | changed) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+
+
+def test_ngrams_keep_their_buckets_whatever_the_size_of_the_data(tmp_path):
+    options = {"dataset": "files", "cell": "none", "epochs": 1, "validation_fraction": 0, "min_count": 1}
+    for rows, run, more in ((30, "first", []), (60, "second", [f"--initialize_from={tmp_path / 'first'}"])):
+        data = write_reviews(tmp_path / f"{rows}.tsv", rows=rows, seed=rows)
+        assert (
+            train("sentiment", tmp_path / run, options | {"train_data": data, "learning_rate": 0}, *more) == 0
+        )
+    (_, first), (_, second) = best_model(tmp_path / "first"), best_model(tmp_path / "second")
+    for found, expected in zip(second.ngrams.get_weights(), first.ngrams.get_weights(), strict=True):
+        assert np.array_equal(found, expected)
 
 
 def test_a_classifier_needs_a_language_model_with_embeddings(tmp_path, capsys):

@@ -24,6 +24,7 @@ from ..datasets.shards import read_shards
 from ..datasets.sources import readers
 from ..datasets.splits import Splits
 from ..datasets.tables import read_table
+from ..training.run_directory import RunDirectory
 from .config import SentimentConfig
 
 # Categories of Unicode that no label has: control characters, surrogates, separators of lines and of paragraphs.
@@ -113,7 +114,7 @@ class SentimentData(PreparedData):
     @property
     def ngram_counts(self) -> np.ndarray:
         """The number of training examples of each class with an n-gram of each bucket, int32 [buckets, classes]."""
-        return np.load(self.run.intact(self.run.data / _NGRAMS), mmap_mode="r")
+        return _ngram_counts(self.run)
 
     def labelled(self, split: str) -> Iterator[tuple[Example, int]]:
         """Yields each example of a part with the number of its class."""
@@ -139,10 +140,15 @@ class SentimentData(PreparedData):
     def _write(self, folder: Path, examples: int) -> Counts:
         counts = super()._write(folder, examples)
         if self.config.ngrams:
-            tokens = sum(map(mul, counts.buckets, bucket_boundaries(counts.longest)))
-            buckets = self.config.ngram_buckets or min(4 * tokens, _MOST_WEIGHTS // len(self.labels))
-            np.save(folder / _NGRAMS, self._count_ngrams(folder, buckets))
+            np.save(folder / _NGRAMS, self._count_ngrams(folder, self._buckets(counts)))
         return counts
+
+    def _buckets(self, counts: Counts) -> int:
+        """Returns the number of buckets of n-grams, which the weights of a run to start from decide."""
+        if self._initial_run:
+            return len(_ngram_counts(self._initial_run))
+        tokens = sum(map(mul, counts.buckets, bucket_boundaries(counts.longest)))
+        return self.config.ngram_buckets or min(4 * tokens, _MOST_WEIGHTS // len(self.labels))
 
     def _count_ngrams(self, folder: Path, buckets: int) -> np.ndarray:
         """Counts the n-grams of the training examples in a folder."""
@@ -164,8 +170,9 @@ class SentimentData(PreparedData):
         for example in self.splits.read(split):
             if example.label not in self.labels:
                 more = f" and {len(self.labels) - _SHOWN} more" if len(self.labels) > _SHOWN else ""
+                source = self._initial_run.path if self._initial_run else "the training data"
                 raise UserError(
-                    f"The {split} data has the label {example.label!r}, which the training data lacks; its labels "
+                    f"The {split} data has the label {example.label!r}, which {source} lacks; its labels "
                     f"are {', '.join(map(repr, self.labels[:_SHOWN]))}{more}. Text: {example.text[:60]!r}."
                 )
             yield example
@@ -208,3 +215,7 @@ def _listed(labels: Counter[str]) -> str:
     shown = ", ".join(f"{label} ({count:,})" for label, count in labels.most_common(_SHOWN))
     more = len(labels) - _SHOWN
     return f"{shown} and {more:,} more" if more > 0 else shown
+
+
+def _ngram_counts(run: RunDirectory) -> np.ndarray:
+    return np.load(run.intact(run.data / _NGRAMS), mmap_mode="r")

@@ -6,6 +6,7 @@ import gzip
 import io
 import math
 import os
+import shutil
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from ..common.checksums import checksum_of_json
 from ..common.errors import FailedError, UserError
 from ..common.files import PARTIAL, read_json, write_json
 from ..common.json_lines import json_line
+from ..common.locks import locked
 from ..common.progress_bar import ProgressBar, tracked
 from ..serving.loader import load_or_connect
 from ..serving.model import Model
@@ -78,7 +80,7 @@ def predict_file(
         The number of lines.
 
     Raises:
-        UserError: If a file cannot be used, or no input can.
+        UserError: If a file cannot be used, another process writes the same output, or no input can be used.
         FailedError: If a process was killed.
     """
     path = Path(output)
@@ -89,29 +91,31 @@ def predict_file(
         model = os.fspath(newest_version(model).absolute())
     total = sum(1 for _ in tracked(_lines(source, column), "counting", "lines"))
     key = checksum_of_json([model, fingerprints([source]), column, path.name, dict(options)])
-    partial, kept = path.with_name(PARTIAL + path.name), path.with_name(f"{PARTIAL}{path.name}.json")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    done = _done(partial, kept, key)
-    format_of = _FORMATS[path.name.removesuffix(".gz").rpartition(".")[2]]
-    rest = islice(_lines(source, column), done.lines, None)
-    inputs = iter(lambda: list(islice(rest, _CHUNK)), [])
-    # No process without work.
-    workers = min(workers, max(1, math.ceil((total - done.lines) / _CHUNK)))
-    with ProgressBar("predicting", "lines", total, done.lines) as bar, partial.open("ab") as file:
-        file.truncate(done.size)
-        for answers in _answered(inputs, workers, (model, dict(options), format_of)):
-            content = answers.content if done.lines else answers.header + answers.content
-            # Members of a gzip file follow each other.
-            file.write(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
-            file.flush()
-            os.fsync(file.fileno())
-            done.lines += answers.count
-            done.unusable += answers.unusable
-            done.size = file.tell()
-            write_json(kept, dataclasses.asdict(done))
-            bar.update(answers.count)
-    os.replace(partial, path)
-    kept.unlink(missing_ok=True)
+    folder = path.with_name(PARTIAL + path.name)
+    partial, kept = folder / path.name, folder / "done.json"
+    with locked(folder):
+        done = _done(partial, kept, key)
+        format_of = _FORMATS[path.name.removesuffix(".gz").rpartition(".")[2]]
+        rest = islice(_lines(source, column), done.lines, None)
+        inputs = iter(lambda: list(islice(rest, _CHUNK)), [])
+        # No process without work.
+        workers = min(workers, max(1, math.ceil((total - done.lines) / _CHUNK)))
+        with ProgressBar("predicting", "lines", total, done.lines) as bar, partial.open("ab") as file:
+            file.truncate(done.size)
+            for answers in _answered(inputs, workers, (model, dict(options), format_of)):
+                content = answers.content if done.lines else answers.header + answers.content
+                # Members of a gzip file follow each other.
+                file.write(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+                file.flush()
+                os.fsync(file.fileno())
+                done.lines += answers.count
+                done.unusable += answers.unusable
+                done.size = file.tell()
+                write_json(kept, dataclasses.asdict(done))
+                bar.update(answers.count)
+        os.replace(partial, path)
+        # With the lock, where the system lets it go.
+        shutil.rmtree(folder, ignore_errors=True)
     if done.lines and done.unusable == done.lines:
         raise UserError(f'No input of {done.lines} can be used; "error" in {path} says why.')
     return done.lines

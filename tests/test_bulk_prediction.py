@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from unroll.common.locks import locked
 from unroll.serving.loader import load
 from unroll.tasks import bulk_prediction, cli
 
@@ -69,7 +70,7 @@ def test_a_killed_prediction_goes_on(exported_model, source, tmp_path, monkeypat
     output = tmp_path / "results.jsonl"
     assert predict(exported_model, source, output) == 130
     assert not output.exists()
-    partial = tmp_path / ".partial-results.jsonl"
+    partial = tmp_path / ".partial-results.jsonl" / "results.jsonl"
     assert partial.read_bytes().count(b"\n") == 10
     with partial.open("ab") as file:
         file.write(b'{"half')
@@ -110,3 +111,10 @@ def test_files_that_cannot_be_replaced_or_read_twice_are_refused(exported_model,
         assert predict(exported_model, taken, written) == 2
         assert said in capsys.readouterr().err
     assert source.read_text(encoding="utf-8").splitlines() == TEXTS
+
+
+def test_two_commands_do_not_write_the_same_file(exported_model, source, tmp_path, capsys):
+    with locked(tmp_path / ".partial-out.jsonl"):
+        assert predict(exported_model, source, tmp_path / "out.jsonl") == 2
+    assert "Another process uses" in capsys.readouterr().err
+    assert predict(exported_model, source, tmp_path / "out.jsonl") == 0

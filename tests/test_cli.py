@@ -131,7 +131,7 @@ WITHOUT_EFFECT = {
         [*TRAIN, "--optimizer=sgd", "--weight_decay=1"],
         "--optimizer=adamw, but --optimizer is sgd",
     ),
-    "plateau_patience": ([*TRAIN, "--plateau_patience=2"], "--schedule=plateau, but --schedule is constant"),
+    "plateau_patience": ([*TRAIN, "--plateau_patience=2"], "--schedule=plateau, but --schedule is cosine"),
     "plateau_factor": ([*TRAIN, "--plateau_factor=0.1"], "--schedule=plateau, but"),
     "validation_fraction": (
         [*TRAIN, "--dataset=files", "--train_data=t", "--validation_data=/v", "--validation_fraction=0.1"],
@@ -166,6 +166,45 @@ WITHOUT_EFFECT = {
         [*TRAIN_TRANSLATOR, "--attention=none", "--coverage_penalty=1"],
         "with another --attention than none, but --attention is none",
     ),
+    "ngram_buckets": ([*TRAIN, "--ngrams=0", "--ngram_buckets=9"], "with --ngrams>0, but --ngrams is 0"),
+    "vocabulary_size": (
+        [*TRAIN_ON_TEXT, "--vocabulary_size=20"],
+        "with --tokenizer=subwords or words, but --tokenizer is characters",
+    ),
+    "skip_connections": ([*TRAIN_ON_TEXT, "--skip_connections"], "with --layers>1, but --layers is 1"),
+    "ngram_weight": (
+        [*TRAIN_ON_TEXT, "--ngram_order=0", "--ngram_weight=0.4"],
+        "with --ngram_order>0, but --ngram_order is 0",
+    ),
+    **{
+        name: ([*TRAIN_ON_TEXT, f"--{name}={value}"], "with --adapt=True, but --adapt is False")
+        for name, value in {"adapt_rate": 0.1, "adapt_decay": 0.1, "adapt_segment": 8}.items()
+    },
+    **{
+        name: (
+            [*TRAIN, "--cell=none", f"--{name}={value}"],
+            "with another --cell than none, but --cell is none",
+        )
+        for name, value in {
+            "layers": 2,
+            "units": 9,
+            "embedding_size": 9,
+            "bidirectional": "false",
+            "segment": 9,
+            "pooling": "mean",
+            "dropout": 0.1,
+            "recurrent_dropout": 0.1,
+            "word_dropout": 0.1,
+            "weight_drop": 0.1,
+            "zoneout": 0.1,
+            "adversarial": 0.1,
+            "truncate_gradient": 9,
+            "activation": "relu",
+            "recurrent_initializer": "glorot_uniform",
+            "recurrent_gain": 2,
+            "forget_bias": 1,
+        }.items()
+    },
     "image_encoder_weights": (
         [*TRAIN_CAPTIONER, "--image_encoder_weights=w"],
         "with another --image_encoder than small, but --image_encoder is small",

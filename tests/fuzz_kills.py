@@ -26,6 +26,7 @@ from conftest import replaying_here
 from fuzz_damage import small_tasks
 from tiny_training import best_weights, checkpoint_tensors, checkpoints, metrics_lines
 
+from unroll.serving.c_api import SavedModelSession
 from unroll.serving.versions import check_files, versions
 from unroll.tasks import cli
 
@@ -101,7 +102,7 @@ def _call(arguments: list[str], output: Path, event: int, events: Any) -> None:
                 events.value = number
 
     sys.addaudithook(hook)
-    with replaying_here():
+    with replaying_here(SavedModelSession):
         sys.exit(cli.main(arguments))
 
 

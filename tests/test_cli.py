@@ -27,8 +27,11 @@ HELP = {
     "command": (["--help"], "usage: unroll COMMAND"),
     "train": (["train", "--help"], "usage: unroll COMMAND"),
     "train_short": (["train", "-h"], "usage: unroll COMMAND"),
-    "task": (["train", "sentiment", "--help"], "--pooling=last|mean|max|attention (default max)"),
-    "task_short": (["train", "sentiment", "-h"], "--learning_rate=float (default 0.001)"),
+    "task": (
+        ["train", "sentiment", "--help"],
+        "--pooling=last|mean|max|attention (default max, only with another --cell than none)",
+    ),
+    "task_short": (["train", "sentiment", "-h"], "--learning_rate=float (default 0.002)"),
     "evaluate": (["evaluate", "--help"], "--split=train|validation|test (default test)"),
     "inspect": (["inspect", "--help"], "--batches=int (default 4)"),
     "export": (["export", "--help"], "--output"),

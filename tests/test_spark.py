@@ -55,14 +55,14 @@ def test_images_are_paths_or_bytes(exported_captioning, captioning_run):
 @pytest.fixture(scope="module")
 def spark():
     """A session with two executors, in processes of their own."""
-    pyspark = pytest.importorskip("pyspark", reason="needs `pip install 'unroll[spark]'`")
+    sql = pytest.importorskip("pyspark.sql", reason="needs `pip install 'unroll[spark]'`")
     if not shutil.which("java"):
         pytest.skip("needs Java")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SPARK_HOME", str(Path(pyspark.__file__).parent))
+        patch.setenv("SPARK_HOME", str(Path(sql.__file__).parents[1]))
         patch.setenv("PYSPARK_PYTHON", sys.executable)
         session = (
-            pyspark.sql.SparkSession.builder.master("local-cluster[2,1,1024]")
+            sql.SparkSession.builder.master("local-cluster[2,1,1024]")
             .config("spark.ui.enabled", "false")
             .config("spark.executorEnv.PYTHONPATH", os.environ.get("PYTHONPATH", ""))
             .config("spark.log.level", "OFF")

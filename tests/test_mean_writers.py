@@ -107,13 +107,13 @@ def test_whole_texts_have_the_mean_of_probabilities():
 
 
 @pytest.mark.parametrize("application", ["translation", "captioning"])
-def test_a_run_with_itself_is_that_run(application, request, tmp_path, monkeypatch):
+def test_a_run_with_its_copy_is_that_run(application, request, tmp_path, monkeypatch):
     made = request.getfixturevalue(f"{application}_run")
-    run = shutil.copytree(made, tmp_path / "run")
+    run, copy = (shutil.copytree(made, tmp_path / name) for name in ("run", "copy"))
     told = []
     for given, name in (
         (f"--workdir={run}", "metrics-validation.json"),
-        (f"--runs={run},{run}", "metrics-validation-of-2-runs.json"),
+        (f"--runs={run},{copy}", "metrics-validation-of-2-runs.json"),
     ):
         assert cli.main(["evaluate", given, "--split=validation"]) == 0
         told.append(json.loads((run / name).read_text(encoding="utf-8")))
@@ -123,7 +123,7 @@ def test_a_run_with_itself_is_that_run(application, request, tmp_path, monkeypat
     assert both == pytest.approx(one, rel=1e-4)
     if application == "translation":
         monkeypatch.setattr(saved_model, "verification", not_verified)
-        assert cli.main(["export", f"--runs={run},{run}", f"--output={tmp_path / 'model'}"]) == 0
+        assert cli.main(["export", f"--runs={run},{copy}", f"--output={tmp_path / 'model'}"]) == 0
         texts = ["The old dog sleeps here, the dog.", "The cat falls."]
         several, single = (
             unroll.serving.load(path).translate(texts, n_best=2)

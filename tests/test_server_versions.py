@@ -104,6 +104,7 @@ def test_the_old_version_comes_back_when_the_new_one_is_removed(directory):
 def test_without_versions_nothing_answers_and_without_the_directory_nothing_changes(directory, caplog):
     models = models_of(directory)
     directory.rename(directory.with_name("elsewhere"))
+    caplog.clear()
     with caplog.at_level("WARNING", "unroll.serve"):
         for _ in range(3):
             models.poll()

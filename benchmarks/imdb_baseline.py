@@ -87,7 +87,7 @@ class FastText:
             for first in range(0, len(order), self._ROWS):
                 rows = order[first : first + self._ROWS]
                 left = 1 - done / (self._epochs * len(order))
-                self._step(*_sparse(features[rows]), targets[rows], self._rate * left)
+                self._step(*_sparse(features[rows]), targets[rows], tf.constant(self._rate * left))
                 done += len(rows)
 
     def score(self, texts: list[str], labels: list[str]) -> float:

@@ -19,7 +19,9 @@ from .writing.writer import Encoded, WritingModel
 class Translator(TextWriter):
     """A model that translates."""
 
-    def translate(self, source: tf.Tensor, beams: Beams, longest: tf.Tensor | int) -> Hypotheses:
+    def translate(
+        self, source: tf.Tensor, beams: Beams, longest: tf.Tensor | int, unknown: bool = False
+    ) -> Hypotheses:
         """Searches the best translations, without a gradient.
 
         Args:
@@ -27,10 +29,11 @@ class Translator(TextWriter):
             beams: Options of the search.
             longest: Maximum number of tokens of a translation, for all or int32 [batch]. Another limit is
                 2 * (tokens of the source) + 10, but at least `beams.min_length`.
+            unknown: Whether the unknown token may be written.
         """
         lengths = tf.math.count_nonzero(source != PADDING, axis=1, dtype=tf.int32)
         longest = tf.minimum(longest, tf.maximum(beams.min_length, 2 * lengths + 10))
-        return self.search(self.encode(source), longest, beams)
+        return self.search(self.encode(source), longest, beams, unknown)
 
 
 @keras.saving.register_keras_serializable("unroll")

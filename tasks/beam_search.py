@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from ..models.decoding import Beams, Hypotheses
 from ..models.options import SearchOptions
-from ..models.text import PADDING, SubwordCodec
+from ..models.text import PADDING, UNKNOWN, SubwordCodec
 
 
 def beams_of(config: SearchOptions, tokens: int) -> Beams:
@@ -45,29 +45,41 @@ def warning_of_same(texts: Sequence[str], references: Sequence[object], noun: st
     )
 
 
-def n_best(found: Hypotheses, encoder: SubwordCodec) -> dict[str, tf.Tensor]:
+# Each of the following takes the hypotheses, the codec, and what stands where a token is unknown, string [batch, beams,
+# time], or None.
+
+
+def n_best(
+    found: Hypotheses, encoder: SubwordCodec, unknown: tf.Tensor | None = None
+) -> dict[str, tf.Tensor]:
     """Returns `texts`, string [batch, beams], best first; `scores`, float32 [batch, beams]; and `truncated`."""
-    return {"texts": encoder.decode(found.ids), "scores": found.scores, "truncated": found.truncated[:, 0]}
+    texts = encoder.decode(found.ids, unknown)
+    return {"texts": texts, "scores": found.scores, "truncated": found.truncated[:, 0]}
 
 
-def best(found: Hypotheses, encoder: SubwordCodec) -> dict[str, tf.Tensor]:
+def best(found: Hypotheses, encoder: SubwordCodec, unknown: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
     """Returns `text`, string [batch]; `score`, float32 [batch], the log probability of the text and its end, normalised
     by the length penalty; and `truncated`, bool [batch], whether the maximum length ended the text."""
     return {
-        "text": encoder.decode(found.ids[:, 0]),
+        "text": encoder.decode(found.ids[:, 0], None if unknown is None else unknown[:, 0]),
         "score": found.scores[:, 0],
         "truncated": found.truncated[:, 0],
     }
 
 
-def attended(found: Hypotheses, encoder: SubwordCodec) -> dict[str, tf.Tensor]:
+def attended(
+    found: Hypotheses, encoder: SubwordCodec, unknown: tf.Tensor | None = None
+) -> dict[str, tf.Tensor]:
     """Returns the best `text`, string [batch]; its `tokens`, string [batch, time], the end last; their `attention`,
     float32 [batch, time, positions]; and `truncated`. Shorter rows have empty tokens and zeros."""
     ids = found.ids[:, 0]
     written = tf.range(tf.shape(ids)[1]) <= found.lengths[:, :1]
+    tokens = tf.gather(tf.constant(encoder.tokens), tf.where(written, ids, PADDING))
+    if unknown is not None:
+        tokens = tf.where(ids == UNKNOWN, unknown[:, 0], tokens)
     return {
-        "text": encoder.decode(ids),
-        "tokens": tf.gather(tf.constant(encoder.tokens), tf.where(written, ids, PADDING)),
+        "text": best(found, encoder, unknown)["text"],
+        "tokens": tokens,
         "attention": tf.where(written[..., None], found.alignments[:, 0], 0.0),
         "truncated": found.truncated[:, 0],
     }

@@ -169,6 +169,10 @@ WITHOUT_EFFECT = {
         [*TRAIN_TRANSLATOR, "--attention=none", "--coverage_penalty=1"],
         "with another --attention than none, but --attention is none",
     ),
+    "copy_unknown": (
+        [*TRAIN_TRANSLATOR, "--attention=none", "--copy_unknown"],
+        "with another --attention than none, but --attention is none",
+    ),
     "ngram_buckets": ([*TRAIN, "--ngrams=0", "--ngram_buckets=9"], "with --ngrams>0, but --ngrams is 0"),
     "vocabulary_size": (
         [*TRAIN_ON_TEXT, "--vocabulary_size=20"],

@@ -412,3 +412,24 @@ def test_nothing_is_learnt_of_nothing(tokenizer, texts):
     assert codec.vocabulary == ()
     assert codec.encode(tf.constant(["a b", ""])).to_list()[1] == []
     assert set(codec.encode(tf.constant(["a b"])).flat_values.numpy()) == {1}
+
+
+@pytest.mark.parametrize("tokenizer", PIECES)
+@pytest.mark.parametrize("max_length", [3, 1000])
+def test_tokens_as_they_were_written_stand_where_the_ids_stand(tokenizer, max_length):
+    codec = learnt(["The dog's here. here dog"], tokenizer, max_size=20, max_length=max_length)
+    texts = tf.constant(bytes_of(["", "The cat's here, 日本 or thére.", "dog 😀 dogged"]))
+    ids, tokens = codec.encode_padded(texts), codec.split_padded(texts)
+    known = ids > 1
+    assert ids.shape == tokens.shape
+    assert np.array_equal(tokens[known], tf.gather(codec.tokens, ids)[known])
+    assert np.array_equal(tokens == b"", ids == 0)
+    if max_length == 1000:
+        written = [text.decode() for text in codec.decode(ids, tokens).numpy()]
+        assert written == ["", "The cat's here, 日本 or thére.", "dog 😀 dogged"]
+
+
+@pytest.mark.parametrize("size", [None, 2**40])
+def test_without_a_limit_everything_that_occurs_twice_is_a_subword(size):
+    codec = SubwordCodec.learn([[b"the dog the dog"]], tokenizer="subwords", max_size=size)
+    assert {"▁the", "▁dog"} < {*codec.vocabulary}

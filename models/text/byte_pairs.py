@@ -22,8 +22,10 @@ def byte_pairs(words: Mapping[str, int], size: int | None, min_count: int) -> li
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     characters = [c for c, count in _characters(words).items() if count >= min_count]
+    # Each merge makes a pair in some word one piece less. The library takes memory for as many as it is asked for.
+    most = len(characters) + sum(map(len, words))
     trainer = trainers.BpeTrainer(
-        vocab_size=2**31 if size is None else size,
+        vocab_size=most if size is None else min(size, most),
         min_frequency=max(2, min_count),
         initial_alphabet=sorted(characters),
         limit_alphabet=len(characters),

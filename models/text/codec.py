@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import tensorflow as tf
 
-from .ids import UNKNOWN, pad
+from .ids import UNKNOWN, at_least_one_step, pad
 
 # Stands for a space in the tokens of `SubwordCodec`.
 SPACE = "\u2581"
@@ -158,17 +158,29 @@ class Codec(tf.Module):
         ids = self.encode(texts, max_length=self.max_length + 1)
         return pad(ids[:, : self.max_length]), ids.row_lengths() > self.max_length
 
+    def split_padded(self, texts: tf.Tensor) -> tf.Tensor:
+        """Splits text into the tokens of `encode_padded`, known or not: string [batch] -> string [batch, time], with ""
+        for padding."""
+        tokens = self._split(texts)[:, : self.max_length]
+        return at_least_one_step(tokens.to_tensor(""))
+
     def legible(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns whether ids are known tokens other than spaces: int32 [...] -> bool [...]."""
         known = self.tokens[len(self.special) :]
         shown = [token.decode("utf-8", "replace").strip(f"{SPACE} ") != "" for token in known]
         return tf.gather(tf.constant([False] * len(self.special) + shown), ids)
 
-    def decode(self, ids: tf.Tensor) -> tf.Tensor:
-        """Turns ids into text without special tokens, but for the unknown one: int32 [..., time] -> string [...]."""
+    def decode(self, ids: tf.Tensor, unknown: tf.Tensor | None = None) -> tf.Tensor:
+        """Turns ids into text without special tokens, but for the unknown one: int32 [..., time] -> string [...].
+
+        Args:
+            ids: int32 [..., time].
+            unknown: What stands where a token is unknown, string [..., time]; None: the replacement character.
+        """
         shown = ["", REPLACEMENT, *[""] * (len(self.special) - 2)]
         strings = tf.constant([*(token.encode() for token in shown), *self._vocabulary_bytes])
-        return self._join(tf.gather(strings, ids))
+        tokens = tf.gather(strings, ids)
+        return self._join(tokens if unknown is None else tf.where(ids == UNKNOWN, unknown, tokens))
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments as JSON, for `from_config`."""
@@ -187,6 +199,10 @@ class Codec(tf.Module):
     def _counted(cls, texts: tf.Tensor, tokenizer: str, max_length: int | None) -> tf.RaggedTensor:
         """Returns the tokens that `learn` counts."""
         return cls.tokenizers[tokenizer].split(texts)
+
+    def _split(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """Splits text into the tokens that have ids: string [batch] -> string [batch, (time)]."""
+        return self.tokenizers[self.tokenizer].split(texts)
 
     def _ids(self, tokens: tf.RaggedTensor, max_length: int | None) -> tf.RaggedTensor:
         return tf.ragged.map_flat_values(self._table.lookup, tokens[:, :max_length])

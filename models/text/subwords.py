@@ -75,6 +75,18 @@ class SubwordCodec(Codec):
         pieces = tf.gather(self._longest_pieces(words, max_length), indices)
         return tokens.with_flat_values(pieces).merge_dims(1, 2)[:, :max_length]
 
+    def _split(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        words = super()._split(texts)
+        if not self.tokenizers[self.tokenizer].pieces:
+            return words
+        pieces = self._longest_pieces(words.flat_values, self.max_length)
+        # A piece that is unknown is one character.
+        sizes = tf.constant([1] * len(self.special) + [len(token) for token in self.vocabulary])
+        sizes = tf.ragged.map_flat_values(tf.gather, sizes, pieces).to_tensor(0)
+        whole = tf.broadcast_to(words.flat_values[:, None], tf.shape(sizes))
+        strings = tf.strings.substr(whole, tf.cumsum(sizes, axis=1, exclusive=True), sizes, unit="UTF8_CHAR")
+        return words.with_flat_values(tf.RaggedTensor.from_tensor(strings, padding="")).merge_dims(1, 2)
+
     def _join(self, tokens: tf.Tensor) -> tf.Tensor:
         return tf.strings.strip(tf.strings.regex_replace(super()._join(tokens), SPACE, " "))
 

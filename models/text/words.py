@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from .cleaning import clean, with_single_spaces, without_markup
 from .codec import Codec, Tokenizer
-from .ids import at_least_one_step
 from .scripts import JOINERS, UNSPACED
 
 _APOSTROPHE = "\u2019"
@@ -52,12 +51,6 @@ class WordCodec(Codec):
         "words": Tokenizer(split_words),
         "characters": Tokenizer(split_characters),
     }
-
-    def split_padded(self, texts: tf.Tensor) -> tf.Tensor:
-        """Splits text into the tokens of `encode_padded`, known or not: string [batch] -> string [batch, time], with ""
-        for padding."""
-        tokens = self.tokenizers[self.tokenizer].split(texts)[:, : self.max_length]
-        return at_least_one_step(tokens.to_tensor(""))
 
     @classmethod
     def _counted(cls, texts: tf.Tensor, tokenizer: str, max_length: int | None) -> tf.RaggedTensor:

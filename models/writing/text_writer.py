@@ -47,14 +47,16 @@ class TextWriter(keras.Model, abc.ABC):
         """Returns the losses of all targets but padding, int32 [..., time]; see `losses.token_losses`."""
         return token_losses(self.logits, outputs, targets, smoothing, r_drop)
 
-    def search(self, encoded: Any, max_length: tf.Tensor, beams: Beams) -> Hypotheses:
+    def search(self, encoded: Any, max_length: tf.Tensor, beams: Beams, unknown: bool = False) -> Hypotheses:
         """Searches the best texts, without a gradient.
 
         Args:
             encoded: Result of `encode`.
             max_length: int32 [batch], maximum numbers of tokens.
             beams: Options of the search.
+            unknown: Whether the unknown token may be written.
         """
         step, states = self.start(encoded)
         size = self.target_vocabulary_size
-        return beam_search(step, states, START, END, max_length, beams, size, forbidden=FORBIDDEN)
+        forbidden = [number for number in FORBIDDEN if number != UNKNOWN or not unknown]
+        return beam_search(step, states, START, END, max_length, beams, size, forbidden)

@@ -4,7 +4,7 @@ import dataclasses
 
 from ...common.errors import UserError
 from ...common.files import PICTURES
-from ...common.options import OptionGroup, option, override
+from ...common.options import OptionGroup, When, option, override
 from ...models.options import (
     RecurrentOptions,
     RewardOptions,
@@ -52,6 +52,14 @@ class TranslationConfig(TranslationOptions, SearchOptions, RewardOptions, Vocabu
         "max_decode_length",
         200,
         "largest number of tokens in a translation; twice the source's plus ten is another limit",
+    )
+
+    copy_unknown: bool = option(
+        False,
+        "write the word of the source that the attention points to where the model would write an unknown one, such as "
+        "a name or a number; subwords rarely need it",
+        only=When("attention", "!=", "none"),
+        commands=("evaluate", "export"),
     )
 
     def __post_init__(self) -> None:

@@ -17,6 +17,8 @@ from ...models.blocks.losses import shifted
 from ...models.blocks.traced import traced_per_model
 from ...models.decoding import Beams
 from ...models.text import PADDING, SubwordCodec, pad, with_start_and_end
+from ...models.writing.copying import attended_tokens
+from .. import beam_search
 from ..beam_search import beams_of, warning_of_same
 from ..datasets.batching import chunks, length_sorted_batches
 from ..task import Evaluation
@@ -61,7 +63,8 @@ def _measured(
             total += float(_losses(model, source, target))
             tokens += int(tf.reduce_sum(tf.cast(target[:, 1:] != PADDING, tf.int32)))
             begun = time.monotonic()
-            texts, scores = _translate(model, source, target_codec, beams, config.max_decode_length)
+            copied = source_codec.split_padded(tf.gather(sources, positions)) if config.copy_unknown else None
+            texts, scores = _translate(model, source, copied, target_codec, beams, config.max_decode_length)
             seconds += time.monotonic() - begun
             for position, text, score in zip(positions, texts.numpy(), scores.numpy().tolist(), strict=True):
                 found[position] = (text.decode(), score)
@@ -83,11 +86,18 @@ def _losses(model: keras.Model, source: tf.Tensor, target: tf.Tensor) -> tf.Tens
 
 @traced_per_model
 def _translate(
-    model: keras.Model, source: tf.Tensor, codec: SubwordCodec, beams: Beams, longest: int
+    model: keras.Model,
+    source: tf.Tensor,
+    copied: tf.Tensor | None,
+    codec: SubwordCodec,
+    beams: Beams,
+    longest: int,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the best translation of each row, and its score."""
-    best = model.translate(source, beams, longest)
-    return codec.decode(best.ids[:, 0]), best.scores[:, 0]
+    """Returns the best translation of each row, and its score; unknown tokens are copied from `copied`, the tokens of
+    the source, string [batch, positions], if given."""
+    found = model.translate(source, beams, longest, copied is not None)
+    best = beam_search.best(found, codec, None if copied is None else attended_tokens(found, copied))
+    return best["text"], best["score"]
 
 
 def _write(path: Path, rows: Sequence[tuple[str, str, str, float]]) -> None:

@@ -10,13 +10,19 @@ from ...models.blocks.losses import masked_cross_entropy, shifted
 from ...models.decoding import Beams, Hypotheses
 from ...models.recurrent.tracing import traced_once
 from ...models.text import PADDING, SubwordCodec, with_start_and_end
+from ...models.writing.copying import attended_tokens
 from .. import beam_search
 
 _TEXTS = (["A man is reading."], ["Two dogs play in the garden.", "", "the old house " * 30])
 
 
 def bundle(
-    model: keras.Model, source_encoder: SubwordCodec, target_encoder: SubwordCodec, beams: Beams, longest: int
+    model: keras.Model,
+    source_encoder: SubwordCodec,
+    target_encoder: SubwordCodec,
+    beams: Beams,
+    longest: int,
+    copy_unknown: bool = False,
 ) -> Bundle:
     """Returns the model with four signatures, whose inputs are string [batch].
 
@@ -32,17 +38,21 @@ def bundle(
     end last; attention, float32 [batch, time, positions]. Shorter rows have empty tokens and zeros.
 
     `score`: source, target -> log_probability, float32 [batch], of the target and its end.
+
+    With `copy_unknown` the token of the source that an unknown token attended to most stands in its place.
     """
 
     @traced_once
-    def search(text: tf.Tensor) -> tuple[tf.Tensor, Hypotheses]:
-        """Returns the ids of the texts and the translations found, `truncated` where a text was cut, too."""
+    def search(text: tf.Tensor) -> tuple[tf.Tensor, Hypotheses, tf.Tensor | None]:
+        """Returns the ids of the texts, the translations found, `truncated` where a text was cut, too, and what stands
+        where a token is unknown."""
         source, cut = source_encoder.encode_cut(text)
         # Without anything to read the model would invent a sentence.
         legible = tf.reduce_any(source_encoder.legible(source), axis=1)
-        found = model.translate(source, beams, tf.where(legible, longest, 0))
+        found = model.translate(source, beams, tf.where(legible, longest, 0), copy_unknown)
         truncated = found.truncated & legible[:, None] | cut[:, None]
-        return source, found._replace(truncated=truncated)
+        copies = attended_tokens(found, source_encoder.split_padded(text)) if copy_unknown else None
+        return source, found._replace(truncated=truncated), copies
 
     def signature(view: Callable[..., dict[str, tf.Tensor]]) -> Callable[..., dict[str, tf.Tensor]]:
         """Returns a function from texts to a view of their translations."""
@@ -52,17 +62,17 @@ def bundle(
 
         return function
 
-    def best(source: tf.Tensor, found: Hypotheses) -> dict[str, tf.Tensor]:
+    def best(source: tf.Tensor, found: Hypotheses, copies: tf.Tensor | None) -> dict[str, tf.Tensor]:
         del source
-        return beam_search.best(found, target_encoder)
+        return beam_search.best(found, target_encoder, copies)
 
-    def n_best(source: tf.Tensor, found: Hypotheses) -> dict[str, tf.Tensor]:
+    def n_best(source: tf.Tensor, found: Hypotheses, copies: tf.Tensor | None) -> dict[str, tf.Tensor]:
         del source
-        return beam_search.n_best(found, target_encoder)
+        return beam_search.n_best(found, target_encoder, copies)
 
-    def align(source: tf.Tensor, found: Hypotheses) -> dict[str, tf.Tensor]:
+    def align(source: tf.Tensor, found: Hypotheses, copies: tf.Tensor | None) -> dict[str, tf.Tensor]:
         source_tokens = tf.gather(tf.constant(source_encoder.tokens), source)
-        return beam_search.attended(found, target_encoder) | {"source_tokens": source_tokens}
+        return beam_search.attended(found, target_encoder, copies) | {"source_tokens": source_tokens}
 
     def score(source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
         inputs, targets = shifted(with_start_and_end(target_encoder.encode(target)))

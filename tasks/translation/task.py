@@ -84,7 +84,14 @@ def bundle(model: keras.Model, data: TranslationData) -> Bundle:
     """Returns the signatures to export."""
     config = data.config
     beams = beams_of(config, len(data.target_codec))
-    return signatures.bundle(model, data.source_codec, data.target_codec, beams, config.max_decode_length)
+    return signatures.bundle(
+        model,
+        data.source_codec,
+        data.target_codec,
+        beams,
+        config.max_decode_length,
+        copy_unknown=config.copy_unknown,
+    )
 
 
 def limits(data: TranslationData) -> list[str]:

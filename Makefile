@@ -1,12 +1,13 @@
 # make demo     train a translation model on embedded data, export it, and translate a sentence with the SavedModel
 # make test     lint, type checks and the whole test suite
-# Both set up .venv first; with PYTHON=python3.12, say, they set up .venv.12 and use it.
+# make benchmarks   measure training steps against stock Keras and PyTorch, and write docs/speed.md
+# All set up .venv first; with PYTHON=python3.12, say, they set up .venv.12 and use it.
 
 PYTHON ?= python3
 VENV := .venv$(patsubst python3%,%,$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 
-.PHONY: demo test format clean
+.PHONY: demo test format benchmarks clean
 
 $(VENV)/installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -39,6 +40,11 @@ test: $(VENV)/installed
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Of PyTorch the build for CPUs.
+benchmarks: $(VENV)/installed
+	$(BIN)/pip install --quiet --extra-index-url https://download.pytorch.org/whl/cpu --editable '.[benchmarks]'
+	$(BIN)/python benchmarks/speed.py
 
 clean:
 	rm -rf runs exports build dist *.egg-info .pytest_cache .ruff_cache

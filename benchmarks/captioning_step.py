@@ -17,8 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
-from rounds import medians
-from steps import training_steps
+from steps import report, training_steps
 
 from unroll.models.text import END, START
 from unroll.tasks.captioning.config import CaptioningConfig
@@ -33,6 +32,7 @@ _EMBEDDING = flags.DEFINE_integer("embedding_size", 256, "size of a token's vect
 _VOCABULARY = flags.DEFINE_integer("vocabulary", 2500, "tokens known")
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "each contender makes some steps a round")
 _STEPS = flags.DEFINE_integer("steps", 5, "steps of a contender in a round")
+_RESULTS = flags.DEFINE_string("results", None, "JSON file for the results")
 
 _GRID, _FEATURES = 7, 1280
 
@@ -118,15 +118,11 @@ def main(_):
     batches = random_batches()
     tokens = sum(int((batch["captions"][..., 1:] != 0).sum()) for batch in batches)
     contenders = {
-        "stock Keras layers, fit": keras_steps(batches, shared=False),
-        "stock Keras layers, fit, image shared": keras_steps(batches, shared=True),
+        "Keras, fit": keras_steps(batches, shared=False),
+        "Keras, fit, image shared": keras_steps(batches, shared=True),
         "unroll": unroll_steps(batches),
     }
-    seconds = medians(contenders, _ROUNDS.value)
-    rates = {name: tokens / value for name, value in seconds.items()}
-    reference = max(rate for name, rate in rates.items() if "Keras" in name)
-    for name, rate in rates.items():
-        print(f"{name:38} {rate:8,.0f} target tokens/s   {rate / reference:5.2f} of the best of Keras")
+    report(contenders, _ROUNDS.value, tokens, "target tokens", _RESULTS.value)
 
 
 if __name__ == "__main__":

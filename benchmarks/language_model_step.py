@@ -15,8 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
-from rounds import medians
-from steps import training_steps
+from steps import report, training_steps
 
 from unroll.tasks.language_modeling.config import LanguageModelingConfig
 from unroll.tasks.language_modeling.data import LanguageModelSizes
@@ -29,6 +28,7 @@ _UNITS = flags.DEFINE_integer("units", 512, "units of each layer")
 _CHARACTERS = flags.DEFINE_integer("characters", 65, "different characters")
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "each contender makes some steps a round")
 _STEPS = flags.DEFINE_integer("steps", 5, "steps of a contender in a round")
+_RESULTS = flags.DEFINE_string("results", None, "JSON file for the results")
 
 
 def unroll_steps(windows: np.ndarray, jit_compile: bool):
@@ -99,21 +99,22 @@ def main(_):
     shape = [_STEPS.value, _BATCH.value, _TRUNCATION.value + 1]
     windows = rng.integers(2, _CHARACTERS.value + 2, shape).astype("int32")
     contenders = {
-        "keras.layers.LSTM, stateful": keras_steps(windows, False),
-        "keras.layers.LSTM, stateful, XLA": keras_steps(windows, True),
+        "Keras, stateful": keras_steps(windows, False),
+        "Keras, stateful, XLA": keras_steps(windows, True),
         "unroll": unroll_steps(windows, False),
         "unroll, XLA": unroll_steps(windows, True),
     }
     try:
-        contenders["torch.nn.LSTM"] = torch_steps(windows)
+        contenders["PyTorch"] = torch_steps(windows)
     except ImportError:
         print("PyTorch is not installed: its row is left out.")
-    seconds = medians(contenders, _ROUNDS.value)
-    characters = _STEPS.value * _BATCH.value * _TRUNCATION.value
-    rates = {name: characters / value for name, value in seconds.items()}
-    reference = max(rate for name, rate in rates.items() if name.startswith("keras"))
-    for name, rate in rates.items():
-        print(f"{name:34} {rate:9,.0f} characters/s   {rate / reference:5.2f} of the best of Keras")
+    report(
+        contenders,
+        _ROUNDS.value,
+        _STEPS.value * _BATCH.value * _TRUNCATION.value,
+        "characters",
+        _RESULTS.value,
+    )
 
 
 if __name__ == "__main__":

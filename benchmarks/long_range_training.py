@@ -242,7 +242,7 @@ def truncated(model: keras.Model, truncation: int) -> Callable:
         time_major = tf.transpose(early, [1, 0, 2])
         state = layer.get_initial_state(tf.shape(inputs)[0])
         _, state = loop.run(
-            layer.cell, layer.project(time_major), state, layer.recurrent_weights(), loop.Masks()
+            layer.cell, layer.projections(time_major), state, layer.recurrent_weights(), loop.Masks()
         )
         state = tuple(tf.stop_gradient(s) for s in state)
         return dense(layer(late, initial_state=state, training=training))

@@ -6,6 +6,64 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The seconds of contenders in rounds."""
+
+    seconds: Mapping[str, list[float]]
+
+    def median(self, name: str) -> float:
+        return statistics.median(self.seconds[name])
+
+    def speeds(self, name: str, others: str) -> list[float]:
+        """Returns how many times as fast a contender is as the best of those whose names begin with `others`: median,
+        lower and upper quartile of the ratios within a round; empty if there are none."""
+        rivals = [rival for rival in self.seconds if rival.startswith(others)]
+        if not rivals:
+            return []
+        best = min(rivals, key=self.median)
+        ratios = [theirs / ours for theirs, ours in zip(self.seconds[best], self.seconds[name], strict=True)]
+        lower, middle, upper = statistics.quantiles(ratios, n=4)
+        return [middle, lower, upper]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "seconds": {name: self.median(name) for name in self.seconds},
+            "of_keras": self.speeds("unroll", "Keras"),
+            "of_torch": self.speeds("unroll", "PyTorch"),
+        }
+
+    def __str__(self) -> str:
+        times = "   ".join(f"{name} {1000 * self.median(name):.2f} ms" for name in self.seconds)
+        rivals = {
+            "best of Keras": self.speeds("unroll", "Keras"),
+            "PyTorch": self.speeds("unroll", "PyTorch"),
+        }
+        speeds = "".join(f"   {found[0]:.2f} x {rival}" for rival, found in rivals.items() if found)
+        return times + speeds
+
+
+def compared(contenders: Mapping[str, Callable[[], object]], seconds: float) -> Comparison:
+    """Compares contenders for some seconds, in five rounds at least."""
+    for call in contenders.values():
+        call()
+    begun = time.perf_counter()
+    for call in contenders.values():
+        call()
+    # `times` makes two calls a round.
+    rounds = min(50, max(5, round(seconds / (2 * (time.perf_counter() - begun)))))
+    return Comparison(times(contenders, rounds))
+
+
+def write_results(path: str | None, results: Any) -> None:
+    """Writes what a command measured, for the page that `speed.py` makes."""
+    if path:
+        Path(path).write_text(json.dumps(results, indent=1))
 
 
 def medians(

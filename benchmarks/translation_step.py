@@ -16,8 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
-from rounds import medians
-from steps import training_steps
+from steps import report, training_steps
 
 from unroll.models.text import END, START
 from unroll.tasks.translation.config import TranslationConfig
@@ -31,6 +30,7 @@ _EMBEDDING = flags.DEFINE_integer("embedding_size", 256, "size of a token's vect
 _VOCABULARY = flags.DEFINE_integer("vocabulary", 6000, "tokens in each language")
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "each contender makes some steps a round")
 _STEPS = flags.DEFINE_integer("steps", 5, "steps of a contender in a round")
+_RESULTS = flags.DEFINE_string("results", None, "JSON file for the results")
 
 
 def random_batches() -> list[dict[str, np.ndarray]]:
@@ -144,8 +144,8 @@ def main(_):
     batches = random_batches()
     tokens = sum(int((batch["target"][:, 1:] != 0).sum()) for batch in batches)
     contenders = {
-        "stock Keras layers, fit": keras_steps(batches, False),
-        "stock Keras layers, fit, XLA": keras_steps(batches, True),
+        "Keras, fit": keras_steps(batches, False),
+        "Keras, fit, XLA": keras_steps(batches, True),
         "unroll": unroll_steps(batches, "float32"),
         "unroll, bfloat16 products": unroll_steps(batches, "mixed_bfloat16"),
     }
@@ -153,11 +153,7 @@ def main(_):
         contenders["PyTorch"] = torch_steps(batches)
     except ImportError:
         print("PyTorch is not installed: its row is left out.")
-    seconds = medians(contenders, _ROUNDS.value)
-    rates = {name: tokens / value for name, value in seconds.items()}
-    reference = max(rate for name, rate in rates.items() if "Keras" in name)
-    for name, rate in rates.items():
-        print(f"{name:30} {rate:8,.0f} target tokens/s   {rate / reference:5.2f} of the best of Keras")
+    report(contenders, _ROUNDS.value, tokens, "target tokens", _RESULTS.value)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The closed set of activations whose derivatives the hand-written backward pass knows.
+"""The closed set of activations whose gradients the hand-written backward pass knows.
 
-Each derivative is a function of the activation's *output* y = f(x), so the loop need not keep x.
+Each gradient is a function of the activation's *output* y = f(x), so the loop need not keep x.
 """
 
 from collections.abc import Callable
@@ -11,32 +11,29 @@ import tensorflow as tf
 
 
 class Activation(NamedTuple):
-    """An element-wise function and its derivative as a function of its own output."""
+    """An element-wise function, and dL/dx from its output y and dL/dy, tensors of one shape."""
 
     name: str
     function: Callable[[tf.Tensor], tf.Tensor]
-    derivative: Callable[[tf.Tensor], tf.Tensor]
+    gradient: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
-def _positive(y: tf.Tensor) -> tf.Tensor:
-    return tf.cast(y > 0, y.dtype)
-
-
+# Where TensorFlow has an operation for the gradient, it makes one pass over the numbers instead of three.
 _ACTIVATIONS = {
     activation.name: activation
     for activation in (
-        Activation("linear", tf.identity, tf.ones_like),
-        Activation("tanh", tf.tanh, lambda y: 1 - y * y),
-        Activation("sigmoid", tf.sigmoid, lambda y: y * (1 - y)),
-        Activation("relu", tf.nn.relu, _positive),
+        Activation("linear", tf.identity, lambda y, dy: dy),
+        Activation("tanh", tf.tanh, lambda y, dy: tf.raw_ops.TanhGrad(y=y, dy=dy)),
+        Activation("sigmoid", tf.sigmoid, lambda y, dy: tf.raw_ops.SigmoidGrad(y=y, dy=dy)),
+        Activation("relu", tf.nn.relu, lambda y, dy: tf.raw_ops.ReluGrad(gradients=dy, features=y)),
         Activation(
             "hard_sigmoid",
             keras.activations.hard_sigmoid,
-            lambda y: tf.cast((y > 0) & (y < 1), y.dtype) / 6,
+            lambda y, dy: tf.where((y > 0) & (y < 1), dy / 6, tf.zeros_like(dy)),
         ),
-        Activation("softsign", tf.nn.softsign, lambda y: tf.square(1 - tf.abs(y))),
-        Activation("softplus", tf.nn.softplus, lambda y: 1 - tf.exp(-y)),
-        Activation("elu", tf.nn.elu, lambda y: tf.where(y > 0, tf.ones_like(y), y + 1)),
+        Activation("softsign", tf.nn.softsign, lambda y, dy: dy * tf.square(1 - tf.abs(y))),
+        Activation("softplus", tf.nn.softplus, lambda y, dy: dy * (1 - tf.exp(-y))),
+        Activation("elu", tf.nn.elu, lambda y, dy: tf.where(y > 0, dy, dy * (y + 1))),
     )
 }
 
@@ -49,7 +46,7 @@ def get(identifier: str | Callable | None) -> Activation:
             of these names; or None for linear, as in Keras.
 
     Raises:
-        ValueError: If the backward pass has no derivative for the activation.
+        ValueError: If the backward pass has no gradient for the activation.
     """
     name = "linear" if identifier is None else identifier
     if callable(identifier):

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from . import activations
-from .cell import Cell, CudnnLayout, Factors, GateMatrices, Gates, State, TransposedMatrices
+from .cell import Cell, CudnnLayout, GateMatrices, Gates, State, TransposedMatrices
 from .layer import RecurrentLayer
 from .positional import INITIALIZERS, PENALTIES, SEQUENCES, positional
 
@@ -22,6 +22,7 @@ class _ResetAfter(Cell):
 
     gate_names: ClassVar = ("update", "reset", "candidate")
     kept_names: ClassVar = ("update", "reset", "candidate", "recurrent_product")
+    beside_names: ClassVar = ("recurrent_product_gradient",)
     switches: ClassVar = ("update", "reset")
     memory_gate: ClassVar = "update"
     separate_input: ClassVar = True
@@ -37,31 +38,22 @@ class _ResetAfter(Cell):
         z = self.recurrent_activation.function(x_z + p_z)
         r = self.recurrent_activation.function(x_r + p_r)
         c = self.activation.function(x_c + r * p_c)
-        return (z * h + (1 - z) * c,), (z, r, c, p_c)
+        return (c + z * (h - c),), (z, r, c, p_c)
 
-    def factors(self, kept: State, states: State, previous: State) -> Factors:
-        z, r, c, p_c = kept
-        gate = self.recurrent_activation.derivative
-        to_candidate = (1 - z) * self.activation.derivative(c)
-        inner = (
-            z,
-            (previous[0] - c) * gate(z),
-            to_candidate * p_c * gate(r),
-            to_candidate,
-            to_candidate * r,
-        )
-        return Factors(inner, carry=())
-
-    def backward(self, factors: Factors, gradient: State, kernel: TransposedMatrices) -> tuple[Gates, State]:
-        (dh,) = gradient
-        direct, d_z, d_r, d_c, d_p = (dh * factor for factor in factors.inner)
-        return (d_z, d_r, d_c), (direct + kernel.product((d_z, d_r, d_p)),)
+    def backward(
+        self, kept: State, previous: State, gradient: State, kernel: TransposedMatrices
+    ) -> tuple[Gates, State, State]:
+        (z, r, c, p_c), (h,), (dh,) = kept, previous, gradient
+        gate, phi = self.recurrent_activation.gradient, self.activation.gradient
+        direct = dh * z
+        d_c = phi(c, dh - direct)
+        d_z, d_r, d_product = gate(z, dh * (h - c)), gate(r, d_c * p_c), d_c * r
+        return (d_z, d_r, d_c), (d_product,), (direct + kernel.product((d_z, d_r, d_product)),)
 
     def recurrent_products(
-        self, kept: State, h: tf.Tensor, d_gates: Gates
+        self, h: tf.Tensor, d_gates: Gates, beside: State
     ) -> tuple[tuple[tf.Tensor, Gates], ...]:
-        d_z, d_r, d_c = d_gates
-        return ((h, (d_z, d_r, d_c * kept[1])),)
+        return ((h, (*d_gates[_GATES], *beside)),)
 
 
 @dataclass(frozen=True)
@@ -72,6 +64,7 @@ class _ResetBefore(Cell):
 
     gate_names: ClassVar = _ResetAfter.gate_names
     kept_names: ClassVar = gate_names
+    beside_names: ClassVar = ("reset_h",)
     switches: ClassVar = _ResetAfter.switches
     memory_gate: ClassVar = _ResetAfter.memory_gate
 
@@ -82,28 +75,24 @@ class _ResetBefore(Cell):
         r = self.recurrent_activation.function(x_r + p_r)
         (p_c,) = kernel.product(r * h, _CANDIDATE)
         c = self.activation.function(x_c + p_c)
-        return (z * h + (1 - z) * c,), (z, r, c)
+        return (c + z * (h - c),), (z, r, c)
 
-    def factors(self, kept: State, states: State, previous: State) -> Factors:
-        z, r, c = kept
-        (h,) = previous
-        gate = self.recurrent_activation.derivative
-        inner = (z, (h - c) * gate(z), h * gate(r), (1 - z) * self.activation.derivative(c), r)
-        return Factors(inner, carry=())
-
-    def backward(self, factors: Factors, gradient: State, kernel: TransposedMatrices) -> tuple[Gates, State]:
-        (dh,) = gradient
-        direct, to_z, to_r, to_c, reset = factors.inner
-        d_z, d_c = dh * to_z, dh * to_c
-        d_product = kernel.product((d_c,), _CANDIDATE)
-        d_r = d_product * to_r
-        d_before = dh * direct + d_product * reset + kernel.product((d_z, d_r), _GATES)
-        return (d_z, d_r, d_c), (d_before,)
+    def backward(
+        self, kept: State, previous: State, gradient: State, kernel: TransposedMatrices
+    ) -> tuple[Gates, State, State]:
+        (z, r, c), (h,), (dh,) = kept, previous, gradient
+        gate, phi = self.recurrent_activation.gradient, self.activation.gradient
+        direct = dh * z
+        d_z, d_c = gate(z, dh * (h - c)), phi(c, dh - direct)
+        d_reset = kernel.product((d_c,), _CANDIDATE)
+        d_r = gate(r, d_reset * h)
+        before = direct + d_reset * r + kernel.product((d_z, d_r), _GATES)
+        return (d_z, d_r, d_c), (r * h,), (before,)
 
     def recurrent_products(
-        self, kept: State, h: tf.Tensor, d_gates: Gates
+        self, h: tf.Tensor, d_gates: Gates, beside: State
     ) -> tuple[tuple[tf.Tensor, Gates], ...]:
-        return ((h, d_gates[_GATES]), (kept[1] * h, d_gates[_CANDIDATE]))
+        return ((h, d_gates[_GATES]), (*beside, d_gates[_CANDIDATE]))
 
 
 @keras.saving.register_keras_serializable("unroll")

@@ -9,7 +9,7 @@ import tensorflow as tf
 from ..blocks.random import ReplicaSeedGenerator
 from ..blocks.transpose import transpose_discrete
 from . import activations, arguments, loop
-from .cell import Cell, GateMatrices
+from .cell import Cell, GateMatrices, Gates
 from .tracing import current
 
 
@@ -238,6 +238,17 @@ class RecurrentLayer(keras.layers.Layer):
             flat = tf.nn.bias_add(flat, bias)
         shape = tf.concat([tf.shape(inputs)[:-1], [kernel.shape[1]]], axis=0)
         return tf.ensure_shape(tf.reshape(flat, shape), inputs.shape[:-1] + kernel.shape[1:])
+
+    def projections(self, sequences: tf.Tensor) -> Gates:
+        """Computes `project` for the time loop: [time, batch, features] -> [time, batch, units] for each gate."""
+        gates, (bias, _) = self.cell.gate_count, self.biases()
+        kernel = GateMatrices.split(self.weight(self.kernel), None, gates)
+        flat = kernel.product(tf.reshape(sequences, [-1, sequences.shape[-1]]))
+        if bias is not None:
+            flat = (tf.nn.bias_add(gate, b) for gate, b in zip(flat, tf.split(bias, gates), strict=True))
+        shape = tf.concat([tf.shape(sequences)[:-1], [self.units]], axis=0)
+        static = [*sequences.shape[:-1], self.units]
+        return tuple(tf.ensure_shape(tf.reshape(gate, shape), static) for gate in flat)
 
     def step(
         self, projected_input: tf.Tensor, state: Sequence[tf.Tensor], dropout_mask: tf.Tensor | None = None

@@ -4,10 +4,10 @@ It is faster and easier to control than a loop with autodiff:
 
 * the layer projects the inputs of all steps by one matrix product, before the loop; the loop adds only
   `h_{t-1} @ W_h` and the cell's element-wise part;
-* the backward pass is *linear* in the incoming gradient: its factors (the derivatives of the gates, for example) are
-  computed for all steps at once before the backward loop, which only carries dL/d(state) back;
-* the gradient of the recurrent kernel is one matrix product over all steps, after the loop;
-* inside the loops each gate has its own small matrix product (`cell.GateMatrices`);
+* the forward loop keeps references to what it computes, and the backward loop reads them there: nothing that a single
+  step needs is stacked, split or joined;
+* the gradient of the recurrent kernel is a matrix product over all steps, after the loop;
+* each gate has its own tensors and its own matrix products, inside the loops and outside (`cell.GateMatrices`);
 * truncated backpropagation through time is a zero in the carried gradient between two blocks;
 * the carried gradient *is* dL/d(state) of every step: `run_tapped` returns it, `run` drops it.
 
@@ -21,7 +21,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from ..blocks.gradient_registry import release_with_graph
-from .cell import Cell, Factors, GateMatrices, State, TransposedMatrices
+from .cell import Cell, GateMatrices, Gates, State, TransposedMatrices
 
 
 class RecurrentWeights(NamedTuple):
@@ -80,13 +80,13 @@ def block_edges(real: tf.Tensor, block: int) -> tf.Tensor:
 
 
 def run(
-    cell: Cell, projected: tf.Tensor, state: State, weights: RecurrentWeights, masks: Masks
+    cell: Cell, projections: Gates, state: State, weights: RecurrentWeights, masks: Masks
 ) -> tuple[tf.Tensor, State]:
     """Runs a cell over whole sequences.
 
     Args:
         cell: One step of the recurrence.
-        projected: x_t W_x + b of every step, [time, batch, gates * units].
+        projections: x_t W_x + b of every step, [time, batch, units] for each gate.
         state: Initial state, a tuple of [batch, units].
         weights: Recurrent kernel and bias.
         masks: Masks over steps and units.
@@ -94,49 +94,42 @@ def run(
     Returns:
         h after each step, [time, batch, units], and the state after the last step.
     """
-    (outputs,), final = _in_graph(_run, cell)(projected, state, weights, masks)
+    (outputs,), final = _in_graph(_run, cell)(projections, state, weights, masks)
     return outputs, final
 
 
 def run_forward(
-    cell: Cell, projected: tf.Tensor, state: State, weights: RecurrentWeights, masks: Masks
+    cell: Cell, projections: Gates, state: State, weights: RecurrentWeights, masks: Masks
 ) -> tuple[tf.Tensor, State]:
     """Does what `run` does, without the tensors that its backward pass would need."""
-    forward = _in_graph(_forward, cell)
-    (outputs,), _, final = forward(projected, state, weights, masks, shown=1, keeps=False)
-    return outputs, final
+    return _in_graph(_run_forward, cell)(projections, state, weights, masks)
 
 
 def run_tapped(
-    cell: Cell, projected: tf.Tensor, state: State, weights: RecurrentWeights, masks: Masks, taps: State
+    cell: Cell, projections: Gates, state: State, weights: RecurrentWeights, masks: Masks, taps: State
 ) -> tuple[State, State]:
     """Runs a cell over whole sequences, in a graph, and returns the whole state after each step.
 
     Args:
-        cell, projected, state, weights, masks: As for `run`.
+        cell, projections, state, weights, masks: As for `run`.
         taps: Zeros [time, batch, units] for each state. The gradient with respect to them is the total dL/d(state after
             the step), from the outputs of that step and of all later ones.
 
     Returns:
         The states after each step, [time, batch, units] each, and the state after the last step.
     """
-    return _run(cell, projected, state, weights, masks, taps)
+    return _run(cell, projections, state, weights, masks, taps)
 
 
 def jacobians(
-    cell: Cell,
-    kept: State,
-    previous: State,
-    states: State,
-    recurrent_kernel: tf.Tensor,
-    distances: Sequence[int],
+    cell: Cell, kept: State, previous: State, recurrent_kernel: tf.Tensor, distances: Sequence[int]
 ) -> tf.Tensor:
     """Returns products of step Jacobians along one sequence: d(last state) / d(state k steps before).
 
     Args:
         cell: One step of the recurrence.
         kept: Tensors that the cell kept of each step, [time, units] each.
-        previous, states: States before and after each step, [time, units] each.
+        previous: States before each step, [time, units] each.
         recurrent_kernel: [units, gates * units].
         distances: Numbers of steps k, ascending, at most `time`.
 
@@ -145,22 +138,42 @@ def jacobians(
         for each element of the earlier state.
     """
     units = recurrent_kernel.shape[0]
-    # Each row of the product is a gradient carried back by the same factors.
-    kept, previous, states = tf.nest.map_structure(lambda s: s[:, None], (kept, previous, states))
-    factors = cell.factors(kept, states, previous)
-    identity = tf.eye(cell.state_count * units, dtype=states[0].dtype)
+    identity = tf.eye(cell.state_count * units, dtype=recurrent_kernel.dtype)
+    # Each row of the product is a gradient carried back by the same steps.
     product = tuple(tf.split(identity, cell.state_count, axis=1))
-    products, end = [], tf.shape(states[0])[0]
+    shape = [cell.state_count * units, units]
+    products, end = [], tf.shape(previous[0])[0]
     for nearer, distance in zip([0, *distances], distances, strict=False):
-        stretch = tf.nest.map_structure(lambda f, a=nearer, b=distance: f[end - b : end - a], factors)
-        _, product, _ = _backward(cell, stretch, (), product, recurrent_kernel, Masks())
+
+        def steps(sequence: tf.Tensor, begin: tf.Tensor = end - distance) -> _Steps:
+            return lambda t: tf.broadcast_to(sequence[begin + t], shape)
+
+        trace = _Trace(*(tuple(map(steps, sequences)) for sequences in (previous, kept)))
+        length = tf.constant(distance - nearer)
+        _, product = _backward(cell, trace, length, (), product, recurrent_kernel, Masks())
         products.append(tf.concat(product, axis=1))
     return tf.stack(products)
 
 
+# The tensor of each step, [batch, units].
+_Steps = Callable[[tf.Tensor], tf.Tensor]
+
+
+class _Trace(NamedTuple):
+    """What a backward pass reads of each step.
+
+    Attributes:
+        previous: The state before the step.
+        kept: The tensors that the cell kept.
+    """
+
+    previous: tuple[_Steps, ...]
+    kept: tuple[_Steps, ...]
+
+
 def _run(
     cell: Cell,
-    projected: tf.Tensor,
+    projections: Gates,
     state: State,
     weights: RecurrentWeights,
     masks: Masks,
@@ -171,32 +184,36 @@ def _run(
     present = tuple(weight for weight in weights if weight is not None)
 
     @tf.custom_gradient
-    def differentiable(projected: tf.Tensor, *others: tf.Tensor) -> tuple[State, Callable]:
-        weights, state = (
-            RecurrentWeights(*others[: len(present)]),
-            others[len(present) :][: cell.state_count],
-        )
-        states, kept, final = _forward(
-            cell, projected, state, weights, masks, shown=cell.state_count, keeps=True
-        )
-        kept, computed = kept[: len(cell.kept_names)], kept[len(cell.kept_names) :]
+    def differentiable(*arguments: tf.Tensor) -> tuple[State, Callable]:
+        projections, arguments = arguments[: cell.gate_count], arguments[cell.gate_count :]
+        weights, arguments = RecurrentWeights(*arguments[: len(present)]), arguments[len(present) :]
+        state = arguments[: cell.state_count]
+        length = tf.shape(projections[0])[0]
+        states, kept, final = _forward(cell, projections, state, weights, masks, keeps=True)
+        stacked = [array.stack() for array in states[:shown]]
+        trace = _Trace(tuple(array.read for array in states), tuple(array.read for array in kept))
 
         def gradient(*upstream: tf.Tensor) -> State:
-            before = previous_states(state, states)
-            factors = _masked(cell.factors(kept, computed or states, before), masks)
             d_states, d_final = upstream[:shown], upstream[shown:]
-            d_gates, d_state, d_taps = _backward(
-                cell, factors, d_states, d_final, weights.kernel, masks, tapped=len(taps)
+            (d_gates, beside, d_taps), d_state = _backward(
+                cell, trace, length, d_states, d_final, weights.kernel, masks, tapped=len(taps)
             )
-            products = cell.recurrent_products(kept, before[0], d_gates)
+            products = cell.recurrent_products(stacked[0][:-1], d_gates, beside)
             d_weights = _weight_gradients(products, masks)[: len(present)]
-            return tf.concat(d_gates, axis=2), *d_weights, *d_state, *d_taps
+            return *d_gates, *d_weights, *d_state, *d_taps
 
-        return (*states[:shown], *final), gradient
+        return (*(s[1:] for s in stacked), *final), gradient
 
-    results = differentiable(projected, *present, *state, *taps)
+    results = differentiable(*projections, *present, *state, *taps)
     release_with_graph(results[0].op)
     return tuple(results[:shown]), tuple(results[shown:])
+
+
+def _run_forward(
+    cell: Cell, projections: Gates, state: State, weights: RecurrentWeights, masks: Masks
+) -> tuple[tf.Tensor, State]:
+    states, _, final = _forward(cell, projections, state, weights, masks, keeps=False)
+    return states[0].stack()[1:], final
 
 
 def _in_graph(function: Callable, cell: Cell) -> Callable:
@@ -210,146 +227,113 @@ def _compiled(function: Callable, cell: Cell) -> Callable:
 
 
 def _forward(
-    cell: Cell,
-    projected: tf.Tensor,
-    state: State,
-    weights: RecurrentWeights,
-    masks: Masks,
-    shown: int,
-    keeps: bool,
-) -> tuple[State, State, State]:
+    cell: Cell, projections: Gates, state: State, weights: RecurrentWeights, masks: Masks, keeps: bool
+) -> tuple[tuple[tf.TensorArray, ...], tuple[tf.TensorArray, ...], State]:
     """Runs the forward loop.
 
     Args:
-        cell, projected, state, weights, masks: As for `run`.
-        shown: Number of states to return of each step.
-        keeps: Whether to keep the tensors that a backward pass needs.
+        cell, projections, state, weights, masks: As for `run`.
+        keeps: Whether to keep what a backward pass needs.
 
     Returns:
-        The states after each step; the tensors kept of each step, and after them with zoneout the states as the cell
-        computed them; and the last state.
+        The states before each step and after the last, `time + 1` tensors [batch, units] for each state (without
+        `keeps` only h); the tensors that the cell keeps of each step; and the last state.
     """
-    length = tf.shape(projected)[0]
-    projections = [_unstack(gate, length) for gate in tf.split(projected, cell.gate_count, axis=2)]
+    length = tf.shape(projections[0])[0]
+    shown, count = (cell.state_count, len(cell.kept_names)) if keeps else (1, 0)
     kernel = GateMatrices.split(weights.kernel, weights.bias, cell.gate_count, masks.dropout)
-    real = None if masks.real is None else _unstack(masks.real, length)
-    zoneout = None if masks.zoneout is None else [_unstack(share, length) for share in masks.zoneout]
 
-    def step(t: tf.Tensor, state: State, arrays: tuple[tf.TensorArray, ...]) -> tuple:
-        new_state, kept = cell.forward(tuple(p.read(t) for p in projections), state, kernel)
-        if zoneout is not None:
-            kept = (*kept, *new_state)
-            new_state = zoned_out(new_state, state, [share.read(t) for share in zoneout])
-        if real is not None:
-            new_state = tuple(tf.where(real.read(t), n, s) for n, s in zip(new_state, state, strict=True))
-        return t + 1, new_state, _write(arrays, t, (*new_state[:shown], *(kept if keeps else ())))
+    def step(t: tf.Tensor, state: State, states: tuple, kept: tuple) -> tuple:
+        new_state, keeping = cell.forward(tuple(_at(p, t) for p in projections), state, kernel)
+        if masks.zoneout is not None:
+            new_state = zoned_out(new_state, state, [_at(share, t) for share in masks.zoneout])
+        if masks.real is not None:
+            real = _at(masks.real, t)
+            new_state = tuple(tf.where(real, n, s) for n, s in zip(new_state, state, strict=True))
+        return t + 1, new_state, _write(states, t + 1, new_state[:shown]), _write(kept, t, keeping[:count])
 
-    kept_count = len(cell.kept_names) + (0 if zoneout is None else cell.state_count)
-    arrays = _arrays(shown + keeps * kept_count, length, state[0])
-    _, final, arrays = tf.while_loop(
-        lambda t, *_: t < length, step, (0, tuple(state), arrays), maximum_iterations=length
+    states = _write(_arrays(shown, length + 1, state[0]), 0, state[:shown])
+    kept = _arrays(count, length, state[0])
+    _, final, states, kept = tf.while_loop(
+        lambda t, *_: t < length, step, (0, tuple(state), states, kept), maximum_iterations=length
     )
-    stacked = _stack(arrays, state[0])
-    return stacked[:shown], stacked[shown:], final
+    return states, kept, final
 
 
 def _backward(
     cell: Cell,
-    factors: Factors,
+    trace: _Trace,
+    length: tf.Tensor,
     d_states: State,
     d_final: State,
     recurrent_kernel: tf.Tensor,
     masks: Masks,
     tapped: int = 0,
-) -> tuple[State, State, State]:
+) -> tuple[tuple[Gates, State, State], State]:
     """Runs the backward loop.
 
     Args:
         cell, masks: As for `run`.
-        factors: Factors of all steps.
+        trace: What the forward loop left.
+        length: Number of steps.
         d_states: Gradients that arrive at each step from outside the loop, for h and possibly further states.
         d_final: Gradient of the state after the last step.
         recurrent_kernel: [units, gates * units].
         tapped: Number of states whose total gradient is kept.
 
     Returns:
-        dL/d(projection) of each gate and step, [time, batch, units]; dL/d(initial state); and dL/d(state after each
-        step), [time, batch, units], of each tapped state.
+        Of each step, [time, batch, units]: dL/d(projection) of each gate, the tensors beside them for the gradient of
+        the kernel, and dL/d(state after the step) of each tapped state; and dL/d(initial state).
     """
-    length = tf.shape(factors.inner[0])[0]
     kernel = TransposedMatrices.split(recurrent_kernel, cell.gate_count, masks.dropout)
-    real = None if masks.real is None else _unstack(masks.real, length)
-    cut = None if masks.cut is None else _unstack(masks.cut, length)
-    zoneout = None if masks.zoneout is None else [_unstack(share, length) for share in masks.zoneout]
-    arriving = [_unstack(d, length) for d in d_states]
-    factors = tf.nest.map_structure(lambda factor: _unstack(factor, length), factors)
 
     def step(t: tf.Tensor, gradient: State, arrays: tuple[tf.TensorArray, ...]) -> tuple:
-        added = [g + d.read(t) for g, d in zip(gradient, arriving, strict=False)]
-        dh, *_ = gradient = (*added, *gradient[len(added) :])
-        of_step = tf.nest.map_structure(lambda array: array.read(t), factors)
-        if zoneout is None:
-            d_gates, (dh_before, *d_others) = cell.backward(of_step, gradient, kernel)
-        else:
-            shares = [share.read(t) for share in zoneout]
-            d_computed = tuple(g - g * share for g, share in zip(gradient, shares, strict=True))
-            d_gates, d_before = cell.backward(of_step, d_computed, kernel)
-            d_kept = [g * share for g, share in zip(gradient, shares, strict=True)]
-            if cut is not None:
-                d_kept = [tf.where(cut.read(t), tf.zeros_like(d), d) for d in d_kept]
-            dh_before, *d_others = (d + kept for d, kept in zip(d_before, d_kept, strict=True))
-        if cut is not None:
-            dh_before = tf.where(cut.read(t), tf.zeros_like(dh), dh_before)
+        added = [g + _at(d, t) for g, d in zip(gradient, d_states, strict=False)]
+        total = inner = (*added, *gradient[len(added) :])
+        real = None if masks.real is None else _at(masks.real, t)
         if real is not None:
-            dh_before = tf.where(real.read(t), dh_before, dh)
-        return t - 1, (dh_before, *d_others), _write(arrays, t, (*d_gates, *gradient[:tapped]))
+            inner = tuple(tf.where(real, g, tf.zeros_like(g)) for g in inner)
+        past = ()
+        if masks.zoneout is not None:
+            past = tuple(g * _at(share, t) for g, share in zip(inner, masks.zoneout, strict=True))
+            inner = tuple(g - p for g, p in zip(inner, past, strict=True))
+        kept, previous = ([read(t) for read in steps] for steps in (trace.kept, trace.previous))
+        d_gates, beside, before = cell.backward(tuple(kept), tuple(previous), inner, kernel)
+        if past:
+            before = tuple(b + p for b, p in zip(before, past, strict=True))
+        if masks.cut is not None:
+            cut = _at(masks.cut, t)
+            before = tuple(tf.where(cut, tf.zeros_like(b), b) for b in before)
+        if real is not None:
+            before = tuple(tf.where(real, b, g) for b, g in zip(before, total, strict=True))
+        return t - 1, before, _write(arrays, t, (*d_gates, *beside, *total[:tapped]))
 
-    arrays = _arrays(cell.gate_count + tapped, length, d_final[0])
+    counts = (cell.gate_count, len(cell.beside_names), tapped)
+    arrays = _arrays(sum(counts), length, d_final[0])
     _, d_initial, arrays = tf.while_loop(
         lambda t, *_: t >= 0, step, (length - 1, tuple(d_final), arrays), maximum_iterations=length
     )
     stacked = _stack(arrays, d_final[0])
-    return stacked[: cell.gate_count], d_initial, stacked[cell.gate_count :]
+    d_gates, beside = stacked[: counts[0]], stacked[counts[0] :][: counts[1]]
+    return (d_gates, beside, stacked[sum(counts[:2]) :]), d_initial
 
 
 def _weight_gradients(
-    products: tuple[tuple[tf.Tensor, tuple[tf.Tensor, ...]], ...], masks: Masks
+    products: tuple[tuple[tf.Tensor, Gates], ...], masks: Masks
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the gradients of the recurrent kernel and of its bias, each from all steps at once."""
     of_kernel, of_bias = [], []
     for h, d_gates in products:
-        d_products = _merge(tf.concat(d_gates, axis=2))
-        of_kernel.append(tf.matmul(_merge(_dropped(h, masks)), d_products, transpose_a=True))
-        of_bias.append(tf.reduce_sum(d_products, axis=0))
+        h = _merge(h if masks.dropout is None else h * masks.dropout)
+        for d in map(_merge, d_gates):
+            of_kernel.append(tf.matmul(h, d, transpose_a=True))
+            of_bias.append(tf.reduce_sum(d, axis=0))
     return tf.concat(of_kernel, axis=1), tf.concat(of_bias, axis=0)
-
-
-def _masked(factors: Factors, masks: Masks) -> Factors:
-    """Applies the masks: a masked step passes the whole gradient on and none to its gates; a cut passes none on."""
-    inner, carry = factors
-    if masks.cut is not None:
-        carry = tuple(tf.where(masks.cut, tf.zeros_like(c), c) for c in carry)
-    if masks.real is not None:
-        inner = tuple(tf.where(masks.real, i, tf.zeros_like(i)) for i in inner)
-        carry = tuple(tf.where(masks.real, c, tf.ones_like(c)) for c in carry)
-    return Factors(inner, carry)
 
 
 def zoned_out(new_state: State, state: State, shares: Sequence[tf.Tensor | float]) -> State:
     """Returns a new state that keeps shares of the old one."""
     return tuple(n + share * (s - n) for n, s, share in zip(new_state, state, shares, strict=True))
-
-
-def previous_states(state: State, states: State) -> State:
-    """Returns the states before each step, [time, batch, units], from the initial one and those after each step."""
-    # Without steps there are no states before them, not even the initial one.
-    length = tf.minimum(tf.shape(states[0])[0], 1)
-    return tuple(tf.concat([s[None][:length], ss[:-1]], axis=0) for s, ss in zip(state, states, strict=True))
-
-
-def _dropped(h: tf.Tensor, masks: Masks) -> tf.Tensor:
-    """Applies recurrent dropout to h, [time, batch, units]."""
-    return h if masks.dropout is None else h * masks.dropout
 
 
 def _merge(sequence: tf.Tensor) -> tf.Tensor:
@@ -358,9 +342,9 @@ def _merge(sequence: tf.Tensor) -> tf.Tensor:
     return tf.reshape(sequence, [-1, tf.shape(sequence)[2]])
 
 
-def _unstack(sequence: tf.Tensor, length: tf.Tensor) -> tf.TensorArray:
-    """Returns the steps of a sequence of a given length."""
-    return tf.TensorArray(sequence.dtype, size=length, element_shape=sequence.shape[1:]).unstack(sequence)
+def _at(sequence: tf.Tensor, t: tf.Tensor) -> tf.Tensor:
+    """Returns a step of a sequence: on a CPU a view, without a copy."""
+    return sequence[t]
 
 
 def _arrays(number: int, length: tf.Tensor, element: tf.Tensor) -> tuple[tf.TensorArray, ...]:

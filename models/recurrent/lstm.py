@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import keras
 
 from . import activations
-from .cell import Cell, CudnnLayout, Factors, GateMatrices, Gates, State, TransposedMatrices, summed
+from .cell import Cell, CudnnLayout, GateMatrices, Gates, State, TransposedMatrices, summed
 from .layer import RecurrentLayer
 from .positional import INITIALIZERS, PENALTIES, SEQUENCES, positional
 
@@ -17,7 +17,7 @@ class _LSTMCell(Cell):
 
     gate_names: ClassVar = ("input", "forget", "candidate", "output")
     state_names: ClassVar = ("h", "c")
-    kept_names: ClassVar = gate_names
+    kept_names: ClassVar = (*gate_names, "squashed")
     switches: ClassVar = ("input", "forget", "output")
     memory_gate: ClassVar = "forget"
 
@@ -33,29 +33,18 @@ class _LSTMCell(Cell):
         g = self.activation.function(z_g)
         o = self.recurrent_activation.function(z_o)
         c = f * state[1] + i * g
-        return (o * self.activation.function(c), c), (i, f, g, o)
+        squashed = self.activation.function(c)
+        return (o * squashed, c), (i, f, g, o, squashed)
 
-    def factors(self, kept: State, states: State, previous: State) -> Factors:
-        i, f, g, o = kept
-        squashed = self.activation.function(states[1])
-        gate = self.recurrent_activation.derivative
-        return Factors(
-            inner=(
-                o * self.activation.derivative(squashed),
-                g * gate(i),
-                previous[1] * gate(f),
-                i * self.activation.derivative(g),
-                squashed * gate(o),
-            ),
-            carry=(f,),
-        )
-
-    def backward(self, factors: Factors, gradient: State, kernel: TransposedMatrices) -> tuple[Gates, State]:
-        (h_to_c, c_to_i, c_to_f, c_to_g, h_to_o), (forget,) = factors
+    def backward(
+        self, kept: State, previous: State, gradient: State, kernel: TransposedMatrices
+    ) -> tuple[Gates, State, State]:
+        i, f, g, o, squashed = kept
         dh, dc = gradient
-        dc += dh * h_to_c
-        d_gates = (dc * c_to_i, dc * c_to_f, dc * c_to_g, dh * h_to_o)
-        return d_gates, (kernel.product(d_gates), dc * forget)
+        gate, phi = self.recurrent_activation.gradient, self.activation.gradient
+        dc += phi(squashed, dh * o)
+        d_gates = (gate(i, dc * g), gate(f, dc * previous[1]), phi(g, dc * i), gate(o, dh * squashed))
+        return d_gates, (), (kernel.product(d_gates), dc * f)
 
 
 @keras.saving.register_keras_serializable("unroll")

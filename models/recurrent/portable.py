@@ -36,7 +36,7 @@ class _DevicePortable(Tracing):
 
         def on_cpu() -> tuple[tf.Tensor, State]:
             return loop.run_forward(
-                layer.cell, layer.project(sequences), state, layer.recurrent_weights(), inference
+                layer.cell, layer.projections(sequences), state, layer.recurrent_weights(), inference
             )
 
         # cuDNN knows no zoneout.

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import keras
 
-from .cell import Cell, CudnnLayout, Factors, GateMatrices, Gates, State, TransposedMatrices, summed
+from .cell import Cell, CudnnLayout, GateMatrices, Gates, State, TransposedMatrices, summed
 from .layer import RecurrentLayer
 from .positional import INITIALIZERS, PENALTIES, SEQUENCES, positional
 
@@ -13,6 +13,7 @@ from .positional import INITIALIZERS, PENALTIES, SEQUENCES, positional
 @dataclass(frozen=True)
 class _SimpleCell(Cell):
     gate_names: ClassVar = ("recurrent",)
+    kept_names: ClassVar = ("output",)
 
     @property
     def cudnn(self) -> CudnnLayout | None:
@@ -21,14 +22,14 @@ class _SimpleCell(Cell):
 
     def forward(self, x: Gates, state: State, kernel: GateMatrices) -> tuple[State, State]:
         (z,) = summed(x, kernel.product(state[0]))
-        return (self.activation.function(z),), ()
+        h = self.activation.function(z)
+        return (h,), (h,)
 
-    def factors(self, kept: State, states: State, previous: State) -> Factors:
-        return Factors(inner=(self.activation.derivative(states[0]),), carry=())
-
-    def backward(self, factors: Factors, gradient: State, kernel: TransposedMatrices) -> tuple[Gates, State]:
-        d_gates = (gradient[0] * factors.inner[0],)
-        return d_gates, (kernel.product(d_gates),)
+    def backward(
+        self, kept: State, previous: State, gradient: State, kernel: TransposedMatrices
+    ) -> tuple[Gates, State, State]:
+        d_gates = (self.activation.gradient(kept[0], gradient[0]),)
+        return d_gates, (), (kernel.product(d_gates),)
 
 
 @keras.saving.register_keras_serializable("unroll")

@@ -105,14 +105,14 @@ class _Tapping(Tracing):
         self, layer: TracedLayer, sequences: tf.Tensor, state: State, masks: loop.Masks, training: bool
     ) -> tuple[tf.Tensor, State]:
         cell, weights = layer.cell, layer.recurrent_weights(training)
-        projected = layer.project(sequences)
-        time, batch = tf.shape(projected)[0], tf.shape(projected)[1]
+        projections = layer.projections(sequences)
+        time, batch = tf.shape(sequences)[0], tf.shape(sequences)[1]
         zeros = _zeros(layer, time, batch)
-        states, final = loop.run_tapped(cell, projected, state, weights, masks, zeros)
-        previous = loop.previous_states(state, states)
+        states, final = loop.run_tapped(cell, projections, state, weights, masks, zeros)
+        previous = _previous(state, states)
         # Recomputed for all steps at once: the custom gradient hides the loop's own tensors.
         kernel = GateMatrices.split(weights.kernel, weights.bias, cell.gate_count, masks.dropout)
-        _, kept = cell.forward(tuple(tf.split(projected, cell.gate_count, axis=2)), previous, kernel)
+        _, kept = cell.forward(projections, previous, kernel)
         real = tf.ones([time, batch], tf.bool) if masks.real is None else masks.real[..., 0]
         self.taps.append(Tap(layer, kept, previous, states, zeros, real))
         return states[0], final
@@ -169,6 +169,13 @@ def _zeros(layer: TracedLayer, time: tf.Tensor, batch: tf.Tensor) -> State:
     return tuple(
         tf.zeros([time, batch, layer.units], layer.compute_dtype) for _ in range(layer.cell.state_count)
     )
+
+
+def _previous(state: State, states: State) -> State:
+    """Returns the states before each step from the initial one and those after each step."""
+    # Without steps there are no states before them, not even the initial one.
+    length = tf.minimum(tf.shape(states[0])[0], 1)
+    return tuple(tf.concat([s[None][:length], ss[:-1]], axis=0) for s, ss in zip(state, states, strict=True))
 
 
 def _empty_records(layer: TracedLayer, length: tf.Tensor) -> tuple[tuple[tf.TensorArray, ...], ...]:

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 import tensorflow as tf
 
 from . import loop
-from .cell import Cell, State
+from .cell import Cell, Gates, State
 
 _Result = TypeVar("_Result")
 
@@ -40,7 +40,7 @@ class TracedLayer(Protocol):
 
     def recurrent_weights(self, training: bool = False) -> loop.RecurrentWeights: ...
 
-    def project(self, inputs: tf.Tensor) -> tf.Tensor: ...
+    def projections(self, sequences: tf.Tensor) -> Gates: ...
 
 
 class Tracing:
@@ -68,7 +68,7 @@ class Tracing:
             h after each step, [time, batch, units], and the state after the last step.
         """
         weights = layer.recurrent_weights(training)
-        return loop.run(layer.cell, layer.project(sequences), state, weights, masks)
+        return loop.run(layer.cell, layer.projections(sequences), state, weights, masks)
 
     def step(self, layer: TracedLayer, kept: State, state: State, new_state: State) -> State:
         """Returns the new state of a single step of a layer.

@@ -63,7 +63,7 @@ def _products(layer: RecurrentLayer, track: Track, distances: Sequence[int]) -> 
     kernel = tf.constant(layer.recurrent_kernel.numpy(), tf.float32)
 
     @tf.function(autograph=False)
-    def compiled(kept: State, previous: State, states: State) -> tf.Tensor:
-        return loop.jacobians(layer.cell, kept, previous, states, kernel, distances)
+    def compiled(kept: State, previous: State) -> tf.Tensor:
+        return loop.jacobians(layer.cell, kept, previous, kernel, distances)
 
-    return compiled(*tf.nest.map_structure(tf.constant, tuple(track)))
+    return compiled(*tf.nest.map_structure(tf.constant, (track.kept, track.previous)))

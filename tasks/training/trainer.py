@@ -338,5 +338,5 @@ def _update_ratio(before: list[tf.Tensor], after: list[tf.Tensor]) -> tf.Tensor:
 
 
 def _uses_xla(jit_compile: str) -> bool:
-    # On a CPU the plain loop is as fast (benchmarks/lstm_step.py), and XLA takes seconds to compile each length.
+    # On a CPU the plain loop is as fast (docs/time_loop.md), and XLA takes seconds to compile each length.
     return bool(tf.config.list_physical_devices("GPU")) if jit_compile == "auto" else jit_compile == "true"

@@ -1,0 +1,132 @@
+"""Measures everything of docs/speed.md against stock Keras and PyTorch, and writes the page.
+
+    python benchmarks/speed.py [--sections=LSTM,GRU,SimpleRNN,language_modeling,translation,captioning]
+
+or `make benchmarks`, which installs PyTorch, too. Each section runs on its own and keeps its results in `runs/speed/`,
+so that a page can be made section by section; it has the sections that were measured. All of them take about ten
+minutes on two quiet cores; other work on the machine spoils the figures.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from absl import app, flags
+
+_DIRECTORY = Path(__file__).parent
+_CELLS = ("LSTM", "GRU", "SimpleRNN")
+_STEPS = {"language_modeling": "language_model", "translation": "translation", "captioning": "captioning"}
+
+_SECTIONS = flags.DEFINE_list("sections", [*_CELLS, *_STEPS], "what to measure; none only writes the page")
+_WORKDIR = flags.DEFINE_string("workdir", "runs/speed", "directory of the results")
+_PAGE = flags.DEFINE_string("page", str(_DIRECTORY.parent / "docs" / "speed.md"), "the page to write")
+
+_HEAD = """# Speed
+
+One training step of each layer, and of each application, against stock Keras (the better of plain and XLA-compiled) and
+PyTorch on a CPU. `make benchmarks` measures and writes this page: medians over rounds in which each contender takes its
+turn, in brackets the quartiles of the ratios within a round. More than 1 means that `unroll` is faster. Ratios differ
+between machines, and between rounds on a busy one.
+
+"""
+
+_MACHINE = """{cores} cores of {processor}; a large product runs at {gflops:.0f} GFLOP/s, and memory is read at
+{gigabytes:.0f} GB/s.
+
+"""
+
+_LAYERS = """## Layers
+
+128 features; unless the row says otherwise a batch of 32, 100 steps, 256 units, forward and backward pass. GFLOP/s
+counts the matrix products of `unroll`. PyTorch has no masks with gaps and no recurrent dropout.
+
+"""
+
+_APPLICATIONS = """## Applications
+
+Whole training steps: forward and backward pass, clipping, Adam. The commands are `python benchmarks/*_step.py`.
+
+"""
+
+# The rows of the page, by the names in layers.py.
+_CASES = {
+    "batch_32": "batch 32, 100 steps, 256 units",
+    "batch_1": "batch 1",
+    "batch_8": "batch 8",
+    "batch_128": "batch 128",
+    "steps_20": "20 steps",
+    "steps_50": "50 steps",
+    "steps_500": "500 steps",
+    "units_128": "128 units",
+    "units_512": "512 units",
+    "masked": "masked",
+    "bidirectional": "bidirectional",
+    "recurrent_dropout": "recurrent dropout",
+    "forward": "forward pass alone",
+    "forward_batch_1": "forward pass alone, batch 1",
+    "forward_masked": "forward pass alone, masked",
+}
+
+
+def measure(section: str, results: Path) -> None:
+    if section in _CELLS:
+        command = ["layers.py", f"--cells={section}", f"--results={results}"]
+    else:
+        command = [f"{_STEPS[section]}_step.py", f"--results={results}"]
+    subprocess.run([sys.executable, str(_DIRECTORY / command[0]), *command[1:]], check=True)
+
+
+def page(sections: Mapping[str, Any]) -> str:
+    """Returns the page, from the results of each section."""
+    machine = next(iter(sections.values()))["machine"]
+    parts = [_HEAD, _MACHINE.format_map(machine)]
+    cells = [cell for cell in _CELLS if cell in sections]
+    if cells:
+        parts.append(_LAYERS)
+    for cell in cells:
+        parts += [f"### {cell}\n\n", _table(_layer_rows(sections[cell]["rows"])), "\n"]
+    steps = [name for name in _STEPS if name in sections]
+    if steps:
+        rows = [[name.replace("_", " "), *_speeds(sections[name]["rows"][0])] for name in steps]
+        parts += [_APPLICATIONS, _table([["application", "times Keras", "times PyTorch"], *rows])]
+    return "".join(parts)
+
+
+def _layer_rows(rows: Iterable[Mapping[str, Any]]) -> list[list[str]]:
+    table = [["", "ms", "GFLOP/s", "times Keras", "times PyTorch"]]
+    by_case = {row["case"]: row for row in rows}
+    for case, text in _CASES.items():
+        if case in by_case:
+            row, seconds = by_case[case], by_case[case]["seconds"]["unroll"]
+            table.append(
+                [text, f"{1000 * seconds:.1f}", f"{1e-9 * row['flops'] / seconds:.0f}", *_speeds(row)]
+            )
+    return table
+
+
+def _speeds(row: Mapping[str, Any]) -> list[str]:
+    found = (row["of_keras"], row["of_torch"])
+    return [f"{s[0]:.2f} ({s[1]:.2f} to {s[2]:.2f})" if s else "" for s in found]
+
+
+def _table(rows: list[list[str]]) -> str:
+    head, *others = (f"| {' | '.join(row)} |\n" for row in rows)
+    return head + "|---" * len(rows[0]) + "|\n" + "".join(others)
+
+
+def main(_):
+    directory = Path(_WORKDIR.value)
+    directory.mkdir(parents=True, exist_ok=True)
+    for section in _SECTIONS.value:
+        measure(section, directory / f"{section}.json")
+    found = {s: directory / f"{s}.json" for s in (*_CELLS, *_STEPS)}
+    sections = {name: json.loads(path.read_text()) for name, path in found.items() if path.exists()}
+    Path(_PAGE.value).write_text(page(sections))
+    print(f"Wrote {_PAGE.value}.")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,6 +1,6 @@
 """Measures everything of docs/speed.md against stock Keras and PyTorch, and writes the page.
 
-    python benchmarks/speed.py [--sections=LSTM,GRU,SimpleRNN,language_modeling,translation,captioning]
+    python benchmarks/speed.py [--sections=LSTM,GRU,SimpleRNN,sentiment,captioning,translation,language_modeling]
 
 or `make benchmarks`, which installs PyTorch, too. Each section runs on its own and keeps its results in `runs/speed/`,
 so that a page can be made section by section; it has the sections that were measured. All of them take about ten
@@ -18,7 +18,12 @@ from absl import app, flags
 
 _DIRECTORY = Path(__file__).parent
 _CELLS = ("LSTM", "GRU", "SimpleRNN")
-_STEPS = {"language_modeling": "language_model", "translation": "translation", "captioning": "captioning"}
+_STEPS = {
+    "sentiment": "sentiment",
+    "captioning": "captioning",
+    "translation": "translation",
+    "language_modeling": "language_model",
+}
 
 _SECTIONS = flags.DEFINE_list("sections", [*_CELLS, *_STEPS], "what to measure; none only writes the page")
 _WORKDIR = flags.DEFINE_string("workdir", "runs/speed", "directory of the results")

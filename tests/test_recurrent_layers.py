@@ -222,6 +222,25 @@ def test_equals_autodiff_of_a_plain_loop(cell, x, rng, mask, block, return_seque
     assert_same(outputs_and_gradients(layer, x, **call), outputs_and_gradients(PlainLoop(layer), x, **call))
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_gradients_of_gradients_equal_autodiff_of_a_plain_loop(cell, x, rng):
+    layer = PAIRS[cell][0](UNITS, return_sequences=True, return_state=True)
+    layer.build(x.shape)
+    randomize(layer, rng)
+    x, mask = tf.constant(x), tf.constant(MASKS["holes"])
+
+    def second(layer):
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                loss = tf.reduce_sum(tf.sin(layer(x, mask=mask)[0]))
+            norm = tf.reduce_sum(tf.square(inner.gradient(loss, x)))
+        return [norm], outer.gradient(norm, [x, *[w.value for w in layer.trainable_variables]])
+
+    assert_same(second(layer), second(PlainLoop(layer)), tolerance=1e-4)
+
+
 def test_recurrent_dropout_equals_autodiff_of_a_plain_loop(cell, x, rng, monkeypatch):
     layer = PAIRS[cell][0](
         UNITS, recurrent_dropout=0.5, truncate_gradient=3, return_sequences=True, return_state=True

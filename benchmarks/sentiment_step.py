@@ -40,7 +40,9 @@ def random_batches() -> list[dict[str, np.ndarray]]:
         lengths[0] = _TOKENS.value
         ids = rng.integers(2, _VOCABULARY.value, (_BATCH.value, _TOKENS.value))
         ids[np.arange(_TOKENS.value) >= lengths[:, None]] = 0
-        batches.append({"ids": ids.astype("int32"), "label": rng.integers(0, 2, _BATCH.value).astype("int32")})
+        batches.append(
+            {"ids": ids.astype("int32"), "label": rng.integers(0, 2, _BATCH.value).astype("int32")}
+        )
     return batches
 
 

@@ -395,7 +395,8 @@ class RecurrentLayer(keras.layers.Layer):
         if self.return_sequences:
             if real is not None:
                 shown = real if self.zero_output_for_mask else tf.cumsum(tf.cast(real, tf.int32), axis=0) > 0
-                outputs = tf.where(shown, outputs, tf.zeros_like(outputs))
+                # A product, forward and backward, takes a third of the time of `tf.where` with a broadcast condition.
+                outputs *= tf.cast(shown, outputs.dtype)
             return tf.transpose(outputs, [1, 0, 2])
         if real is None:
             return last

@@ -1,4 +1,4 @@
-"""Training a sentiment classifier: unroll against stock Keras layers with `fit` and PyTorch, in one run.
+"""Training a sentiment classifier: unroll against stock Keras layers and PyTorch, in one run.
 
     python benchmarks/sentiment_step.py [--batch=32 --tokens=200 --units=128 --embedding_size=128 --vocabulary=20000]
 

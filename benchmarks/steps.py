@@ -75,10 +75,11 @@ def report(
         unit: Its unit.
         results: JSON file for the results, or None.
     """
+    machine = measured()
     found = Comparison(times(contenders, rounds))
+    write_results(results, {"machine": machine, "rows": [found.as_json()]})
     best = min(found.median(name) for name in contenders if name.startswith("Keras"))
     for name in contenders:
         seconds = found.median(name)
         print(f"{name:36} {amount / seconds:9,.0f} {unit}/s   {best / seconds:5.2f} of the best of Keras")
     print(found)
-    write_results(results, {"machine": measured(), "rows": [found.as_json()]})

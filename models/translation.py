@@ -1,5 +1,6 @@
 """The many-to-many model: an encoder reads a sentence, a decoder with attention writes another."""
 
+import abc
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ from .recurrent import RecurrentStack, States
 from .recurrent.stack import state_count
 from .text import PADDING
 from .writing.mean import MeanWriter
+from .writing.shortlist import Shortlist
 from .writing.text_writer import TextWriter
 from .writing.writer import Encoded, WritingModel
 
@@ -19,8 +21,17 @@ from .writing.writer import Encoded, WritingModel
 class Translator(TextWriter):
     """A model that translates."""
 
+    @abc.abstractmethod
+    def attention(self, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+        """Returns the attention weights of each step, [batch, time, positions]; arguments as for the call."""
+
     def translate(
-        self, source: tf.Tensor, beams: Beams, longest: tf.Tensor | int, unknown: bool = False
+        self,
+        source: tf.Tensor,
+        beams: Beams,
+        longest: tf.Tensor | int,
+        unknown: bool = False,
+        shortlist: Shortlist | None = None,
     ) -> Hypotheses:
         """Searches the best translations, without a gradient.
 
@@ -30,10 +41,12 @@ class Translator(TextWriter):
             longest: Maximum number of tokens of a translation, for all or int32 [batch]. Another limit is
                 2 * (tokens of the source) + 10, but at least `beams.min_length`.
             unknown: Whether the unknown token may be written.
+            shortlist: The tokens that sentences may be translated with; None: all.
         """
         lengths = tf.math.count_nonzero(source != PADDING, axis=1, dtype=tf.int32)
         longest = tf.minimum(longest, tf.maximum(beams.min_length, 2 * lengths + 10))
-        return self.search(self.encode(source), longest, beams, unknown)
+        allowed = None if shortlist is None else shortlist(source)
+        return self.search(self.encode(source), longest, beams, unknown, allowed)
 
 
 @keras.saving.register_keras_serializable("unroll")
@@ -111,6 +124,9 @@ class TranslationModel(WritingModel[TranslationOptions], Translator):
     def call(self, source: tf.Tensor, target: tf.Tensor, training: bool = False) -> tf.Tensor:
         return self.decode(target, self.encode(source, training), training)[0]
 
+    def attention(self, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+        return self.decode(target, self.encode(source), training=False)[1]
+
     def encode(self, source: tf.Tensor, training: bool = False) -> Encoded:
         """Encodes sentences, int32 [batch, positions], into a memory and the decoder's initial states."""
         mask = tf.not_equal(source, PADDING)
@@ -140,3 +156,6 @@ class MeanTranslationModel(MeanWriter, Translator):
 
     def call(self, source: tf.Tensor, target: tf.Tensor, training: bool = False) -> tf.Tensor:
         return tf.concat([model(source, target, training=training) for model in self.members], axis=-1)
+
+    def attention(self, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+        return tf.add_n([model.attention(source, target) for model in self.members]) / len(self.members)

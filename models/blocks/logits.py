@@ -41,13 +41,22 @@ class Logits(keras.layers.Layer):
             self.kernel = self.add_weight(name="kernel", shape=shape, initializer=self._initializer)
         self.bias = self.add_weight(name="bias", shape=(self.ids,), initializer="zeros")
 
-    def function(self, table: Any = None) -> Callable[[tf.Tensor], tf.Tensor]:
-        """Returns the call, [rows, features] -> float32 [rows, ids], for a loop: weights are prepared once."""
-        kernel, bias = (
-            tf.cast(tf.convert_to_tensor(weight), self.compute_dtype)
-            for weight in (table if self.tied else self.kernel, self.bias)
-        )
-        if self.tied:
+    def function(self, table: Any = None, ids: tf.Tensor | None = None) -> Callable[[tf.Tensor], tf.Tensor]:
+        """Returns the call, [rows, features] -> float32 [rows, ids], for a loop: weights are prepared once.
+
+        Args:
+            table: As for the call.
+            ids: int32 [n], the ids whose logits are wanted; None: all.
+        """
+        if ids is not None:
+            kernel, bias = self.rows(ids, table)
+            bias = tf.cast(bias, self.compute_dtype)
+        else:
+            kernel, bias = (
+                tf.cast(tf.convert_to_tensor(weight), self.compute_dtype)
+                for weight in (table if self.tied else self.kernel, self.bias)
+            )
+        if self.tied or ids is not None:
             # On a CPU a small product with `transpose_b=True` runs at half the speed.
             kernel = tf.transpose(kernel)
         return lambda hidden: tf.cast(tf.nn.bias_add(tf.matmul(hidden, kernel), bias), tf.float32)

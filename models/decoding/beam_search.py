@@ -76,7 +76,7 @@ def beam_search(
         end: Id that ends a hypothesis.
         max_length: int32 [batch], maximum number of ids before the end.
         beams: Options of the search.
-        vocabulary_size: Number of ids.
+        vocabulary_size: Number of ids; the smallest, if the number becomes known only when the graph runs.
         forbidden: Ids that are never written.
     """
     width = beams.width
@@ -93,10 +93,10 @@ def beam_search(
     def search(position: tf.Tensor, last: tf.Tensor, hypotheses: tuple, states: Any, arrays: tuple) -> tuple:
         totals, ended, ids = hypotheses
         logits, new_states, alignment = step(tf.reshape(last, [-1]), states)
-        logits = tf.reshape(logits, [batch, width, vocabulary_size])
+        logits = tf.reshape(logits, [batch, width, logits.shape[-1] or tf.shape(logits)[1]])
         allowed = logits
         if beams.block_ngrams:
-            allowed += _IMPOSSIBLE * _repeating(ids, position, beams.block_ngrams, vocabulary_size)
+            allowed += _IMPOSSIBLE * _repeating(ids, position, beams.block_ngrams, tf.shape(logits)[2])
         # The best of each hypothesis, then the best of all: faster than one search through both.
         best, choices = top_k(allowed, candidates)
         normalizer = _log_normalizer(logits, top_k(logits, 1)[1] if beams.block_ngrams else choices[..., :1])
@@ -152,7 +152,7 @@ def _log_normalizer(logits: tf.Tensor, likeliest: tf.Tensor) -> tf.Tensor:
     )
 
 
-def _repeating(ids: tf.Tensor, position: tf.Tensor, n: int, vocabulary_size: int) -> tf.Tensor:
+def _repeating(ids: tf.Tensor, position: tf.Tensor, n: int, vocabulary_size: tf.Tensor) -> tf.Tensor:
     """Returns 1 for each id that would repeat an n-gram of its hypothesis, float32 [batch, beams, ids]."""
     length = tf.shape(ids)[2]
     # Compare the last n - 1 ids with those at every earlier position.

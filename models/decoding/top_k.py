@@ -12,13 +12,15 @@ def top_k(values: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
     Rows are searched in groups: the k largest values lie in the k groups with the largest maxima.
 
     Args:
-        values: [..., length]; the length must be known when the graph is built.
+        values: [..., length]; the length should be known when the graph is built.
         k: Number of values, at most the length.
 
     Returns:
         The k largest values, largest first, the first of equal ones first, and their indices, int32, both [..., k].
     """
     length = values.shape[-1]
+    if length is None:
+        return tf.math.top_k(values, k)
     size = max(n for n in range(1, _GROUP + 1) if length % n == 0)
     if size == 1 or length // size <= k:
         return tf.math.top_k(values, k)

@@ -25,9 +25,9 @@ class MeanWriter(TextWriter):
     def encode(self, inputs: tf.Tensor, training: bool = False) -> Any:
         return tuple(model.encode(inputs, training) for model in self.members)
 
-    def start(self, encoded: Any) -> tuple[WritingStep, Any]:
+    def start(self, encoded: Any, allowed: tf.Tensor | None = None) -> tuple[WritingStep, Any]:
         steps, states = zip(
-            *(m.start(own) for m, own in zip(self.members, encoded, strict=True)), strict=True
+            *(m.start(own, allowed) for m, own in zip(self.members, encoded, strict=True)), strict=True
         )
 
         def step(ids: tf.Tensor, states: Any) -> tuple[tf.Tensor, Any, tf.Tensor]:

@@ -10,9 +10,12 @@ import tensorflow as tf
 from ..decoding import Beams, Hypotheses, beam_search
 from ..text import END, PADDING, START, UNKNOWN
 from .losses import TokenLosses, token_losses
+from .shortlist import Allowed
 
 # Ids that are never written.
 FORBIDDEN = (PADDING, UNKNOWN, START)
+# The logit of a token that a row may not be written with.
+NEVER = -1e9
 
 # A step of decoding: from ids, int32 [rows], and states to logits, float32 [rows, ids], new states, and attention
 # weights, float32 [rows, positions].
@@ -33,9 +36,14 @@ class TextWriter(keras.Model, abc.ABC):
         """Encodes a batch of inputs, for `start`."""
 
     @abc.abstractmethod
-    def start(self, encoded: Any) -> tuple[WritingStep, Any]:
+    def start(self, encoded: Any, allowed: tf.Tensor | None = None) -> tuple[WritingStep, Any]:
         """Prepares a loop, and returns the function for one step of decoding and the states before the first, a nest of
-        tensors [batch, ...]. Each row of the input may serve several successive rows of a step."""
+        tensors [batch, ...]. Each row of the input may serve several successive rows of a step.
+
+        Args:
+            encoded: Result of `encode`.
+            allowed: int32 [n], the tokens to choose from; the step then reads and scores positions in it. None: all.
+        """
 
     @abc.abstractmethod
     def logits(self, outputs: tf.Tensor) -> tf.Tensor:
@@ -47,7 +55,14 @@ class TextWriter(keras.Model, abc.ABC):
         """Returns the losses of all targets but padding, int32 [..., time]; see `losses.token_losses`."""
         return token_losses(self.logits, outputs, targets, smoothing, r_drop)
 
-    def search(self, encoded: Any, max_length: tf.Tensor, beams: Beams, unknown: bool = False) -> Hypotheses:
+    def search(
+        self,
+        encoded: Any,
+        max_length: tf.Tensor,
+        beams: Beams,
+        unknown: bool = False,
+        allowed: Allowed | None = None,
+    ) -> Hypotheses:
         """Searches the best texts, without a gradient.
 
         Args:
@@ -55,8 +70,19 @@ class TextWriter(keras.Model, abc.ABC):
             max_length: int32 [batch], maximum numbers of tokens.
             beams: Options of the search.
             unknown: Whether the unknown token may be written.
+            allowed: The tokens that each row may be written with; None: all.
         """
-        step, states = self.start(encoded)
         size = self.target_vocabulary_size
         forbidden = [number for number in FORBIDDEN if number != UNKNOWN or not unknown]
-        return beam_search(step, states, START, END, max_length, beams, size, forbidden)
+        if allowed is None:
+            plain, states = self.start(encoded)
+            return beam_search(plain, states, START, END, max_length, beams, size, forbidden)
+        score, states = self.start(encoded, allowed.ids)
+        by_hypothesis = tf.repeat(allowed.by_row, beams.width, axis=0)
+
+        def step(ids: tf.Tensor, states: Any) -> tuple[tf.Tensor, Any, tf.Tensor]:
+            logits, states, weights = score(ids, states)
+            return tf.where(by_hypothesis, logits, NEVER), states, weights
+
+        found = beam_search(step, states, START, END, max_length, beams, allowed.smallest, forbidden)
+        return found._replace(ids=tf.gather(allowed.ids, found.ids))

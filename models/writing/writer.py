@@ -118,18 +118,25 @@ class WritingModel(Configured[WriterOptionsT], TextWriter):
     def _table(self) -> tf.Tensor | None:
         return tf.convert_to_tensor(self.target_embedding.embeddings) if self.logits_layer.tied else None
 
-    def stepper(self, memory: Memory) -> WritingStep:
-        """Prepares a loop, and returns the function for one step of decoding, whose states are the decoder's."""
-        decoder_step, logits_of = self.decoder.stepper(memory), self.logits_layer.function(self._table)
+    def stepper(self, memory: Memory, allowed: tf.Tensor | None = None) -> WritingStep:
+        """Prepares a loop, and returns the function for one step of decoding, whose states are the decoder's.
+
+        Args:
+            memory: Memory to attend to.
+            allowed: As for `start`.
+        """
+        decoder_step = self.decoder.stepper(memory)
+        logits_of = self.logits_layer.function(self._table, allowed)
 
         def step(ids: tf.Tensor, states: DecoderStates) -> tuple[tf.Tensor, DecoderStates, tf.Tensor]:
-            outputs, states, weights = decoder_step(embedded(self.target_embedding, ids), states)
+            known = ids if allowed is None else tf.gather(allowed, ids)
+            outputs, states, weights = decoder_step(embedded(self.target_embedding, known), states)
             return logits_of(outputs), states, tf.cast(weights, tf.float32)
 
         return step
 
-    def start(self, encoded: Encoded) -> tuple[WritingStep, DecoderStates]:
-        return self.stepper(encoded.memory), self.decoder.initial_states(encoded.states)
+    def start(self, encoded: Encoded, allowed: tf.Tensor | None = None) -> tuple[WritingStep, DecoderStates]:
+        return self.stepper(encoded.memory, allowed), self.decoder.initial_states(encoded.states)
 
     def draw(self, memory: Memory, states: States, max_length: tf.Tensor) -> tf.Tensor:
         """Draws texts from the model's distribution, without a gradient.

@@ -61,6 +61,14 @@ class TranslationConfig(TranslationOptions, SearchOptions, RewardOptions, Vocabu
         only=When("attention", "!=", "none"),
         commands=("evaluate", "export"),
     )
+    shortlist: int = option(
+        0,
+        "n: write only the n tokens that each token of the source was most often aligned with in training, and the 200 "
+        "most frequent ones, which is faster with large vocabularies; 0: all tokens",
+        minimum=0,
+        only=When("attention", "!=", "none"),
+        commands=("evaluate", "export"),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

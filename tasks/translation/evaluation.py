@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import keras
 import numpy as np
 import sacrebleu
 import tensorflow as tf
@@ -17,13 +16,16 @@ from ...models.blocks.losses import shifted
 from ...models.blocks.traced import traced_per_model
 from ...models.decoding import Beams
 from ...models.text import PADDING, SubwordCodec, pad, with_start_and_end
+from ...models.translation import Translator
 from ...models.writing.copying import attended_tokens
+from ...models.writing.shortlist import Shortlist
 from .. import beam_search
 from ..beam_search import beams_of, warning_of_same
 from ..datasets.batching import chunks, length_sorted_batches
 from ..task import Evaluation
 from .bleu import bleu_for
 from .data import TranslationData
+from .lexicon import learn_shortlist
 
 # Pairs held in memory as ids at a time, and sorted by length.
 _CHUNK = 4096
@@ -31,23 +33,32 @@ _SHOWN = 5
 _SEPARATORS = re.compile(r"[\t\r\n]")
 
 
-def evaluate(model: keras.Model, data: TranslationData, split: str) -> Evaluation:
+def evaluate(model: Translator, data: TranslationData, split: str) -> Evaluation:
     """Measures a model on a part of its data with greedy translations, and writes them to a file."""
     return _evaluate(model, data, split, Beams(1))
 
 
-def report(model: keras.Model, data: TranslationData, split: str) -> Evaluation:
+def report(model: Translator, data: TranslationData, split: str) -> Evaluation:
     """Does the work of `evaluate` with the beam search of the options."""
-    return _evaluate(model, data, split, beams_of(data.config, len(data.target_codec)))
+    config = data.config
+    shortlist = learn_shortlist(model, data, config.shortlist) if config.shortlist else None
+    return _evaluate(model, data, split, beams_of(config, len(data.target_codec)), shortlist)
 
 
-def _evaluate(model: keras.Model, data: TranslationData, split: str, beams: Beams) -> Evaluation:
+def _evaluate(
+    model: Translator, data: TranslationData, split: str, beams: Beams, shortlist: Shortlist | None = None
+) -> Evaluation:
     with ProgressBar(f"translating {split}", "sentences") as bar:
-        return _measured(model, data, split, beams, bar)
+        return _measured(model, data, split, beams, shortlist, bar)
 
 
 def _measured(
-    model: keras.Model, data: TranslationData, split: str, beams: Beams, bar: ProgressBar
+    model: Translator,
+    data: TranslationData,
+    split: str,
+    beams: Beams,
+    shortlist: Shortlist | None,
+    bar: ProgressBar,
 ) -> Evaluation:
     config, source_codec, target_codec = data.config, data.source_codec, data.target_codec
     total, tokens, seconds = 0.0, 0, 0.0
@@ -64,7 +75,8 @@ def _measured(
             tokens += int(tf.reduce_sum(tf.cast(target[:, 1:] != PADDING, tf.int32)))
             begun = time.monotonic()
             copied = source_codec.split_padded(tf.gather(sources, positions)) if config.copy_unknown else None
-            texts, scores = _translate(model, source, copied, target_codec, beams, config.max_decode_length)
+            longest = config.max_decode_length
+            texts, scores = _translate(model, source, copied, target_codec, beams, longest, shortlist)
             seconds += time.monotonic() - begun
             for position, text, score in zip(positions, texts.numpy(), scores.numpy().tolist(), strict=True):
                 found[position] = (text.decode(), score)
@@ -78,7 +90,7 @@ def _measured(
 
 
 @traced_per_model
-def _losses(model: keras.Model, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+def _losses(model: Translator, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     """Returns the loss of all real tokens of the target. Traced once per model, like `_translate`."""
     inputs, targets = shifted(target)
     return tf.reduce_sum(model.token_losses(model(source, inputs), targets).losses)
@@ -86,16 +98,17 @@ def _losses(model: keras.Model, source: tf.Tensor, target: tf.Tensor) -> tf.Tens
 
 @traced_per_model
 def _translate(
-    model: keras.Model,
+    model: Translator,
     source: tf.Tensor,
     copied: tf.Tensor | None,
     codec: SubwordCodec,
     beams: Beams,
     longest: int,
+    shortlist: Shortlist | None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the best translation of each row, and its score; unknown tokens are copied from `copied`, the tokens of
     the source, string [batch, positions], if given."""
-    found = model.translate(source, beams, longest, copied is not None)
+    found = model.translate(source, beams, longest, copied is not None, shortlist)
     best = beam_search.best(found, codec, None if copied is None else attended_tokens(found, copied))
     return best["text"], best["score"]
 

@@ -11,6 +11,7 @@ from ...models.decoding import Beams, Hypotheses
 from ...models.recurrent.tracing import traced_once
 from ...models.text import PADDING, SubwordCodec, with_start_and_end
 from ...models.writing.copying import attended_tokens
+from ...models.writing.shortlist import Shortlist
 from .. import beam_search
 
 _TEXTS = (["A man is reading."], ["Two dogs play in the garden.", "", "the old house " * 30])
@@ -23,6 +24,7 @@ def bundle(
     beams: Beams,
     longest: int,
     copy_unknown: bool = False,
+    shortlist: Shortlist | None = None,
 ) -> Bundle:
     """Returns the model with four signatures, whose inputs are string [batch].
 
@@ -39,7 +41,8 @@ def bundle(
 
     `score`: source, target -> log_probability, float32 [batch], of the target and its end.
 
-    With `copy_unknown` the token of the source that an unknown token attended to most stands in its place.
+    With a `shortlist` a translation has its tokens alone. With `copy_unknown` the token of the source that an unknown
+    token attended to most stands in its place.
     """
 
     @traced_once
@@ -49,7 +52,7 @@ def bundle(
         source, cut = source_encoder.encode_cut(text)
         # Without anything to read the model would invent a sentence.
         legible = tf.reduce_any(source_encoder.legible(source), axis=1)
-        found = model.translate(source, beams, tf.where(legible, longest, 0), copy_unknown)
+        found = model.translate(source, beams, tf.where(legible, longest, 0), copy_unknown, shortlist)
         truncated = found.truncated & legible[:, None] | cut[:, None]
         copies = attended_tokens(found, source_encoder.split_padded(text)) if copy_unknown else None
         return source, found._replace(truncated=truncated), copies
@@ -87,7 +90,7 @@ def bundle(
     return Bundle(
         "translation",
         model,
-        [source_encoder, target_encoder],
+        [source_encoder, target_encoder, *([shortlist] if shortlist else [])],
         {
             "serving_default": Signature(signature(best), inputs, requests),
             "n_best": Signature(signature(n_best), inputs, requests),

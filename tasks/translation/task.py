@@ -9,7 +9,7 @@ import tensorflow as tf
 from ...export.bundle import Bundle
 from ...models.blocks.losses import shifted, twice
 from ...models.options import RewardOptions, TranslationOptions
-from ...models.translation import MeanTranslationModel, TranslationModel
+from ...models.translation import MeanTranslationModel, TranslationModel, Translator
 from ..beam_search import beams_of
 from ..rewards import RewardedTexts, rewarded_phase
 from ..task import Task
@@ -19,6 +19,7 @@ from . import signatures
 from .config import TranslationConfig
 from .data import TranslationData, TranslationSizes
 from .evaluation import evaluate, report
+from .lexicon import learn_shortlist
 
 
 class TargetTokens(Objective):
@@ -80,7 +81,7 @@ def phases(config: TranslationConfig, sizes: TranslationSizes) -> list[Phase]:
     return found
 
 
-def bundle(model: keras.Model, data: TranslationData) -> Bundle:
+def bundle(model: Translator, data: TranslationData) -> Bundle:
     """Returns the signatures to export."""
     config = data.config
     beams = beams_of(config, len(data.target_codec))
@@ -91,6 +92,7 @@ def bundle(model: keras.Model, data: TranslationData) -> Bundle:
         beams,
         config.max_decode_length,
         copy_unknown=config.copy_unknown,
+        shortlist=learn_shortlist(model, data, config.shortlist) if config.shortlist else None,
     )
 
 

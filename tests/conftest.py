@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -59,6 +60,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--target_models", help="directory of the models that it serves: sentiment and translation"
     )
     parser.addoption("--load_seconds", type=float, default=6, help="duration of the server's test under load")
+
+
+def pytest_configure() -> None:
+    # Shells start a suite in the background with Ctrl-C ignored; trainings would ignore it, too.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

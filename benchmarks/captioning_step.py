@@ -17,7 +17,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
-from steps import report, training_steps
+from step_report import STEPS, report
+from steps import training_steps
 
 from unroll.models.text import END, START
 from unroll.tasks.captioning.config import CaptioningConfig
@@ -30,9 +31,6 @@ _TOKENS = flags.DEFINE_integer("tokens", 14, "tokens in the longest caption")
 _UNITS = flags.DEFINE_integer("units", 512, "units of the decoder")
 _EMBEDDING = flags.DEFINE_integer("embedding_size", 256, "size of a token's vector")
 _VOCABULARY = flags.DEFINE_integer("vocabulary", 2500, "tokens known")
-_ROUNDS = flags.DEFINE_integer("rounds", 7, "each contender makes some steps a round")
-_STEPS = flags.DEFINE_integer("steps", 5, "steps of a contender in a round")
-_RESULTS = flags.DEFINE_string("results", None, "JSON file for the results")
 
 _GRID, _FEATURES = 7, 1280
 
@@ -40,7 +38,7 @@ _GRID, _FEATURES = 7, 1280
 def random_batches() -> list[dict[str, np.ndarray]]:
     rng = np.random.default_rng(0)
     batches = []
-    for _ in range(_STEPS.value):
+    for _ in range(STEPS.value):
         shape = (_IMAGES.value, _CAPTIONS.value, _TOKENS.value)
         # As the captions of an image are: from half of the longest on.
         lengths = rng.integers(_TOKENS.value // 2, _TOKENS.value + 1, shape[:2])
@@ -122,7 +120,7 @@ def main(_):
         "Keras, fit, image shared": keras_steps(batches, shared=True),
         "unroll": unroll_steps(batches),
     }
-    report(contenders, _ROUNDS.value, tokens, "target tokens", _RESULTS.value)
+    report(contenders, tokens, "target tokens")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
-from steps import report, training_steps
+from step_report import STEPS, report
+from steps import training_steps
 
 from unroll.tasks.language_modeling.config import LanguageModelingConfig
 from unroll.tasks.language_modeling.data import LanguageModelSizes
@@ -26,9 +27,6 @@ _TRUNCATION = flags.DEFINE_integer("truncation", 128, "steps of a window")
 _LAYERS = flags.DEFINE_integer("layers", 1, "recurrent layers")
 _UNITS = flags.DEFINE_integer("units", 512, "units of each layer")
 _CHARACTERS = flags.DEFINE_integer("characters", 65, "different characters")
-_ROUNDS = flags.DEFINE_integer("rounds", 7, "each contender makes some steps a round")
-_STEPS = flags.DEFINE_integer("steps", 5, "steps of a contender in a round")
-_RESULTS = flags.DEFINE_string("results", None, "JSON file for the results")
 
 
 def unroll_steps(windows: np.ndarray, jit_compile: bool):
@@ -96,7 +94,7 @@ def torch_steps(windows: np.ndarray):
 
 def main(_):
     rng = np.random.default_rng(0)
-    shape = [_STEPS.value, _BATCH.value, _TRUNCATION.value + 1]
+    shape = [STEPS.value, _BATCH.value, _TRUNCATION.value + 1]
     windows = rng.integers(2, _CHARACTERS.value + 2, shape).astype("int32")
     contenders = {
         "Keras, stateful": keras_steps(windows, False),
@@ -104,17 +102,8 @@ def main(_):
         "unroll": unroll_steps(windows, False),
         "unroll, XLA": unroll_steps(windows, True),
     }
-    try:
-        contenders["PyTorch"] = torch_steps(windows)
-    except ImportError:
-        print("PyTorch is not installed: its row is left out.")
-    report(
-        contenders,
-        _ROUNDS.value,
-        _STEPS.value * _BATCH.value * _TRUNCATION.value,
-        "characters",
-        _RESULTS.value,
-    )
+    characters = STEPS.value * _BATCH.value * _TRUNCATION.value
+    report(contenders, characters, "characters", lambda: torch_steps(windows))
 
 
 if __name__ == "__main__":

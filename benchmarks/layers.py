@@ -35,6 +35,9 @@ _FEATURES = 128
 
 @dataclass(frozen=True)
 class Case:
+    """Sizes and options; `text` is how the page calls them."""
+
+    text: str
     batch: int = 32
     steps: int = 100
     units: int = 256
@@ -49,23 +52,23 @@ class Case:
         return products * (3 if self.training else 1) * (2 if self.bidirectional else 1)
 
 
-_BASE = Case()
+_BASE = Case("batch 32, 100 steps, 256 units")
 CASES = {
     "batch_32": _BASE,
-    "batch_1": replace(_BASE, batch=1),
-    "batch_8": replace(_BASE, batch=8),
-    "batch_128": replace(_BASE, batch=128),
-    "steps_20": replace(_BASE, steps=20),
-    "steps_50": replace(_BASE, steps=50),
-    "steps_500": replace(_BASE, steps=500),
-    "units_128": replace(_BASE, units=128),
-    "units_512": replace(_BASE, units=512),
-    "masked": replace(_BASE, masked=True),
-    "bidirectional": replace(_BASE, bidirectional=True),
-    "recurrent_dropout": replace(_BASE, recurrent_dropout=0.2),
-    "forward": replace(_BASE, training=False),
-    "forward_batch_1": replace(_BASE, batch=1, training=False),
-    "forward_masked": replace(_BASE, masked=True, training=False),
+    "batch_1": replace(_BASE, text="batch 1", batch=1),
+    "batch_8": replace(_BASE, text="batch 8", batch=8),
+    "batch_128": replace(_BASE, text="batch 128", batch=128),
+    "steps_20": replace(_BASE, text="20 steps", steps=20),
+    "steps_50": replace(_BASE, text="50 steps", steps=50),
+    "steps_500": replace(_BASE, text="500 steps", steps=500),
+    "units_128": replace(_BASE, text="128 units", units=128),
+    "units_512": replace(_BASE, text="512 units", units=512),
+    "masked": replace(_BASE, text="masked", masked=True),
+    "bidirectional": replace(_BASE, text="bidirectional", bidirectional=True),
+    "recurrent_dropout": replace(_BASE, text="recurrent dropout", recurrent_dropout=0.2),
+    "forward": replace(_BASE, text="forward pass alone", training=False),
+    "forward_batch_1": replace(_BASE, text="forward pass alone, batch 1", batch=1, training=False),
+    "forward_masked": replace(_BASE, text="forward pass alone, masked", masked=True, training=False),
 }
 
 
@@ -139,9 +142,10 @@ def main(_):
     for cell in _CELLS.value:
         gates = {"LSTM": 4, "GRU": 3, "SimpleRNN": 1}[cell]
         for name in _CASES.value or CASES:
-            found = comparison(cell, CASES[name], _SECONDS.value)
+            case = CASES[name]
+            found = comparison(cell, case, _SECONDS.value)
             print(f"{cell:10} {name:18} {found}", flush=True)
-            rows.append({"cell": cell, "case": name, "flops": CASES[name].flops(gates), **found.as_json()})
+            rows.append({"case": case.text, "flops": case.flops(gates), **found.as_json()})
             write_results(_RESULTS.value, {"machine": machine, "rows": rows})
 
 

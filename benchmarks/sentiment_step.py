@@ -15,7 +15,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
-from steps import report, training_steps
+from step_report import STEPS, report
+from steps import training_steps
 
 from unroll.tasks.sentiment.config import SentimentConfig
 from unroll.tasks.sentiment.data import SentimentSizes
@@ -26,15 +27,12 @@ _TOKENS = flags.DEFINE_integer("tokens", 200, "tokens in the longest text")
 _UNITS = flags.DEFINE_integer("units", 128, "units of each direction")
 _EMBEDDING = flags.DEFINE_integer("embedding_size", 128, "size of a token's vector")
 _VOCABULARY = flags.DEFINE_integer("vocabulary", 20000, "tokens known")
-_ROUNDS = flags.DEFINE_integer("rounds", 7, "each contender makes some steps a round")
-_STEPS = flags.DEFINE_integer("steps", 5, "steps of a contender in a round")
-_RESULTS = flags.DEFINE_string("results", None, "JSON file for the results")
 
 
 def random_batches() -> list[dict[str, np.ndarray]]:
     rng = np.random.default_rng(0)
     batches = []
-    for _ in range(_STEPS.value):
+    for _ in range(STEPS.value):
         # As in batches of similar length: from three quarters of the longest on.
         lengths = rng.integers(_TOKENS.value * 3 // 4, _TOKENS.value + 1, _BATCH.value)
         lengths[0] = _TOKENS.value
@@ -118,11 +116,7 @@ def main(_):
         "Keras, XLA": keras_steps(batches, True),
         "unroll": unroll_steps(batches),
     }
-    try:
-        contenders["PyTorch"] = torch_steps(batches)
-    except ImportError:
-        print("PyTorch is not installed: its row is left out.")
-    report(contenders, _ROUNDS.value, tokens, "tokens", _RESULTS.value)
+    report(contenders, tokens, "tokens", lambda: torch_steps(batches))
 
 
 if __name__ == "__main__":

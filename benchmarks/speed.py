@@ -56,25 +56,6 @@ Whole training steps: forward and backward pass, clipping, Adam. The commands ar
 
 """
 
-# The rows of the page, by the names in layers.py.
-_CASES = {
-    "batch_32": "batch 32, 100 steps, 256 units",
-    "batch_1": "batch 1",
-    "batch_8": "batch 8",
-    "batch_128": "batch 128",
-    "steps_20": "20 steps",
-    "steps_50": "50 steps",
-    "steps_500": "500 steps",
-    "units_128": "128 units",
-    "units_512": "512 units",
-    "masked": "masked",
-    "bidirectional": "bidirectional",
-    "recurrent_dropout": "recurrent dropout",
-    "forward": "forward pass alone",
-    "forward_batch_1": "forward pass alone, batch 1",
-    "forward_masked": "forward pass alone, masked",
-}
-
 
 def measure(section: str, results: Path) -> None:
     if section in _CELLS:
@@ -102,13 +83,10 @@ def page(sections: Mapping[str, Any]) -> str:
 
 def _layer_rows(rows: Iterable[Mapping[str, Any]]) -> list[list[str]]:
     table = [["", "ms", "GFLOP/s", "times Keras", "times PyTorch"]]
-    by_case = {row["case"]: row for row in rows}
-    for case, text in _CASES.items():
-        if case in by_case:
-            row, seconds = by_case[case], by_case[case]["seconds"]["unroll"]
-            table.append(
-                [text, f"{1000 * seconds:.1f}", f"{1e-9 * row['flops'] / seconds:.0f}", *_speeds(row)]
-            )
+    for row in rows:
+        seconds = row["seconds"]["unroll"]
+        rate = 1e-9 * row["flops"] / seconds
+        table.append([row["case"], f"{1000 * seconds:.1f}", f"{rate:.0f}", *_speeds(row)])
     return table
 
 

@@ -5,8 +5,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from machine import measured
-from rounds import Comparison, times, write_results
 
 from unroll.models.blocks.precision import dtype_policy
 from unroll.tasks.task import Task
@@ -61,25 +59,3 @@ def training_steps(
         float(result.loss.total)
 
     return steps
-
-
-def report(
-    contenders: Mapping[str, Callable[[], object]], rounds: int, amount: int, unit: str, results: str | None
-) -> None:
-    """Times contenders, and prints their rates and how they compare with the best of Keras.
-
-    Args:
-        contenders: Their names begin with "Keras", "unroll" and "PyTorch".
-        rounds: Number of rounds.
-        amount: Work of a call.
-        unit: Its unit.
-        results: JSON file for the results, or None.
-    """
-    machine = measured()
-    found = Comparison(times(contenders, rounds))
-    write_results(results, {"machine": machine, "rows": [found.as_json()]})
-    best = min(found.median(name) for name in contenders if name.startswith("Keras"))
-    for name in contenders:
-        seconds = found.median(name)
-        print(f"{name:36} {amount / seconds:9,.0f} {unit}/s   {best / seconds:5.2f} of the best of Keras")
-    print(found)

@@ -16,7 +16,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
-from steps import report, training_steps
+from step_report import STEPS, report
+from steps import training_steps
 
 from unroll.models.text import END, START
 from unroll.tasks.translation.config import TranslationConfig
@@ -28,15 +29,12 @@ _TOKENS = flags.DEFINE_integer("tokens", 16, "tokens in the longest sentence")
 _UNITS = flags.DEFINE_integer("units", 512, "units of encoder and decoder")
 _EMBEDDING = flags.DEFINE_integer("embedding_size", 256, "size of a token's vector")
 _VOCABULARY = flags.DEFINE_integer("vocabulary", 6000, "tokens in each language")
-_ROUNDS = flags.DEFINE_integer("rounds", 7, "each contender makes some steps a round")
-_STEPS = flags.DEFINE_integer("steps", 5, "steps of a contender in a round")
-_RESULTS = flags.DEFINE_string("results", None, "JSON file for the results")
 
 
 def random_batches() -> list[dict[str, np.ndarray]]:
     rng = np.random.default_rng(0)
     batches = []
-    for _ in range(_STEPS.value):
+    for _ in range(STEPS.value):
         shape = (_BATCH.value, _TOKENS.value)
         # As in batches of similar length: from three quarters of the longest on.
         lengths = rng.integers(_TOKENS.value * 3 // 4, _TOKENS.value + 1, (2, _BATCH.value))
@@ -149,11 +147,7 @@ def main(_):
         "unroll": unroll_steps(batches, "float32"),
         "unroll, bfloat16 products": unroll_steps(batches, "mixed_bfloat16"),
     }
-    try:
-        contenders["PyTorch"] = torch_steps(batches)
-    except ImportError:
-        print("PyTorch is not installed: its row is left out.")
-    report(contenders, _ROUNDS.value, tokens, "target tokens", _RESULTS.value)
+    report(contenders, tokens, "target tokens", lambda: torch_steps(batches))
 
 
 if __name__ == "__main__":

@@ -48,15 +48,13 @@ class Logits(keras.layers.Layer):
             table: As for the call.
             ids: int32 [n], the ids whose logits are wanted; None: all.
         """
+        weights = tf.convert_to_tensor(table if self.tied else self.kernel)
+        biases = tf.convert_to_tensor(self.bias)
         if ids is not None:
-            kernel, bias = self.rows(ids, table)
-            bias = tf.cast(bias, self.compute_dtype)
-        else:
-            kernel, bias = (
-                tf.cast(tf.convert_to_tensor(weight), self.compute_dtype)
-                for weight in (table if self.tied else self.kernel, self.bias)
-            )
-        if self.tied or ids is not None:
+            weights = tf.gather(weights, ids, axis=0 if self.tied else 1)
+            biases = tf.gather(biases, ids)
+        kernel, bias = (tf.cast(tensor, self.compute_dtype) for tensor in (weights, biases))
+        if self.tied:
             # On a CPU a small product with `transpose_b=True` runs at half the speed.
             kernel = tf.transpose(kernel)
         return lambda hidden: tf.cast(tf.nn.bias_add(tf.matmul(hidden, kernel), bias), tf.float32)

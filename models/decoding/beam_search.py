@@ -11,7 +11,8 @@ from .top_k import top_k
 # hypothesis. The alignment holds the attention weights of the step; there may be 0 positions.
 Step = Callable[[tf.Tensor, Any], tuple[tf.Tensor, Any, tf.Tensor]]
 
-_IMPOSSIBLE = -1e9
+# The logit of an id that must not be written.
+IMPOSSIBLE = -1e9
 
 
 class Beams(NamedTuple):
@@ -84,7 +85,7 @@ def beam_search(
     longest = tf.reduce_max(tf.concat([max_length, [0]], axis=0)) + 1
     states = tf.nest.map_structure(lambda state: tf.repeat(state, width, axis=0), states)
     # All hypotheses of a row start equal, so only one of them counts.
-    totals = tf.tile(tf.constant([[0.0] + [_IMPOSSIBLE] * (width - 1)]), [batch, 1])
+    totals = tf.tile(tf.constant([[0.0] + [IMPOSSIBLE] * (width - 1)]), [batch, 1])
     # Consider as many more candidates as may be forbidden.
     unwanted = tf.constant([*forbidden], tf.int32)
     candidates = min(width + len({*forbidden, end}), vocabulary_size)
@@ -96,18 +97,18 @@ def beam_search(
         logits = tf.reshape(logits, [batch, width, logits.shape[-1] or tf.shape(logits)[1]])
         allowed = logits
         if beams.block_ngrams:
-            allowed += _IMPOSSIBLE * _repeating(ids, position, beams.block_ngrams, tf.shape(logits)[2])
+            allowed += IMPOSSIBLE * _repeating(ids, position, beams.block_ngrams, tf.shape(logits)[2])
         # The best of each hypothesis, then the best of all: faster than one search through both.
         best, choices = top_k(allowed, candidates)
         normalizer = _log_normalizer(logits, top_k(logits, 1)[1] if beams.block_ngrams else choices[..., :1])
         best -= normalizer
         never = tf.reduce_any(tf.equal(choices[..., None], unwanted), axis=-1)
         never |= (position < beams.min_length) & tf.equal(choices, end)
-        best = tf.where(never, _IMPOSSIBLE, best)
+        best = tf.where(never, IMPOSSIBLE, best)
         # At the maximum length only the end may follow; a finished hypothesis repeats it at no cost.
         only_end = (ended | (position >= max_length)[:, None])[..., None]
         end_gain = tf.where(ended[..., None], 0.0, logits[..., end, None] - normalizer)
-        best = tf.where(only_end, tf.where(tf.range(candidates) == 0, end_gain, _IMPOSSIBLE), best)
+        best = tf.where(only_end, tf.where(tf.range(candidates) == 0, end_gain, IMPOSSIBLE), best)
         choices = tf.where(only_end, end, choices)
         flat = tf.reshape(best + totals[..., None], [batch, width * candidates])
         totals, winners = tf.math.top_k(flat, width)
@@ -212,7 +213,7 @@ def _ranked(
     if beams.coverage_penalty:
         scores += beams.coverage_penalty * _coverage(alignments, written)
     # Missing hypotheses rank last.
-    scores = tf.where(totals <= _IMPOSSIBLE / 2, totals, scores)
+    scores = tf.where(totals <= IMPOSSIBLE / 2, totals, scores)
     scores, order = tf.math.top_k(scores, beams.width)
 
     def ordered(tensor: tf.Tensor) -> tf.Tensor:

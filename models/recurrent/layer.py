@@ -236,8 +236,7 @@ class RecurrentLayer(keras.layers.Layer):
         flat = tf.matmul(tf.reshape(inputs, [-1, inputs.shape[-1]]), kernel)
         if bias is not None:
             flat = tf.nn.bias_add(flat, bias)
-        shape = tf.concat([tf.shape(inputs)[:-1], [kernel.shape[1]]], axis=0)
-        return tf.ensure_shape(tf.reshape(flat, shape), inputs.shape[:-1] + kernel.shape[1:])
+        return _unflattened(flat, inputs, kernel.shape[1])
 
     def projections(self, sequences: tf.Tensor) -> Gates:
         """Computes `project` for the time loop: [time, batch, features] -> [time, batch, units] for each gate."""
@@ -246,9 +245,7 @@ class RecurrentLayer(keras.layers.Layer):
         flat = kernel.product(tf.reshape(sequences, [-1, sequences.shape[-1]]))
         if bias is not None:
             flat = (tf.nn.bias_add(gate, b) for gate, b in zip(flat, tf.split(bias, gates), strict=True))
-        shape = tf.concat([tf.shape(sequences)[:-1], [self.units]], axis=0)
-        static = [*sequences.shape[:-1], self.units]
-        return tuple(tf.ensure_shape(tf.reshape(gate, shape), static) for gate in flat)
+        return tuple(_unflattened(gate, sequences, self.units) for gate in flat)
 
     def step(
         self, projected_input: tf.Tensor, state: Sequence[tf.Tensor], dropout_mask: tf.Tensor | None = None
@@ -445,3 +442,9 @@ class RecurrentLayer(keras.layers.Layer):
             "zero_output_for_mask": self.zero_output_for_mask,
             "seed": self.seed,
         }
+
+
+def _unflattened(rows: tf.Tensor, inputs: tf.Tensor, width: int) -> tf.Tensor:
+    """Gives rows the leading dimensions of the inputs that they come from: [rows, width] -> [..., width]."""
+    shape = tf.concat([tf.shape(inputs)[:-1], [width]], axis=0)
+    return tf.ensure_shape(tf.reshape(rows, shape), [*inputs.shape[:-1], width])

@@ -7,15 +7,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ..decoding import Beams, Hypotheses, beam_search
+from ..decoding import IMPOSSIBLE, Beams, Hypotheses, beam_search
 from ..text import END, PADDING, START, UNKNOWN
 from .losses import TokenLosses, token_losses
 from .shortlist import Allowed
 
 # Ids that are never written.
 FORBIDDEN = (PADDING, UNKNOWN, START)
-# The logit of a token that a row may not be written with.
-NEVER = -1e9
 
 # A step of decoding: from ids, int32 [rows], and states to logits, float32 [rows, ids], new states, and attention
 # weights, float32 [rows, positions].
@@ -82,7 +80,7 @@ class TextWriter(keras.Model, abc.ABC):
 
         def step(ids: tf.Tensor, states: Any) -> tuple[tf.Tensor, Any, tf.Tensor]:
             logits, states, weights = score(ids, states)
-            return tf.where(by_hypothesis, logits, NEVER), states, weights
+            return tf.where(by_hypothesis, logits, IMPOSSIBLE), states, weights
 
         found = beam_search(step, states, START, END, max_length, beams, allowed.smallest, forbidden)
         return found._replace(ids=tf.gather(allowed.ids, found.ids))

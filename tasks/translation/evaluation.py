@@ -19,8 +19,7 @@ from ...models.text import PADDING, SubwordCodec, pad, with_start_and_end
 from ...models.translation import Translator
 from ...models.writing.copying import attended_tokens
 from ...models.writing.shortlist import Shortlist
-from .. import beam_search
-from ..beam_search import beams_of, warning_of_same
+from ..beam_search import beams_of, best, warning_of_same
 from ..datasets.batching import chunks, length_sorted_batches
 from ..task import Evaluation
 from .bleu import bleu_for
@@ -41,7 +40,7 @@ def evaluate(model: Translator, data: TranslationData, split: str) -> Evaluation
 def report(model: Translator, data: TranslationData, split: str) -> Evaluation:
     """Does the work of `evaluate` with the beam search of the options."""
     config = data.config
-    shortlist = learn_shortlist(model, data, config.shortlist) if config.shortlist else None
+    shortlist = learn_shortlist(model, data, config.shortlist)
     return _evaluate(model, data, split, beams_of(config, len(data.target_codec)), shortlist)
 
 
@@ -109,8 +108,8 @@ def _translate(
     """Returns the best translation of each row, and its score; unknown tokens are copied from `copied`, the tokens of
     the source, string [batch, positions], if given."""
     found = model.translate(source, beams, longest, copied is not None, shortlist)
-    best = beam_search.best(found, codec, None if copied is None else attended_tokens(found, copied))
-    return best["text"], best["score"]
+    translation = best(found, codec, None if copied is None else attended_tokens(found, copied))
+    return translation["text"], translation["score"]
 
 
 def _write(path: Path, rows: Sequence[tuple[str, str, str, float]]) -> None:

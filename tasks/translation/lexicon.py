@@ -19,9 +19,11 @@ _PAIRS = 100_000
 _FREQUENT = 200
 
 
-def learn_shortlist(model: Translator, data: TranslationData, size: int) -> Shortlist:
+def learn_shortlist(model: Translator, data: TranslationData, size: int) -> Shortlist | None:
     """Aligns training pairs by the model's attention, and returns the `size` most frequent partners of each source
-    token as a shortlist."""
+    token as a shortlist; None if `size` is 0."""
+    if not size:
+        return None
     total = min(_PAIRS, data.train_examples)
     partners: Counter[int] = Counter()
     frequencies = np.zeros(data.sizes.target_tokens, np.int64)

@@ -92,7 +92,7 @@ def bundle(model: Translator, data: TranslationData) -> Bundle:
         beams,
         config.max_decode_length,
         copy_unknown=config.copy_unknown,
-        shortlist=learn_shortlist(model, data, config.shortlist) if config.shortlist else None,
+        shortlist=learn_shortlist(model, data, config.shortlist),
     )
 
 

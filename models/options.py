@@ -117,6 +117,14 @@ class DecoderOptions(RecurrentOptions):
         only=When("attention", "!=", "none"),
         fits_weights=True,
     )
+    upper_layers: int = option(
+        0,
+        "recurrent layers above the attention, which read the context beside the outputs of the others, so that it "
+        "enters their states",
+        minimum=0,
+        only=When("attention", "!=", "none"),
+        fits_weights=True,
+    )
     input_feeding: bool = option(
         False, "feed the decoder its last output, too; slows training", fits_weights=True
     )

@@ -30,6 +30,7 @@ VARIANTS = [
     {"image_as": "input", "layers": 2, "tie_embeddings": True},
     {"input_feeding": True, "image_as": "input"},
     {"input_feeding": True, "layers": 2, "residual": True},
+    {"upper_layers": 1},
 ]
 
 

@@ -22,6 +22,8 @@ KINDS = {
     "fed_blindly": {"attention": "none", "input_feeding": True},
     "deep": {"attention": "additive", "layers": 3, "residual": True},
     "deep_and_fed": {"attention": "scaled", "layers": 3, "residual": True, "input_feeding": True},
+    "between": {"attention": "general", "upper_layers": 2, "gated_context": True},
+    "between_and_fed": {"attention": "additive", "upper_layers": 1, "input_feeding": True},
 }
 
 
@@ -84,13 +86,15 @@ def plain_loop(decoder, x, values, states, dropped=None, block=None, lengths=Non
     """The outputs by the formulas, left to autodiff.
 
     Args:
-        dropped: For each layer the factors of its input and of its h.
+        dropped: For each layer, the upper ones last, the factors of its input and of its h.
         block: Length of the blocks of each row's steps, counted back from its last.
         lengths: Lengths of the rows.
     """
-    layers, attention = decoder.recurrent.layers, decoder.attention
+    lower, attention = decoder.recurrent.layers, decoder.attention
+    upper = decoder.upper.layers if decoder.upper else []
     lengths = np.array(lengths or [TIME] * BATCH)
-    dropped = dropped or [(1.0, 1.0)] * len(layers)
+    dropped = dropped or [(1.0, 1.0)] * len(lower + upper)
+    states, _ = decoder.initial_states(states)
     output, outputs = tf.zeros([BATCH, SIZE]), []
     for time in range(TIME):
         cut = (block is not None) & (time > 0) & ((lengths - time) % (block or 1) == 0)
@@ -98,17 +102,19 @@ def plain_loop(decoder, x, values, states, dropped=None, block=None, lengths=Non
             lambda s, cut=cut: tf.where(cut[:, None], tf.stop_gradient(s), s), (states, output)
         )
         hidden = tf.concat([x[:, time], output], axis=1) if decoder.options.input_feeding else x[:, time]
-        after = []
-        for number, (layer, (of_input, of_h)) in enumerate(zip(layers, dropped, strict=True)):
+        seen, after = [], []
+        for number, (layer, (of_input, of_h)) in enumerate(zip(lower + upper, dropped, strict=True)):
             h, state = layer.step(layer.project(hidden * of_input), states[number], of_h)
-            hidden = h + hidden if decoder.options.residual and number else h
+            residual = decoder.options.residual and number not in (0, len(lower))
+            hidden = h + hidden if residual else h
             after.append(state)
+            if number == len(lower) - 1 and attention is not None:
+                context, _ = attention(hidden[:, None], attention.remember(values, SEEN))
+                seen = [context[:, 0] * (decoder.gate(hidden) if decoder.gate else 1.0)]
+                if upper:
+                    hidden = tf.concat([hidden, *seen], axis=1)
         states = tuple(after)
-        seen = [hidden]
-        if attention is not None:
-            context, _ = attention(hidden[:, None], attention.remember(values, SEEN))
-            seen = [context[:, 0], hidden]
-        output = decoder.output_layer(tf.concat(seen, axis=1))
+        output = decoder.output_layer(tf.concat([*seen, hidden], axis=1))
         outputs.append(output)
     return tf.stack(outputs, axis=1)
 
@@ -241,8 +247,10 @@ def draw_once(decoder, monkeypatch):
     """Makes each layer drop the same whenever it draws; returns its masks, as the plain loop takes them."""
     masks = []
     fed = SIZE if decoder.options.input_feeding else 0
-    for number, layer in enumerate(decoder.recurrent.layers):
-        sizes = {layer.dropout: UNITS if number else FEATURES + fed, layer.recurrent_dropout: UNITS}
+    lower, upper = decoder.recurrent.layers, decoder.upper.layers if decoder.upper else []
+    firsts = {0: FEATURES + fed, len(lower): 2 * UNITS}
+    for number, layer in enumerate(lower + upper):
+        sizes = {layer.dropout: firsts.get(number, UNITS), layer.recurrent_dropout: UNITS}
         drawn = {rate: layer.dropout_mask(rate, BATCH, size) for rate, size in sizes.items()}
         monkeypatch.setattr(layer, "dropout_mask", lambda rate, batch, size, drawn=drawn: drawn[rate])
         masks.append((drawn[layer.dropout], drawn[layer.recurrent_dropout]))
@@ -251,7 +259,7 @@ def draw_once(decoder, monkeypatch):
     return masks
 
 
-@pytest.mark.parametrize("kind", ["looking", "deep", "deep_and_fed"])
+@pytest.mark.parametrize("kind", ["looking", "deep", "deep_and_fed", "between", "between_and_fed"])
 def test_masks_of_dropout_are_the_same_at_all_steps(kind, cell, x, values, rng, monkeypatch):
     decoder = built(kind, rng, cell, dropout=0.4, recurrent_dropout=0.3)
     states = random_states(decoder, rng)
@@ -280,7 +288,7 @@ def test_the_same_outputs_are_dropped_at_all_steps(x, values, rng, input_feeding
 
 
 @pytest.mark.parametrize("option", ["dropout", "recurrent_dropout"])
-@pytest.mark.parametrize("kind", ["plain", "looking", "fed", "deep_and_fed"])
+@pytest.mark.parametrize("kind", ["plain", "looking", "fed", "deep_and_fed", "between"])
 def test_units_are_dropped_in_training_alone(kind, x, values, rng, option):
     decoder, plain = built(kind, rng, **{option: 0.5}), built(kind, rng)
     plain.set_weights([weight.numpy() for weight in decoder.trainable_variables])
@@ -296,7 +304,16 @@ def test_units_are_dropped_in_training_alone(kind, x, values, rng, option):
 
 
 @pytest.mark.parametrize(
-    ("block", "kind"), [(1, "fed"), (2, "fed"), (9, "fed"), (2, "deep"), (2, "deep_and_fed")]
+    ("block", "kind"),
+    [
+        (1, "fed"),
+        (2, "fed"),
+        (9, "fed"),
+        (2, "deep"),
+        (2, "deep_and_fed"),
+        (2, "between"),
+        (2, "between_and_fed"),
+    ],
 )
 def test_truncated_gradients_are_those_of_a_plain_loop(kind, block, cell, x, values, rng):
     decoder = built(kind, rng, cell, truncate_gradient=block)
@@ -317,7 +334,7 @@ def test_truncated_gradients_are_those_of_a_plain_loop(kind, block, cell, x, val
     assert (np.abs(truncated[0] - whole[0]).max() > 1e-3) == (block < TIME)
 
 
-@pytest.mark.parametrize("kind", ["looking", "deep_and_fed"])
+@pytest.mark.parametrize("kind", ["looking", "deep_and_fed", "between"])
 def test_blocks_are_counted_back_from_the_last_real_step_of_each_row(kind, cell, x, values, rng):
     decoder = built(kind, rng, cell, truncate_gradient=2)
     states = random_states(decoder, rng)
@@ -349,9 +366,10 @@ def test_the_gradient_reaches_that_many_steps(x, values, rng):
 
 def test_number_of_weights(kind):
     decoder = built(kind, np.random.default_rng(0))
-    layers = KINDS[kind].get("layers", 1)
+    layers = KINDS[kind].get("layers", 1) + KINDS[kind].get("upper_layers", 0)
     of_attention = {"none": 0, "general": 1, "scaled": 0, "additive": 4}[KINDS[kind]["attention"]]
-    assert len(decoder.trainable_variables) == 3 * layers + of_attention + 2
+    of_gate = 2 * KINDS[kind].get("gated_context", False)
+    assert len(decoder.trainable_variables) == 3 * layers + of_attention + of_gate + 2
     assert len({weight.path for weight in decoder.trainable_variables}) == len(decoder.trainable_variables)
     fed = SIZE if decoder.options.input_feeding else 0
     assert decoder.recurrent.layers[0].kernel.shape[0] == FEATURES + fed
@@ -370,7 +388,7 @@ def test_is_made_again_of_its_configuration(attention):
     assert Decoder.from_config(config).get_config() == config
 
 
-@pytest.mark.parametrize("kind", ["plain", "looking", "deep_and_fed"])
+@pytest.mark.parametrize("kind", ["plain", "looking", "deep_and_fed", "between"])
 def test_mixed_precision_comes_close(kind, x, values, rng):
     decoder = built(kind, rng)
     states = random_states(decoder, rng)

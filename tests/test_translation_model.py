@@ -30,6 +30,7 @@ KINDS = {
         "bidirectional": False,
     },
     "tied": {"tie_embeddings": True, "attention": "scaled"},
+    "between": {"upper_layers": 1, "cell": "gru"},
 }
 
 

@@ -29,9 +29,13 @@ class Decoder(Configured[DecoderOptions]):
     is the output; without attention it is tanh(W h_t + b). A context is a weighted mean, so its part of the product is
     a weighted mean of products, which are computed once for all steps (`Memory.contributions`). With a gate the context
     is multiplied by sigmoid(v . h_t + c), the share of it that the decoder uses (Xu et al., 2015,
-    https://arxiv.org/abs/1502.03044). With input feeding the recurrent layers read [x_t, o_{t-1}], so that attention
-    knows its earlier alignments; training then runs step by step with autodiff. Without it the recurrent layers run
-    through the whole sequence first, by their own loop, and attention follows in one product.
+    https://arxiv.org/abs/1502.03044).
+
+    Upper layers, which start from zeros, read [h_t, context_t], and their outputs replace h_t in o_t, so that the
+    context enters a recurrence (Wu et al., 2016, https://arxiv.org/abs/1609.08144). With input feeding the lower layers
+    read [x_t, o_{t-1}], so that attention knows its earlier alignments; training then runs step by step with autodiff.
+    Without it each stack of layers runs through the whole sequence by its own loop, and attention is one product
+    between them.
 
     Args:
         options: Options of the decoder.
@@ -65,6 +69,10 @@ class Decoder(Configured[DecoderOptions]):
         self.attention = None
         if options.attention != "none":
             self.attention = ATTENTIONS[options.attention](options.units, name="attention")
+        self.upper = None
+        if self.attention is not None and options.upper_layers:
+            above = RecurrentOptions.of(options, layers=options.upper_layers)
+            self.upper = RecurrentStack(above, seed=seed + 501, name="upper")
         self.gate = None
         if self.attention is not None and options.gated_context:
             self.gate = keras.layers.Dense(1, activation="sigmoid", name="gate")
@@ -73,10 +81,13 @@ class Decoder(Configured[DecoderOptions]):
     def remember(self, values: tf.Tensor, mask: tf.Tensor) -> Memory:
         """Prepares a memory from values, [batch, positions, features], and their mask, bool [batch, positions].
 
-        Each position contributes to the outputs before the tanh: its value times the context's rows of the kernel.
+        Each position contributes to the outputs before the tanh: its value times the context's rows of the kernel. But
+        upper layers read the values themselves.
         """
         if self.attention is None:
             return Memory(values, values, mask)
+        if self.upper is not None:
+            return self.attention.remember(values, mask)
         features = values.shape[2]
         self._build_output(features)
         kernel, _ = self._output_weights()
@@ -92,8 +103,10 @@ class Decoder(Configured[DecoderOptions]):
             self.attention.build((None, None, self.options.units), memory_shape)
         if self.gate is not None:
             self.gate.build((None, None, self.options.units))
-        # `remember` has built it already, unless a model is built only to load its weights.
-        self._build_output(0 if self.attention is None else memory_shape.keys[-1])
+        if self.upper is not None:
+            self.upper.build((None, None, self.options.units + memory_shape.contributions[-1]))
+        # `remember` may have built it, unless a model is built only to load its weights.
+        self._build_output(0 if self.attention is None else memory_shape.contributions[-1])
 
     def call(
         self,
@@ -107,8 +120,11 @@ class Decoder(Configured[DecoderOptions]):
         if self.options.input_feeding:
             outputs, weights = self._step_by_step(inputs, memory, states, mask, training)
         else:
-            hidden, _ = self.recurrent(inputs, states=states, mask=mask, training=training)
-            outputs, weights = self._output_function(memory)(hidden)
+            top, _ = self.recurrent(inputs, states=states, mask=mask, training=training)
+            context, weights = self._attention_function(memory)(top)
+            if self.upper is not None:
+                top, _ = self.upper(tf.concat([top, context], axis=2), mask=mask, training=training)
+            outputs = self._output_function()(top, context)
         if training and self.options.dropout:
             shape = (tf.shape(outputs)[0], 1, self.output_size)
             outputs = keras.random.dropout(
@@ -117,10 +133,13 @@ class Decoder(Configured[DecoderOptions]):
         return (outputs, weights) if return_weights else outputs
 
     def initial_states(self, states: States) -> DecoderStates:
-        """Returns the states before the first step: the recurrent layers', and with input feeding a zero output."""
+        """Returns the states before the first step: of all recurrent layers, and with input feeding a zero output."""
+        rows = tf.shape(states[0][0])[0]
+        if self.upper is not None:
+            states += self.upper.get_initial_state(rows)
         if not self.options.input_feeding:
             return states, ()
-        return states, (tf.zeros([tf.shape(states[0][0])[0], self.output_size], self.compute_dtype),)
+        return states, (tf.zeros([rows, self.output_size], self.compute_dtype),)
 
     def stepper(
         self, memory: Memory, dropped: Any = None
@@ -129,48 +148,73 @@ class Decoder(Configured[DecoderOptions]):
 
         Args:
             memory: Result of `remember`; each of its rows may serve several successive rows.
-            dropped: Masks from `RecurrentStack.dropout_masks`; None: no dropout.
+            dropped: Masks from `RecurrentStack.dropout_masks` for all recurrent layers; None: no dropout.
 
         Returns:
             A function of the inputs x_t, [rows, features], and the states, which returns o_t, the new states, and
             the attention weights, [rows, positions].
         """
-        recurrent_step = self.recurrent.stepper(projected=False, dropped=dropped)
-        output_of = self._output_function(memory)
+        lower = len(self.recurrent.layers)
+        recurrent_step = self.recurrent.stepper(projected=False, dropped=dropped and dropped[:lower])
+        upper_step = None
+        if self.upper is not None:
+            upper_step = self.upper.stepper(projected=False, dropped=dropped and dropped[lower:])
+        attend, output_of = self._attention_function(memory), self._output_function()
 
         def step(inputs: tf.Tensor, states: DecoderStates) -> tuple[tf.Tensor, DecoderStates, tf.Tensor]:
-            recurrent_states, fed = states
-            hidden, recurrent_states = recurrent_step(tf.concat([inputs, *fed], axis=1), recurrent_states)
-            output, weights = output_of(hidden[:, None])
-            output = output[:, 0]
+            before, fed = states
+            top, after = recurrent_step(tf.concat([inputs, *fed], axis=1), before[:lower])
+            context, weights = attend(top[:, None])
+            if upper_step is not None and context is not None:
+                top, above = upper_step(tf.concat([top, context[:, 0]], axis=1), before[lower:])
+                after += above
+            output = output_of(top[:, None], context)[:, 0]
             fed = (output,) if self.options.input_feeding else ()
-            return output, (recurrent_states, fed), weights[:, 0]
+            return output, (after, fed), weights[:, 0]
 
         return step
 
-    def _output_function(self, memory: Memory) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-        """Returns a function from h_t, [rows, time, units], to o_t and the attention weights, [rows, time, positions].
+    def _attention_function(
+        self, memory: Memory
+    ) -> Callable[[tf.Tensor], tuple[tf.Tensor | None, tf.Tensor]]:
+        """Returns a function from h_t, [rows, time, units], to the result of attention, [rows, time, size] (None
+        without attention), and the attention weights, [rows, time, positions].
+        """
+        batch, positions = tf.unstack(tf.shape(memory.mask))
+
+        def attend(hidden: tf.Tensor) -> tuple[tf.Tensor | None, tf.Tensor]:
+            rows, time, _ = tf.unstack(tf.shape(hidden))
+            if self.attention is None:
+                return None, tf.zeros([rows, time, positions], hidden.dtype)
+            # The queries of all rows that share a row of the memory go together.
+            queries = tf.reshape(hidden, [batch, rows // tf.maximum(batch, 1) * time, self.options.units])
+            context, weights = self.attention(queries, memory)
+            context = tf.reshape(context, [rows, time, memory.contributions.shape[2]])
+            if self.gate is not None:
+                context *= apply_dense(self.gate, hidden)
+            return context, tf.reshape(weights, [rows, time, positions])
+
+        return attend
+
+    def _output_function(self) -> Callable[[tf.Tensor, tf.Tensor | None], tf.Tensor]:
+        """Returns a function from the outputs of the top layer, [rows, time, units], and the result of attention to
+        o_t.
 
         A loop calls this once, before its first step, so that the weights are cast and sliced once.
         """
-        units = self.options.units
         kernel, bias = self._output_weights()
-        kernel, activation = kernel[-units:], self.output_layer.activation
-        batch, positions = tf.unstack(tf.shape(memory.mask))
+        if self.upper is None:
+            # The rows for the context are in the contributions.
+            kernel = kernel[-self.options.units :]
 
-        def output_of(hidden: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            rows, time, _ = tf.unstack(tf.shape(hidden))
-            outputs = tf.matmul(tf.reshape(hidden, [-1, units]), kernel) + bias
+        def output_of(top: tf.Tensor, context: tf.Tensor | None) -> tf.Tensor:
+            rows, time, _ = tf.unstack(tf.shape(top))
+            read = top if self.upper is None else tf.concat([context, top], axis=2)
+            outputs = tf.matmul(tf.reshape(read, [-1, kernel.shape[0]]), kernel) + bias
             outputs = tf.reshape(outputs, [rows, time, self.output_size])
-            if self.attention is None:
-                return activation(outputs), tf.zeros([rows, time, positions], hidden.dtype)
-            # The queries of all rows that share a row of the memory go together.
-            queries = tf.reshape(hidden, [batch, rows // tf.maximum(batch, 1) * time, units])
-            context, weights = self.attention(queries, memory)
-            context = tf.reshape(context, [rows, time, self.output_size])
-            if self.gate is not None:
-                context *= apply_dense(self.gate, hidden)
-            return activation(outputs + context), tf.reshape(weights, [rows, time, positions])
+            if self.upper is None and context is not None:
+                outputs += context
+            return self.output_layer.activation(outputs)
 
         return output_of
 
@@ -193,6 +237,9 @@ class Decoder(Configured[DecoderOptions]):
         dropped = None
         if training:
             dropped = self.recurrent.dropout_masks(batch, inputs.shape[2] + self.output_size)
+            if self.upper is not None:
+                above = self.options.units + memory.contributions.shape[2]
+                dropped += self.upper.dropout_masks(batch, above)
         step = self.stepper(memory, dropped)
         cut = None
         if self.options.truncate_gradient and tracing.current().truncates:
@@ -214,7 +261,7 @@ class Decoder(Configured[DecoderOptions]):
             return t + 1, states, outputs.write(t, output), attention.write(t, weights)
 
         _, _, outputs, attention = tracing.current().while_loop(
-            self.recurrent.layers,
+            self.recurrent.layers + (self.upper.layers if self.upper else []),
             length,
             batch,
             write,

@@ -19,7 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
-from rounds import medians, medians_apart
+from rounds import compared_apart, medians
 
 import unroll.serving as ue
 from unroll.export.saved_model import export
@@ -38,6 +38,7 @@ _VOCABULARY = flags.DEFINE_integer("vocabulary", 6000, "tokens in each language"
 _PRECISION = flags.DEFINE_enum("precision", "float32", ["float32", "mixed_bfloat16"], "dtype of both models")
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "rounds, each with a fresh process for each contender")
 _CALLS = flags.DEFINE_integer("calls", 9, "calls that are timed in a process")
+_RESULTS = flags.DEFINE_string("results", None, "JSON file for the results")
 _ONLY = flags.DEFINE_string("only", None, "for the processes: the contender")
 
 
@@ -105,13 +106,8 @@ def torch_translator(units: int, size: int, vocabulary: int):
 
 def main(_):
     if not _ONLY.value:
-        seconds = medians_apart(("unroll", "PyTorch"), _ROUNDS.value)
-        for name, results in seconds.items():
-            for batch, value in results.items():
-                speed = seconds["PyTorch"][batch] / value
-                print(
-                    f"batch {batch:>2}   {name:8} {1000 * value:8.1f} ms   {speed:5.2f} times as fast as PyTorch"
-                )
+        work = f"translation, beam of {_BEAMS.value}"
+        compared_apart(work, "unroll", "PyTorch", _ROUNDS.value, _RESULTS.value)
         return
     rng = np.random.default_rng(0)
     batches = {n: rng.integers(4, _VOCABULARY.value, (n, _TOKENS.value)) for n in (1, 32)}

@@ -92,6 +92,30 @@ def times(
     return found
 
 
+def compared_apart(work: str, ours: str, theirs: str, rounds: int, path: str | None) -> None:
+    """Compares two contenders, each in its own process, by `medians_apart`; prints their times, and writes them for the
+    page that `speed.py` makes.
+
+    Args:
+        work: What they do, in a word or two; the measurements are the sizes of its batches.
+        ours, theirs: Names of the contenders.
+        rounds: Number of rounds.
+        path: JSON file for the results, or None.
+    """
+    seconds = medians_apart((ours, theirs), rounds)
+    rows = []
+    for batch, value in seconds[ours].items():
+        other = seconds[theirs][batch]
+        print(
+            f"{work}, batch {batch:>2}   {ours} {1000 * value:.2f} ms   {theirs} {1000 * other:.2f} ms   "
+            f"{other / value:.2f} times as fast"
+        )
+        rows.append(
+            {"case": f"{work}, batch {batch}", "seconds": value, "rival": theirs, "rival_seconds": other}
+        )
+    write_results(path, {"rows": rows})
+
+
 def medians_apart(names: Iterable[str], rounds: int) -> dict[str, dict[str, float]]:
     """Returns medians with each contender in its own process, as it would be used: where a call takes microseconds, the
     idle threads of one library slow the other down.

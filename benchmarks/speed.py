@@ -1,10 +1,11 @@
-"""Measures everything of docs/speed.md against stock Keras and PyTorch, and writes the page.
+"""Measures everything of docs/speed.md against stock Keras, PyTorch and ONNX Runtime, and writes the page.
 
-    python benchmarks/speed.py [--sections=LSTM,GRU,SimpleRNN,sentiment,captioning,translation,language_modeling]
+    python benchmarks/speed.py [--sections=LSTM,GRU,SimpleRNN,sentiment,captioning,translation,language_modeling,
+        labels,beam_search]
 
-or `make benchmarks`, which installs PyTorch, too. Each section runs on its own and keeps its results in `runs/speed/`,
-so that a page can be made section by section; it has the sections that were measured. All of them take about ten
-minutes on two quiet cores; other work on the machine spoils the figures.
+or `make benchmarks`, which installs PyTorch and ONNX Runtime, too. Each section runs alone and keeps its results in
+`runs/speed/`, so that a page can be made section by section; it has the sections that were measured. All of them take
+about fifteen minutes on two quiet cores; other work on the machine spoils the figures.
 """
 
 import json
@@ -24,17 +25,20 @@ _STEPS = {
     "translation": "translation",
     "language_modeling": "language_model",
 }
+_ANSWERS = {"labels": "classifier_latency.py", "beam_search": "beam_search.py"}
 
-_SECTIONS = flags.DEFINE_list("sections", [*_CELLS, *_STEPS], "what to measure; none only writes the page")
+_SECTIONS = flags.DEFINE_list(
+    "sections", [*_CELLS, *_STEPS, *_ANSWERS], "what to measure; none only writes the page"
+)
 _WORKDIR = flags.DEFINE_string("workdir", "runs/speed", "directory of the results")
 _PAGE = flags.DEFINE_string("page", str(_DIRECTORY.parent / "docs" / "speed.md"), "the page to write")
 
 _HEAD = """# Speed
 
 One training step of each layer, and of each application, against stock Keras (the better of plain and XLA-compiled) and
-PyTorch on a CPU. `make benchmarks` measures and writes this page: medians over rounds in which each contender takes its
-turn, in brackets the quartiles of the ratios within a round. More than 1 means that `unroll` is faster. Ratios differ
-between machines, and between rounds on a busy one.
+PyTorch on a CPU; and answers of exported models against PyTorch and ONNX Runtime. `make benchmarks` measures and writes
+this page: medians over rounds in which each contender takes its turn, in brackets the quartiles of the ratios within a
+round. More than 1 means that `unroll` is faster. Ratios differ between machines, and between rounds on a busy one.
 
 """
 
@@ -56,10 +60,18 @@ Whole training steps: forward and backward pass, clipping, Adam. The commands ar
 
 """
 
+_EXPORTED = """## Answers
+
+Exported models, loaded and called from text to text; the others begin and end with ids. Each has a process of its own.
+
+"""
+
 
 def measure(section: str, results: Path) -> None:
     if section in _CELLS:
         command = ["layers.py", f"--cells={section}", f"--results={results}"]
+    elif section in _ANSWERS:
+        command = [_ANSWERS[section], f"--results={results}"]
     else:
         command = [f"{_STEPS[section]}_step.py", f"--results={results}"]
     subprocess.run([sys.executable, str(_DIRECTORY / command[0]), *command[1:]], check=True)
@@ -67,8 +79,8 @@ def measure(section: str, results: Path) -> None:
 
 def page(sections: Mapping[str, Any]) -> str:
     """Returns the page, from the results of each section."""
-    machine = next(iter(sections.values()))["machine"]
-    parts = [_HEAD, _MACHINE.format_map(machine)]
+    machines = [found["machine"] for found in sections.values() if "machine" in found]
+    parts = [_HEAD, *(_MACHINE.format_map(machine) for machine in machines[:1])]
     cells = [cell for cell in _CELLS if cell in sections]
     if cells:
         parts.append(_LAYERS)
@@ -77,7 +89,10 @@ def page(sections: Mapping[str, Any]) -> str:
     steps = [name for name in _STEPS if name in sections]
     if steps:
         rows = [[name.replace("_", " "), *_speeds(sections[name]["rows"][0])] for name in steps]
-        parts += [_APPLICATIONS, _table([["application", "times Keras", "times PyTorch"], *rows])]
+        parts += [_APPLICATIONS, _table([["application", "times Keras", "times PyTorch"], *rows]), "\n"]
+    answers = [row for name in _ANSWERS if name in sections for row in sections[name]["rows"]]
+    if answers:
+        parts += [_EXPORTED, _table([["", "ms", "times as fast as"], *map(_answer, answers)])]
     return "".join(parts)
 
 
@@ -88,6 +103,11 @@ def _layer_rows(rows: Iterable[Mapping[str, Any]]) -> list[list[str]]:
         rate = 1e-9 * row["flops"] / seconds
         table.append([row["case"], f"{1000 * seconds:.1f}", f"{rate:.0f}", *_speeds(row)])
     return table
+
+
+def _answer(row: Mapping[str, Any]) -> list[str]:
+    speed = row["rival_seconds"] / row["seconds"]
+    return [row["case"], f"{1000 * row['seconds']:.1f}", f"{row['rival']}: {speed:.2f}"]
 
 
 def _speeds(row: Mapping[str, Any]) -> list[str]:
@@ -105,7 +125,7 @@ def main(_):
     directory.mkdir(parents=True, exist_ok=True)
     for section in _SECTIONS.value:
         measure(section, directory / f"{section}.json")
-    found = {s: directory / f"{s}.json" for s in (*_CELLS, *_STEPS)}
+    found = {s: directory / f"{s}.json" for s in (*_CELLS, *_STEPS, *_ANSWERS)}
     sections = {name: json.loads(path.read_text()) for name, path in found.items() if path.exists()}
     Path(_PAGE.value).write_text(page(sections))
     print(f"Wrote {_PAGE.value}.")

@@ -276,6 +276,14 @@ def test_a_caption_and_where_the_model_looked(site, opened):
     page.get_by_role("button", name="Pause").click()
 
 
+def test_an_example_is_drawn_and_captioned(opened):
+    page = opened("captioning")
+    page.get_by_role("button", name="Try an example").click()
+    page.locator("canvas").wait_for()
+    assert page.locator(".result").text_content()
+    assert page.locator("img.preview").evaluate("image => image.naturalWidth") == 224
+
+
 def test_what_is_no_image_is_said(opened):
     page = opened("captioning")
     bad = {"name": "bad.png", "mimeType": "image/png", "buffer": b"no image"}

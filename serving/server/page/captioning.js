@@ -9,6 +9,8 @@ import { beams, nBest } from "./translation.js";
 // Milliseconds for a word of the caption.
 const PACE = 900;
 const LARGEST = 720;
+// Pixels of the example.
+const SIDE = 224;
 
 export const captioning = {
   title: "An image in, its caption out",
@@ -44,6 +46,11 @@ export const captioning = {
     files.items.add(file);
     form.elements.image.files = files.files;
     form.elements.image.dispatchEvent(new Event("change"));
+  },
+
+  async example(form) {
+    const picture = await shapes().convertToBlob();
+    this.receive(new File([picture], "shapes.png", { type: picture.type }), form);
   },
 
   async read(data) {
@@ -87,6 +94,24 @@ export const captioning = {
     show(best, ...attention(picture, attended, signal));
   },
 };
+
+// Draws two red circles beside three yellow squares, as in the scenes that `unroll` draws to train on.
+function shapes() {
+  const canvas = new OffscreenCanvas(SIDE, SIDE);
+  const context = canvas.getContext("2d");
+  context.scale(SIDE / 100, SIDE / 100);
+  context.fillStyle = "rgb(45 45 45)";
+  context.fillRect(0, 0, 100, 100);
+  context.fillStyle = "rgb(225 45 40)";
+  for (const [x, y] of [[22, 30], [28, 72]]) {
+    context.beginPath();
+    context.arc(x, y, 12, 0, 2 * Math.PI);
+    context.fill();
+  }
+  context.fillStyle = "rgb(240 215 50)";
+  for (const [x, y] of [[72, 20], [82, 52], [66, 80]]) context.fillRect(x - 11, y - 11, 22, 22);
+  return canvas;
+}
 
 function base64(file) {
   return new Promise((resolve, reject) => {

@@ -66,7 +66,7 @@ function choose() {
   }
   part.form.replaceChildren(...view.form(model));
   const buttons = part.form.querySelector(".actions");
-  if (model.example && part.form.querySelector("textarea")) {
+  if (view.example || (model.example && part.form.querySelector("textarea"))) {
     buttons.firstChild.after(element("button", { type: "button", className: "quiet example", onclick: example }, "Try an example"));
   }
   buttons.firstChild.after(element("button", { type: "button", className: "stop", hidden: true, onclick: stop }, "Stop"));
@@ -82,6 +82,11 @@ function choose() {
 }
 
 function example() {
+  const view = VIEWS[model.application];
+  if (view.example) {
+    view.example(part.form);
+    return;
+  }
   part.form.querySelector("textarea").value = model.example;
   part.form.requestSubmit();
 }

@@ -1,6 +1,6 @@
 """The example requests of a SavedModel, with the answers of the model in memory."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,40 @@ Call = Callable[[str, Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 _TOLERANCE = 1e-4
 
 
-def replay(directory: Path, call: Call) -> None:
+# For each signature the outputs of each example.
+Answers = Mapping[str, Sequence[Mapping[str, np.ndarray]]]
+
+
+def answers(directory: Path, call: Call) -> Answers:
     """Calls each signature with its example requests.
 
     Args:
         directory: Directory of the SavedModel.
         call: (signature, inputs) -> outputs, through some loader.
+    """
+    return {
+        signature: [
+            call(signature, {name: from_json(value) for name, value in example["inputs"].items()})
+            for example in examples
+        ]
+        for signature, examples in describe(directory)["examples"].items()
+    }
+
+
+def compare(directory: Path, found: Answers) -> None:
+    """Compares answers with those of the model in memory.
 
     Raises:
-        AssertionError: If an answer differs.
+        AssertionError: If one differs.
     """
     for signature, examples in describe(directory)["examples"].items():
-        for example in examples:
-            outputs = call(signature, {name: from_json(value) for name, value in example["inputs"].items()})
+        for example, outputs in zip(examples, found[signature], strict=True):
             _compare(signature, example["outputs"], outputs)
+
+
+def replay(directory: Path, call: Call) -> None:
+    """Calls each signature with its example requests, and compares the answers; see `answers` and `compare`."""
+    compare(directory, answers(directory, call))
 
 
 def _compare(signature: str, expected: Mapping[str, Mapping], found: Mapping[str, np.ndarray]) -> None:

@@ -2,7 +2,8 @@
 
     python -m unroll.export.replay tensorflow|c_api
 
-Reads the directory from standard input, once its libraries are loaded. Exits with code 1 and one line on stderr at the
+Reads the directory from standard input, once its libraries are loaded, and calls the signatures; at the next line it
+compares, since the exporting process answers the requests meanwhile. Exits with code 1 and one line on stderr at the
 first difference. Through the C API it also prints the model's demonstration, as JSON. Imports no training code.
 """
 
@@ -17,7 +18,7 @@ from ..serving.python_api import PythonSession
 from ..serving.saved_model import SavedModel
 from ..serving.warmup import read_warmup_requests
 from .demonstration import demonstrate
-from .examples import replay
+from .examples import answers, compare
 
 
 def main() -> None:
@@ -32,12 +33,15 @@ def main() -> None:
     directory = Path(os.fsdecode(path))
     try:
         loaded = SavedModel(directory, SavedModelSession if through_c_api else PythonSession)
-        replay(directory, loaded.call)
-        if through_c_api:
-            print(json.dumps(demonstrate(directory, loaded)._asdict()))
-        else:
+        found = answers(directory, loaded.call)
+        if not through_c_api:
             for signature, inputs in read_warmup_requests(directory / "assets.extra"):
                 loaded.call(signature, inputs)
+        if not sys.stdin.buffer.readline():
+            return
+        compare(directory, found)
+        if through_c_api:
+            print(json.dumps(demonstrate(directory, loaded)._asdict()))
     except AssertionError as error:
         sys.exit(str(error))
 

@@ -6,7 +6,7 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from ..common.checksums import seal
 from ..common.errors import UserError
-from ..common.files import PARTIAL
+from ..common.files import PARTIAL, replacing
 from ..common.progress_bar import ProgressBar
 from ..models.recurrent.portable import device_portable
 from ..serving.versions import CHECKSUMS, versions
@@ -31,6 +31,8 @@ from .warmup import write_warmup_requests
 _STAGING = f"{PARTIAL}{platform.node()}-"
 # Characters that end a name in a URL, or that the files for servers would have to escape.
 _UNUSABLE = re.compile(r"""["'\\:#\x00-\x1f]""")
+# Example requests of a signature, with their answers or without.
+_Examples = list[dict[str, dict]]
 
 
 def export(bundle: Bundle, output: str | os.PathLike[str], about: About = UNKNOWN) -> Path:
@@ -67,8 +69,15 @@ def export(bundle: Bundle, output: str | os.PathLike[str], about: About = UNKNOW
         parts = 2 * len(bundle.signatures) + 2
         with verification() as verify, ProgressBar("exporting", "parts", parts) as bar:
             _write(bundle, staging, output.name, about, bar)
+            verified = verify(staging)
+            _describe(
+                bundle,
+                staging,
+                about,
+                [_answered(signature, bar) for signature in bundle.signatures.values()],
+            )
             seal(staging, CHECKSUMS)
-            demonstration = verify(staging)
+            demonstration = verified()
             bar.update()
         write_card(staging, output.name, bundle.application, about, demonstration)
         write_serving_files(output)
@@ -110,20 +119,23 @@ def _write(bundle: Bundle, directory: Path, model_name: str, about: About, bar: 
     extra.mkdir(exist_ok=True)
     requests = {name: signature.requests for name, signature in bundle.signatures.items()}
     write_warmup_requests(extra, model_name, requests)
-    examples: dict[str, list[dict[str, dict]]] = {}
-    for name, signature in bundle.signatures.items():
-        examples[name] = _answered(signature)
-        bar.update()
+    image = example_image(next(iter(requests.values()))[0])
+    if image:
+        (directory / EXAMPLE_IMAGE).write_bytes(image)
+    _describe(bundle, directory, about, [_requests(signature) for signature in bundle.signatures.values()])
+
+
+def _describe(bundle: Bundle, directory: Path, about: About, examples: Sequence[_Examples]) -> None:
+    """Writes what `unroll` itself reads of a version, with the examples of each signature."""
     description = {
         "application": bundle.application,
         "summary": about.summary,
         "limits": [*about.limits],
-        "examples": examples,
+        "examples": dict(zip(bundle.signatures, examples, strict=True)),
     }
-    image = example_image(next(iter(requests.values()))[0])
-    if image:
-        (directory / EXAMPLE_IMAGE).write_bytes(image)
-    (extra / "unroll.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
+    # A replaying process may be reading it.
+    with replacing(directory / "assets.extra" / "unroll.json") as temporary:
+        temporary.write_text(json.dumps(description, indent=1), encoding="utf-8")
 
 
 def _traced(
@@ -132,7 +144,12 @@ def _traced(
     return tf.function(function, autograph=False).get_concrete_function(**signature.inputs)
 
 
-def _answered(signature: Signature) -> list[dict[str, dict]]:
+def _requests(signature: Signature) -> _Examples:
+    """Returns the example requests, without answers."""
+    return [{"inputs": to_json(request)} for request in signature.requests]
+
+
+def _answered(signature: Signature, bar: ProgressBar) -> _Examples:
     """Returns the example requests with the answers of the model in memory, computed by its ordinary loop."""
     # Without guards, which no example needs.
     function = _traced(signature.function, signature)
@@ -143,4 +160,5 @@ def _answered(signature: Signature) -> list[dict[str, dict]]:
             outputs = function(**{name: tf.constant(value) for name, value in request.items()})
         outputs = {name: value.numpy() for name, value in outputs.items()}
         answered.append({"inputs": to_json(request), "outputs": to_json(outputs)})
+    bar.update()
     return answered

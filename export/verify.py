@@ -22,24 +22,22 @@ class VerificationError(FailedError):
     """The saved model failed its verification."""
 
 
-# Raises VerificationError, or returns the model's demonstration.
-Check = Callable[[Path], Demonstration]
+# From the directory of a SavedModel whose example requests have no answers yet, to a function to call when they have:
+# it raises VerificationError, or returns the model's demonstration.
+Check = Callable[[Path], Callable[[], Demonstration]]
 
 
 @contextmanager
 def verification() -> Generator[Check]:
-    """Begins a verification, and yields the function that verifies a SavedModel, given its directory, and returns its
-    demonstration.
+    """Begins a verification, and yields the function that verifies a SavedModel, a `Check`.
 
     It checks the graph, and replays the example requests in two fresh processes at once. One uses TensorFlow's Python
     loader, and also runs the warm-up requests. The other uses the C API, like servers. Both run on the CPU. They load
-    their libraries while the model is being written.
-
-    The function raises VerificationError if a check fails; the message says which.
+    their libraries while the model is being written, and run the requests while the model in memory answers them.
     """
     with fresh_processes() as replay:
 
-        def verify(directory: Path) -> Demonstration:
+        def verify(directory: Path) -> Callable[[], Demonstration]:
             check_graph(directory)
             return replay(directory)
 
@@ -64,17 +62,24 @@ def check_graph(directory: Path) -> set[str]:
 
 @contextmanager
 def fresh_processes() -> Generator[Check]:
-    """Starts a process for TensorFlow's Python loader and one for the C API; yields the function that makes both replay
+    """Starts a process for TensorFlow's Python loader and one for the C API; yields the `Check` that makes both replay
     the example requests of a SavedModel."""
     processes = {loader: _begin_replay(loader) for loader in ("tensorflow", "c_api")}
 
-    def replay(directory: Path) -> Demonstration:
+    def tell(line: str) -> None:
         for process in processes.values():
             assert process.stdin
             # A process that has failed already says why below.
             with suppress(BrokenPipeError):
-                process.stdin.write(f"{directory}\n")
+                process.stdin.write(f"{line}\n")
                 process.stdin.flush()
+
+    def replay(directory: Path) -> Callable[[], Demonstration]:
+        tell(str(directory))
+        return compared
+
+    def compared() -> Demonstration:
+        tell("compare")
         printed = {}
         for loader, process in processes.items():
             printed[loader], errors = process.communicate()

@@ -234,7 +234,7 @@ def untrained(folder: Path, *names: str) -> list[Model]:
     """Small models of applications, exported without calls in fresh processes."""
     for name in names or BUNDLES:
         keras.utils.set_random_seed(0)
-        replay = nullcontext(lambda directory: Demonstration())
+        replay = nullcontext(lambda directory: Demonstration)
         with mock.patch.object(verify, "fresh_processes", return_value=replay):
             saved_model.export(BUNDLES[name](), folder / name)
     return [unroll.serving.load(folder / name) for name in names or BUNDLES]

@@ -16,7 +16,8 @@ def traced_per_model(
 ) -> Callable[Concatenate[keras.Model, _Parameters], _Result]:
     """Traces a function once per model, its first argument.
 
-    A `tf.function` of the module would keep the graphs of all models for ever.
+    The graph serves batches of all sizes: ids and strings may have any sizes, and other tensors any number of rows. A
+    `tf.function` of the module would keep the graphs of all models for ever.
     """
 
     @functools.wraps(function)
@@ -24,8 +25,18 @@ def traced_per_model(
         # Past Keras' attributes, which it would track and save.
         traced: dict[Callable[..., Any], Any] = model.__dict__.setdefault("_traced_functions", {})
         if function not in traced:
-            bound = functools.partial(function, model)
-            traced[function] = tf.function(bound, reduce_retracing=True, autograph=False)
+            traced[function] = tf.function(functools.partial(function, model), autograph=False)
+            # Here, since the second batch would be of another size, and trace the function again.
+            specs, named = tf.nest.map_structure(_any_sizes, (args, kwargs))
+            traced[function].get_concrete_function(*specs, **named)
         return traced[function](*args, **kwargs)
 
     return call
+
+
+def _any_sizes(argument: Any) -> Any:
+    if not isinstance(argument, tf.Tensor) or not argument.shape.rank:
+        return argument
+    kept = 0 if argument.dtype in (tf.int32, tf.int64, tf.string) else argument.shape.rank - 1
+    sizes = [None] * (argument.shape.rank - kept) + argument.shape[argument.shape.rank - kept :].as_list()
+    return tf.TensorSpec(sizes, argument.dtype)

@@ -1,6 +1,7 @@
 """Progress of long work: a bar on a terminal, a line now and then in a log file."""
 
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
@@ -12,6 +13,8 @@ T = TypeVar("T")
 
 # Seconds between lines where there is no terminal.
 _EVERY = 60
+# Seconds between repaints of a bar, so that its time goes on in a step that takes long.
+_REPAINT = 1.0
 
 
 class ProgressBar:
@@ -32,6 +35,10 @@ class ProgressBar:
         self._bar = tqdm(
             total=total, initial=done, unit=f" {unit}", desc=work, disable=not terminal, leave=False
         )
+        self._closed = threading.Event()
+        self._painter = threading.Thread(target=self._repaint, daemon=True)
+        if terminal:
+            self._painter.start()
 
     def __enter__(self) -> Self:
         return self
@@ -56,7 +63,14 @@ class ProgressBar:
 
     def close(self) -> None:
         """Removes the bar."""
+        self._closed.set()
+        if self._painter.is_alive():
+            self._painter.join()
         self._bar.close()
+
+    def _repaint(self) -> None:
+        while not self._closed.wait(_REPAINT):
+            self._bar.refresh()
 
     def _line(self, seconds: float) -> str:
         of, left = "", ""

@@ -39,11 +39,24 @@ def import_tensorflow(without: Iterable[str] = ()) -> None:
     """
     if "tensorflow" in sys.modules:
         return
-    with quiet_start(), _hidden(without), _kept():
+    with _told("loading TensorFlow ..."), quiet_start(), _hidden(without), _kept():
         import tensorflow as tf
 
         # Looks for a GPU, and prints a note if it finds none.
         tf.config.list_physical_devices()
+
+
+@contextmanager
+def _told(what: str) -> Generator[None]:
+    """Shows a line on a terminal while a block runs."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield
+        return
+    print(what, end="\r", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        print(" " * len(what), end="\r", file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import sys
+import threading
 from types import SimpleNamespace
 from unittest.mock import Mock
 
@@ -169,6 +170,23 @@ def test_short_work_leaves_a_log_file_alone(capsys):
 class Terminal(io.StringIO):
     def isatty(self):
         return True
+
+
+def test_a_bar_is_repainted_while_nothing_is_counted(monkeypatch):
+    painted = threading.Event()
+
+    class Watched(Terminal):
+        def write(self, text):
+            if text.strip() and threading.current_thread() is not threading.main_thread():
+                painted.set()
+            return super().write(text)
+
+    monkeypatch.setattr(sys, "stderr", Watched())
+    monkeypatch.setattr(progress_bar, "_REPAINT", 0.01)
+    with ProgressBar("reading", "letters", 8):
+        assert painted.wait(60)
+    painted.clear()
+    assert not painted.wait(0.05)
 
 
 def test_a_terminal_gets_a_bar_that_goes(monkeypatch):

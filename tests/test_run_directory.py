@@ -72,6 +72,14 @@ def test_early_stopping_says_what_goes_on():
     assert "--epochs=10 or more goes on" in Progress(epoch=9).end_of(config)
 
 
+def test_a_moved_run_goes_on_and_is_evaluated(run, tmp_path, capsys):
+    moved = run.rename(tmp_path / "elsewhere")
+    assert call(capsys, "train", "sentiment", f"--workdir={moved}", "--epochs=2")[0] == 0
+    code, out, _ = call(capsys, "evaluate", f"--workdir={moved}")
+    assert (code, f"Written to {moved / 'metrics.json'}." in out) == (0, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]
+
+
 # Sources.
 
 

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -155,16 +156,16 @@ def mirrored(flags, tmp_path_factory):
     return run
 
 
-def launch(run, flags, signalled=None, steps_outputs=(None, None)):
-    """Starts two workers, of which worker 1 gets the signal, and returns how they end."""
+def launch(run, flags, signalled=None, steps_outputs=(None, None), count=2):
+    """Starts two workers, of which worker 1 gets the signal, or another number, and returns how they end."""
     with socket.socket() as one, socket.socket() as other:
         for free in (one, other):
             free.bind(("localhost", 0))
-        ports = [free.getsockname()[1] for free in (one, other)]
+        ports = [free.getsockname()[1] for free in (one, other)][:count]
     arguments = ["train", "sentiment", f"--workdir={run}", "--distribution=multi_worker", *flags]
-    outputs = [run.with_name(f"output{index}") for index in range(2)]
+    outputs = [run.with_name(f"output{index}") for index in range(count)]
     processes = []
-    for index in range(2):
+    for index in range(count):
         received = signalled if index else None
         given = (index, ports, arguments, outputs[index], received, steps_outputs[index])
         processes.append(PROCESSES.Process(target=run_worker, args=given))
@@ -221,6 +222,15 @@ def test_a_dead_worker_ends_the_others_with_a_sentence(trained):
     (error,) = [line for line in chief.output.splitlines() if line.startswith("unroll: ")]
     assert error.startswith("unroll: Another worker of this training (/job:worker/")
     assert "Traceback" not in chief.output
+
+
+def test_another_number_of_workers_goes_on(trained, tmp_path):
+    run = shutil.copytree(trained.run, tmp_path / "run")
+    (ended,) = launch(run, ["--epochs=3"], count=1)
+    assert ended.code == 0
+    assert f"Resuming after step {metrics_lines(trained.run)[-1]['step']}, in epoch 3." in ended.output
+    assert "epoch 3/3" in ended.output
+    assert metrics_lines(run)[: len(metrics_lines(trained.run))] == metrics_lines(trained.run)
 
 
 def test_the_chief_prepares_and_tells(trained):

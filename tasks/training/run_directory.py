@@ -1,6 +1,7 @@
 """The run directory: all files of one training."""
 
 import dataclasses
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from ...common.checksums import checksum_of_json, verify
+from ...common.checksums import checksum_of_json, replacing_listed, verify
 from ...common.errors import UserError, first_line
 from ...common.files import read_json, write_json
 from ...common.locks import LockedError, locked
@@ -37,6 +38,14 @@ _STRAY = (
 )
 # What to do about a damaged file.
 RESTORE = "restore it from a backup, or train again in another --workdir"
+
+
+class _WeightsFile(io.BytesIO):
+    """A weights file in memory: on a full disk HDF5 ends the process by a segmentation fault."""
+
+    def __str__(self) -> str:
+        # Keras takes a file by the end of its name.
+        return "model.weights.h5"
 
 
 class RunDirectory:
@@ -166,6 +175,13 @@ class RunDirectory:
             verify(self.path / top, *(["/".join(names)] if names else []), advice=RESTORE)
             self._intact.add(path)
         return path
+
+    def save_best_weights(self, model: Any) -> None:
+        """Writes the weights of a model, of a new best epoch."""
+        content = _WeightsFile()
+        model.save_weights(content)
+        with replacing_listed(self.best_weights) as temporary:
+            temporary.write_bytes(content.getbuffer())
 
     def load_best_weights(self, model: Any) -> None:
         """Gives a model the best weights.

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 import keras
 import tensorflow as tf
 
-from ...common.checksums import replacing_listed, write_listed_json
+from ...common.checksums import write_listed_json
 from ...common.counts import counted
 from ...common.errors import FailedError, UserError
 from ...common.json_lines import JsonLines
@@ -139,11 +139,12 @@ class Trainer:
                     logs = self._end_epoch(state, progress)
                     callbacks.on_epoch_end(progress.epoch - 1, logs)
             except Interrupted as interrupted:
-                self._journal.end_of_steps()
                 self._save(state, progress)
                 raise Interrupted(
                     interrupted.number, f"after step {progress.step}, with a checkpoint"
                 ) from None
+            finally:
+                self._journal.end_of_steps()
         callbacks.on_train_end()
         if self._warning:
             print(self._warning, flush=True)
@@ -263,8 +264,7 @@ class Trainer:
             )
             if is_best and self._workers.is_chief:
                 self._warning = evaluation.warning
-                with replacing_listed(self.run.best_weights) as temporary:
-                    state.model.save_weights(temporary)
+                self.run.save_best_weights(state.model)
                 write_listed_json(
                     self.run.best_metrics, {"epoch": progress.epoch, "step": progress.step} | metrics
                 )

@@ -1,5 +1,6 @@
 """Locks of directories against other processes."""
 
+import errno
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +26,7 @@ def locked(directory: Path, wait: bool = False) -> Generator[None]:
 
     Raises:
         LockedError: If another process holds the lock.
-        UserError: If the file system has no locks.
+        UserError: If the file system has no locks, or cannot be written to.
     """
     directory.mkdir(parents=True, exist_ok=True)
     lock = FileLock(directory / _NAME, blocking=wait)
@@ -34,6 +35,10 @@ def locked(directory: Path, wait: bool = False) -> Generator[None]:
     except Timeout as error:
         raise LockedError(f"Another process uses {directory}; wait for it or stop it.") from error
     except OSError as error:
+        if error.errno in (errno.EROFS, errno.EACCES):
+            raise UserError(
+                f"{directory} cannot be written to ({error.strerror}); give another directory."
+            ) from error
         raise UserError(
             f"{directory} cannot be locked against other processes ({error.strerror or error}); give a directory on a "
             "file system with locks."

@@ -443,6 +443,16 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch, code):
         pass
 
 
+def test_a_read_only_file_system_is_named(tmp_path, monkeypatch):
+    def acquire(self):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(locks.FileLock, "acquire", acquire)
+    said = rf"{tmp_path} cannot be written to \({os.strerror(errno.EROFS)}\)"
+    with pytest.raises(UserError, match=said), RunDirectory(tmp_path).locked():
+        pass
+
+
 def test_one_process_trains_in_a_directory(tmp_path):
     run = RunDirectory(tmp_path)
     again = RunDirectory(tmp_path)

@@ -4,6 +4,7 @@ from functools import cached_property
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from ...common.errors import UserError
@@ -104,15 +105,15 @@ class ImageFeatures:
         pixels, errors = read_images(images, *self.image_size)
         return (pixels if self.frozen is None else self.frozen(pixels)), errors
 
+    def encode(self, images: tf.Tensor) -> tuple[np.ndarray, tf.Tensor]:
+        """Does what `of` does, with the dtype of the cache."""
+        found, errors = self._of(images)
+        # Not in the graph: on many CPUs oneDNN prints that it does not support float16.
+        return found.numpy().astype(self.dtype.as_numpy_dtype), errors
+
     @cached_property
-    def encode(self) -> tf.types.experimental.PolymorphicFunction:
-        """`of` with the dtype of the cache."""
-
-        def encode(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            found, errors = self.of(images)
-            return tf.cast(found, self.dtype), errors
-
-        return tf.function(encode, input_signature=[tf.TensorSpec([None], tf.string)])
+    def _of(self) -> tf.types.experimental.PolymorphicFunction:
+        return tf.function(self.of, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
 
     @cached_property
     def _network(self) -> keras.Model:

@@ -4,7 +4,6 @@ from functools import cached_property
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from ...common.errors import UserError
@@ -105,14 +104,9 @@ class ImageFeatures:
         pixels, errors = read_images(images, *self.image_size)
         return (pixels if self.frozen is None else self.frozen(pixels)), errors
 
-    def encode(self, images: tf.Tensor) -> tuple[np.ndarray, tf.Tensor]:
-        """Does what `of` does, with the dtype of the cache."""
-        found, errors = self._of(images)
-        # Not in the graph: on many CPUs oneDNN prints that it does not support float16.
-        return found.numpy().astype(self.dtype.as_numpy_dtype), errors
-
     @cached_property
-    def _of(self) -> tf.types.experimental.PolymorphicFunction:
+    def encode(self) -> tf.types.experimental.PolymorphicFunction:
+        """`of` as a graph. The cache changes the dtype: float16 in a graph makes oneDNN print errors on many CPUs."""
         return tf.function(self.of, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
 
     @cached_property

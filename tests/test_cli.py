@@ -169,6 +169,10 @@ WITHOUT_EFFECT = {
         [*TRAIN_TRANSLATOR, "--attention=none", "--coverage_penalty=1"],
         "with another --attention than none, but --attention is none",
     ),
+    "upper_layers": (
+        [*TRAIN_CAPTIONER, "--attention=none", "--upper_layers=1"],
+        "with another --attention than none, but --attention is none",
+    ),
     "shortlist": (
         [*TRAIN_TRANSLATOR, "--attention=none", "--shortlist=9"],
         "with another --attention than none, but --attention is none",

@@ -19,6 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
+from number_words import word
 from rounds import compared_apart, medians
 
 import unroll.serving as ue
@@ -40,11 +41,6 @@ _ROUNDS = flags.DEFINE_integer("rounds", 3, "rounds, each with a fresh process f
 _CALLS = flags.DEFINE_integer("calls", 9, "calls that are timed in a process")
 _RESULTS = flags.DEFINE_string("results", None, "JSON file for the results")
 _ONLY = flags.DEFINE_string("only", None, "for the processes: the contender")
-
-
-def word(number: int) -> str:
-    """Returns a word of letters for a number: each digit would be a separate token."""
-    return "".join(chr(ord("a") + int(digit)) for digit in str(number))
 
 
 def exported_translator(directory: str):

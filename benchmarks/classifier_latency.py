@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 import numpy as np
 from absl import app, flags
+from number_words import word
 from rounds import compared_apart, medians
 
 import unroll.serving
@@ -49,7 +50,7 @@ def write_model(directory: str) -> None:
     from unroll.tasks.sentiment.signatures import bundle
 
     keras.utils.set_random_seed(0)
-    codec = WordCodec("words", [_word(number) for number in range(_VOCABULARY.value - 2)], 5000)
+    codec = WordCodec("words", [word(number) for number in range(_VOCABULARY.value - 2)], 5000)
     options = SentimentOptions(units=_UNITS.value, embedding_size=_EMBEDDING.value, pooling="max")
     model = SentimentClassifier(len(codec), 2, options)
     model.build()
@@ -60,11 +61,6 @@ def write_model(directory: str) -> None:
         arrays |= {f"{name}_{weight.name}": weight for weight in side.weights}
     arrays |= {"logits_kernel": model.logits.kernel, "logits_bias": model.logits.bias}
     np.savez(f"{directory}/{_WEIGHTS}", **{name: value.numpy() for name, value in arrays.items()})
-
-
-def _word(number: int) -> str:
-    """Returns a word of letters for a number: each digit would be a token of its own."""
-    return "".join(chr(ord("a") + int(digit)) for digit in str(number))
 
 
 def onnx_classifier(directory: str) -> Callable[[np.ndarray], np.ndarray]:
@@ -123,7 +119,7 @@ def contender(name: str, directory: str, batch: int) -> Callable[[], np.ndarray]
     ids = np.random.default_rng(0).integers(2, _VOCABULARY.value, (batch, _TOKENS.value))
     if name == "unroll":
         model = unroll.serving.load(f"{directory}/model")
-        texts = [" ".join(_word(number - 2) for number in row) for row in ids]
+        texts = [" ".join(word(number - 2) for number in row) for row in ids]
         return lambda: np.array([list(result.probabilities.values()) for result in model.classify(texts)])
     classify, time_major = onnx_classifier(directory), np.ascontiguousarray(ids.T)
     return lambda: classify(time_major)

@@ -20,10 +20,10 @@ from absl import app, flags
 _DIRECTORY = Path(__file__).parent
 _CELLS = ("LSTM", "GRU", "SimpleRNN")
 _STEPS = {
-    "sentiment": "sentiment",
-    "captioning": "captioning",
-    "translation": "translation",
-    "language_modeling": "language_model",
+    "sentiment": "sentiment_step.py",
+    "captioning": "captioning_step.py",
+    "translation": "translation_step.py",
+    "language_modeling": "language_model_step.py",
 }
 _ANSWERS = {"labels": "classifier_latency.py", "beam_search": "beam_search.py"}
 
@@ -68,13 +68,9 @@ Exported models, loaded and called from text to text; the others begin and end w
 
 
 def measure(section: str, results: Path) -> None:
-    if section in _CELLS:
-        command = ["layers.py", f"--cells={section}", f"--results={results}"]
-    elif section in _ANSWERS:
-        command = [_ANSWERS[section], f"--results={results}"]
-    else:
-        command = [f"{_STEPS[section]}_step.py", f"--results={results}"]
-    subprocess.run([sys.executable, str(_DIRECTORY / command[0]), *command[1:]], check=True)
+    cells = [f"--cells={section}"] if section in _CELLS else []
+    program = "layers.py" if cells else (_STEPS | _ANSWERS)[section]
+    subprocess.run([sys.executable, str(_DIRECTORY / program), *cells, f"--results={results}"], check=True)
 
 
 def page(sections: Mapping[str, Any]) -> str:

@@ -6,7 +6,8 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +71,7 @@ def export(bundle: Bundle, output: str | os.PathLike[str], about: About = UNKNOW
         with verification() as verify, ProgressBar("exporting", "parts", parts) as bar:
             _write(bundle, staging, output.name, about, bar)
             verified = verify(staging)
-            _describe(
-                bundle,
-                staging,
-                about,
-                [_answered(signature, bar) for signature in bundle.signatures.values()],
-            )
+            _describe(bundle, staging, about, partial(_answered, bar=bar))
             seal(staging, CHECKSUMS)
             demonstration = verified()
             bar.update()
@@ -122,16 +118,18 @@ def _write(bundle: Bundle, directory: Path, model_name: str, about: About, bar: 
     image = example_image(next(iter(requests.values()))[0])
     if image:
         (directory / EXAMPLE_IMAGE).write_bytes(image)
-    _describe(bundle, directory, about, [_requests(signature) for signature in bundle.signatures.values()])
+    _describe(bundle, directory, about, _requests)
 
 
-def _describe(bundle: Bundle, directory: Path, about: About, examples: Sequence[_Examples]) -> None:
+def _describe(
+    bundle: Bundle, directory: Path, about: About, examples_of: Callable[[Signature], _Examples]
+) -> None:
     """Writes what `unroll` itself reads of a version, with the examples of each signature."""
     description = {
         "application": bundle.application,
         "summary": about.summary,
         "limits": [*about.limits],
-        "examples": dict(zip(bundle.signatures, examples, strict=True)),
+        "examples": {name: examples_of(signature) for name, signature in bundle.signatures.items()},
     }
     # A replaying process may be reading it.
     with replacing(directory / "assets.extra" / "unroll.json") as temporary:

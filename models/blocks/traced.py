@@ -37,6 +37,5 @@ def traced_per_model(
 def _any_sizes(argument: Any) -> Any:
     if not isinstance(argument, tf.Tensor) or not argument.shape.rank:
         return argument
-    kept = 0 if argument.dtype in (tf.int32, tf.int64, tf.string) else argument.shape.rank - 1
-    sizes = [None] * (argument.shape.rank - kept) + argument.shape[argument.shape.rank - kept :].as_list()
-    return tf.TensorSpec(sizes, argument.dtype)
+    free = argument.shape.rank if argument.dtype in (tf.int32, tf.int64, tf.string) else 1
+    return tf.TensorSpec([None] * free + argument.shape[free:].as_list(), argument.dtype)

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from ..blocks.transpose import transpose_pixels
+
 # The tag of the orientation in EXIF data.
 _ORIENTATION = 0x0112
 # A PNG file's head: signature, head of the first chunk, width, height, bit depth, colour type.
@@ -51,21 +53,11 @@ def png_is_transparent(image: tf.Tensor) -> tf.Tensor:
 def upright(pixels: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     """Turns the pixels of an image, uint8 [rows, columns, 3], as its EXIF orientation asks."""
     # Of the eight orientations the last four have rows for columns.
-    pixels = tf.cond(orientation > 4, lambda: _transposed(pixels), lambda: pixels)
+    pixels = tf.cond(orientation > 4, lambda: transpose_pixels(pixels), lambda: pixels)
     for axis, mirrored in ((0, (3, 4, 7, 8)), (1, (2, 3, 6, 7))):
         turned = tf.reduce_any(orientation == tf.constant(mirrored))
         pixels = tf.cond(turned, lambda a=axis, p=pixels: tf.reverse(p, [a]), lambda p=pixels: p)
     return pixels
-
-
-def _transposed(pixels: tf.Tensor) -> tf.Tensor:
-    """Swaps rows and columns of RGB, uint8 [rows, columns, 3].
-
-    The bytes of a pixel travel as the bits of a float32: on many CPUs TensorFlow prints an error the first time that it
-    transposes another type, and the graph optimiser moves a cast to the other side.
-    """
-    bits = tf.bitcast(tf.pad(pixels, [[0, 0], [0, 0], [0, 1]]), tf.float32)
-    return tf.bitcast(tf.transpose(bits), tf.uint8)[..., :3]
 
 
 def _png_chunk(content: tf.Tensor, kind: bytes) -> tuple[tf.Tensor, tf.Tensor]:

@@ -323,6 +323,28 @@ def test_writing_stops_at_a_string_or_by_the_button(site, opened):
     assert page.evaluate("document.activeElement.textContent") == "Write"
 
 
+@pytest.mark.parametrize(
+    ("name", "field", "button"), [("language model", "Beginning", "Write"), ("sentiment", "Text", "Classify")]
+)
+def test_stopping_while_an_answer_arrives(opened, name, field, button):
+    page = opened(name)
+    # The page stops once the head of the answer is there and its body is not read yet.
+    page.evaluate(
+        """() => {
+          const { fetch } = window;
+          window.fetch = async (...request) => {
+            const response = await fetch(...request);
+            document.querySelector(".stop").click();
+            return response;
+          };
+        }"""
+    )
+    page.get_by_label(field, exact=True).fill("The ")
+    page.get_by_role("button", name=button).click()
+    page.get_by_text("Stopped.").wait_for()
+    assert page.get_by_role("alert").count() == 0
+
+
 def test_errors_are_said_beside_the_form(opened):
     page = opened("sentiment")
     refusal = {"error": "The server is <b>busy</b>."}

@@ -4,14 +4,16 @@
 export class Failure extends Error {}
 
 async function fetchJson(path, options) {
-  let response;
+  let response, content;
   try {
     response = await fetch(path, options);
+    content = await response.json();
   } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Failure("The server does not answer. Is it still running?");
+    // What stands between the page and the server may answer with something else than JSON.
+    if (error.name === "SyntaxError") content = {};
+    else if (error.name === "AbortError") throw error;
+    else throw new Failure("The server does not answer. Is it still running?");
   }
-  const content = await response.json().catch(() => ({}));
   if (!response.ok) throw new Failure(content.error ?? `The server answered with status ${response.status}.`);
   return content;
 }

@@ -89,7 +89,7 @@ class SentimentClassifier(Configured[SentimentOptions], ExplainedClassifier):
         self.logits.build((None, features))
 
     def call(self, ids: tf.Tensor, training: bool = False) -> tf.Tensor:
-        return self._combined(self.sides(ids, training))
+        return self.combined(self.sides(ids, training))
 
     def sides(self, ids: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
         """Returns the logits of the wide side and of the deep one, those that the model has, [batch, classes] each;
@@ -100,7 +100,8 @@ class SentimentClassifier(Configured[SentimentOptions], ExplainedClassifier):
             found += [self.deep_logits(self.embedded(ids, training), ids != PADDING, training)]
         return found
 
-    def _combined(self, sides: list[tf.Tensor]) -> tf.Tensor:
+    def combined(self, sides: list[tf.Tensor]) -> tf.Tensor:
+        """Returns the logits of the model from those of its sides, [batch, classes] each."""
         return tf.add_n(
             [factor * logits for factor, logits in zip(tf.unstack(self.factors), sides, strict=True)]
         )
@@ -148,4 +149,4 @@ class SentimentClassifier(Configured[SentimentOptions], ExplainedClassifier):
             sides += [tf.reduce_sum(features[:, :, :wide], axis=1) + self.ngrams.bias]
         if self.is_deep:
             sides += [self.deep_logits(tf.cast(features[:, :, wide:], self.compute_dtype), mask)]
-        return self._combined(sides)
+        return self.combined(sides)

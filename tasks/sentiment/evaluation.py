@@ -98,7 +98,7 @@ def _measure(model: keras.Model | LinearModel, data: SentimentData, split: str) 
     confusion = np.zeros((len(labels), len(labels)), np.int64)
     total_loss, calibration = 0.0, CalibrationError()
     worst: list[tuple[float, int, Example, int]] = []
-    of_ids, kind = partial(_forward, model), ""
+    of_ids, kind = partial(_log_probabilities, model), ""
     if isinstance(model, LinearModel):
         of_ids, kind = lambda ids: model.log_probabilities(ids.numpy()), " with the linear model"
     with ProgressBar(f"evaluating {split}{kind}", "examples") as bar:
@@ -123,10 +123,9 @@ def _measure(model: keras.Model | LinearModel, data: SentimentData, split: str) 
     return Measured(confusion, total_loss, sorted(worst, reverse=True), calibration.value)
 
 
-@traced_per_model
-def _forward(model: keras.Model, ids: tf.Tensor) -> tf.Tensor:
-    """Turns ids [batch, time] into log probabilities [batch, classes]. Traced once for a model."""
-    return tf.nn.log_softmax(model(ids))
+def _log_probabilities(model: SentimentClassifier, ids: tf.Tensor) -> tf.Tensor:
+    """Turns ids [batch, time] into log probabilities [batch, classes]."""
+    return tf.nn.log_softmax(model.combined(tf.unstack(_sides(model, ids), axis=1)))
 
 
 @traced_per_model

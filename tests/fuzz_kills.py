@@ -4,7 +4,8 @@
 
 kills trainings of all applications that often, some of them several times, and resumes them: they must end with the
 bits of a training that nothing happened to. Then it kills exports: all versions must be complete, and the next export
-must work. `test_kills.py` kills one; `test_resume.py` kills trainings.
+must work. Each part ends with a line that counts the kills; a fault ends it at once. `test_kills.py` kills one;
+`test_resume.py` kills trainings.
 """
 
 import argparse
@@ -195,9 +196,11 @@ def main() -> int:
         directory = Path(temporary)
         for line in kill_trainings(directory, arguments.trainings, arguments.seed):
             print(line, flush=True)
+        print(f"Trainings: {arguments.trainings} of {arguments.trainings} kills, the same bits.", flush=True)
         run = directory / "sentiment"
         for line in kill_exports(run, directory / "exports" / "sentiment", arguments.exports, arguments.seed):
             print(line, flush=True)
+        print(f"Exports: {arguments.exports} of {arguments.exports} kills, complete versions alone.")
     return 0
 
 

@@ -11,20 +11,18 @@ import tensorflow as tf
 from unroll.models.recurrent import GRU, LSTM, SimpleRNN
 from unroll.models.recurrent.loop import RecurrentWeights, block_edges
 
-BATCH, TIME, FEATURES, UNITS = 5, 7, 3, 4
+BATCH, TIME, FEATURES, UNITS = 20, 7, 3, 4
 PAIRS = {
     "lstm": (LSTM, keras.layers.LSTM),
     "simple_rnn": (SimpleRNN, keras.layers.SimpleRNN),
     "gru": (GRU, keras.layers.GRU),
     "gru_reset_before": (partial(GRU, reset_after=False), partial(keras.layers.GRU, reset_after=False)),
 }
-MASKS = {
-    "none": None,
-    "full": np.ones((BATCH, TIME), bool),
-    "right_padded": np.arange(TIME) < np.array([7, 3, 1, 0, 5])[:, None],
-    "left_padded": np.arange(TIME) >= np.array([0, 3, 6, 7, 2])[:, None],
-    "holes": np.random.default_rng(7).random((BATCH, TIME)) < 0.5,
-}
+RIGHT_PADDED = np.arange(TIME) < np.resize([7, 3, 1, 0, 5], BATCH)[:, None]
+HOLES = np.random.default_rng(7).random((BATCH, TIME)) < 0.5
+# Rows of all kinds stand in one batch: full, padded at the right and at the left, with holes, and without any step.
+ANY = np.concatenate([RIGHT_PADDED[:5], RIGHT_PADDED[:5, ::-1], HOLES[:10]])
+MASKS = {"none": None, "any": ANY}
 
 
 @pytest.fixture(params=PAIRS)
@@ -104,7 +102,7 @@ def test_equals_stock_for_any_mask(cell, x, rng, mask, return_sequences, go_back
 )
 def test_equals_stock_for_any_activation(cell, x, rng, activation):
     options = {"activation": activation, "return_sequences": True}
-    assert_equals_stock(cell, x * 0.3, rng, options, {"mask": tf.constant(MASKS["holes"])})
+    assert_equals_stock(cell, x * 0.3, rng, options, {"mask": tf.constant(ANY)})
 
 
 @pytest.mark.parametrize("recurrent_activation", ["hard_sigmoid", "relu", "tanh"])
@@ -137,7 +135,7 @@ def test_equals_stock_with_regularizers_and_constraints(cell, x, rng):
         model = keras.Sequential([keras.Input((TIME, FEATURES)), layer, keras.layers.Dense(1)])
         weights = np.random.default_rng(1)
         randomize(model, weights)
-        model.compile(keras.optimizers.SGD(0.1), "mse")
+        model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
         model.fit(x, np.ones((BATCH, 1)), epochs=3, verbose=0)
         model(x)
         trained.append((model.losses, model.get_weights()))
@@ -227,7 +225,7 @@ def test_gradients_of_gradients_equal_autodiff_of_a_plain_loop(cell, x, rng):
     layer = PAIRS[cell][0](UNITS, return_sequences=True, return_state=True)
     layer.build(x.shape)
     randomize(layer, rng)
-    x, mask = tf.constant(x), tf.constant(MASKS["holes"])
+    x, mask = tf.constant(x), tf.constant(ANY)
 
     def second(layer):
         with tf.GradientTape() as outer:
@@ -249,13 +247,13 @@ def test_recurrent_dropout_equals_autodiff_of_a_plain_loop(cell, x, rng, monkeyp
     randomize(layer, rng)
     drawn = layer.dropout_mask(0.5, BATCH, UNITS)
     monkeypatch.setattr(layer, "dropout_mask", lambda *_: drawn)
-    mask = tf.constant(MASKS["holes"])
+    mask = tf.constant(ANY)
     ours = outputs_and_gradients(layer, x, mask=mask, training=True)
     assert_same(ours, outputs_and_gradients(PlainLoop(layer, drawn), x, mask=mask))
 
 
 @pytest.mark.parametrize("go_backwards", [False, True])
-@pytest.mark.parametrize("mask", ["none", "holes"])
+@pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("training", [False, True])
 def test_zoneout_equals_autodiff_of_a_plain_loop(cell, x, rng, monkeypatch, mask, go_backwards, training):
     layer = PAIRS[cell][0](
@@ -307,9 +305,9 @@ def test_weight_drop_equals_autodiff_of_a_plain_loop(cell, x, rng, monkeypatch):
 def test_truncation_reaches_exactly_that_many_steps(cell, x, rng):
     layer = PAIRS[cell][0](UNITS, truncate_gradient=3)
     layer.build(x.shape)
-    _, (dx, *_) = outputs_and_gradients(layer, x, mask=tf.constant(MASKS["right_padded"]))
+    _, (dx, *_) = outputs_and_gradients(layer, x, mask=tf.constant(RIGHT_PADDED))
     reached = np.abs(dx).sum(axis=2) > 0
-    lengths = MASKS["right_padded"].sum(axis=1)
+    lengths = RIGHT_PADDED.sum(axis=1)
     steps = np.arange(TIME)
     expected = (steps < lengths[:, None]) & (steps >= lengths[:, None] - 3)
     np.testing.assert_array_equal(reached, expected)
@@ -370,14 +368,13 @@ ORACLES = {
 }
 
 
-@pytest.mark.parametrize("truncated_mask", [None, "right_padded"])
-def test_equals_numpy_oracle_and_its_numeric_gradient(cell, rng, truncated_mask):
+@pytest.mark.parametrize("mask", [None, RIGHT_PADDED], ids=["none", "right_padded"])
+def test_equals_numpy_oracle_and_its_numeric_gradient(cell, rng, mask):
     layer = PAIRS[cell][0](UNITS, dtype="float64")
     x = rng.normal(size=(BATCH, TIME, FEATURES))
     layer.build(x.shape)
     layer.set_weights([rng.normal(size=w.shape, scale=0.7) for w in layer.get_weights()])
     oracle = ORACLES[cell]
-    mask = None if truncated_mask is None else MASKS[truncated_mask]
     lengths = [TIME] * BATCH if mask is None else mask.sum(axis=1)
 
     def loss(*weights):
@@ -411,7 +408,7 @@ def test_padding_and_companions_change_nothing(cell, rng):
 
 @pytest.mark.parametrize("merge_mode", ["concat", "sum", None])
 @pytest.mark.parametrize("return_sequences", [False, True])
-@pytest.mark.parametrize("mask", ["none", "right_padded", "left_padded", "holes"])
+@pytest.mark.parametrize("mask", MASKS)
 def test_bidirectional_equals_stock(cell, x, rng, mask, return_sequences, merge_mode):
     options = {"return_sequences": return_sequences, "return_state": True}
     ours, stock = (
@@ -444,7 +441,8 @@ def test_fit_equals_stock(cell, rng):
     for kind in PAIRS[cell]:
         model = token_model(kind)
         randomize(model, np.random.default_rng(1))
-        model.compile("sgd", "mse")
+        # Keras' default, XLA, takes seconds; `test_xla_equals_plain_graph` has it for all cells.
+        model.compile("sgd", "mse", jit_compile=cell == "lstm")
         keras.utils.set_random_seed(5)
         model.fit(tokens, targets, batch_size=16, epochs=2, verbose=0)
         weights.append(model.get_weights())
@@ -454,10 +452,10 @@ def test_fit_equals_stock(cell, rng):
 def test_saves_and_loads_as_keras_file(cell, rng, tmp_path):
     model = token_model(PAIRS[cell][0], dropout=0.1, recurrent_dropout=0.2, truncate_gradient=4, seed=1)
     tokens = rng.integers(0, 20, size=(6, 11))
-    expected = model.predict(tokens, verbose=0)
+    expected = model(tokens)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(loaded.predict(tokens, verbose=0), expected)
+    np.testing.assert_array_equal(loaded(tokens), expected)
     assert loaded.layers[2].get_config() == model.layers[2].get_config()
 
 
@@ -478,7 +476,7 @@ def test_xla_equals_plain_graph(cell, x, rng):
     layer = PAIRS[cell][0](UNITS, truncate_gradient=2, return_sequences=True)
     layer.build(x.shape)
     randomize(layer, rng)
-    mask = tf.constant(MASKS["holes"])
+    mask = tf.constant(ANY)
 
     def run():
         return outputs_and_gradients(layer, x, mask=mask)

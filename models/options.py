@@ -364,7 +364,7 @@ class RewardOptions(OptionGroup):
     )
     rewarded_likelihood: float = option(
         0.0,
-        "share of the ordinary loss in the rewarded epochs, which keeps words that the reward would give up",
+        "share of the loss of the references in the rewarded epochs, which keeps words that the reward would give up",
         minimum=0,
         maximum=1,
         only=When("rewarded_epochs", ">", 0),

@@ -58,8 +58,9 @@ class RewardedTexts(Objective):
             inputs, targets = shifted(references)
             outputs = model.decode_texts(inputs, encoded, training)[0]
             likelihood = model.token_losses(outputs, targets, self._label_smoothing).by_position()
-            tokens = tf.math.count_nonzero(targets, axis=[1, 2], dtype=tf.float32)
-            by_row = (1 - share) * by_row + share * tf.reduce_sum(likelihood, axis=[1, 2]) / tokens
+            # By text, as the gradient of a drawn one: by token it would weigh less by the length of a text.
+            texts = tf.math.count_nonzero(targets[..., 0], axis=1, dtype=tf.float32)
+            by_row = (1 - share) * by_row + share * tf.reduce_sum(likelihood, axis=[1, 2]) / texts
         tokens = tf.cast(tf.size(losses.losses), tf.float32)
         return Loss(tf.reduce_sum(by_row), tf.cast(tf.size(by_row), tf.float32), tokens), carry
 

@@ -41,10 +41,18 @@ def test_two_classifiers_get_the_weights_that_they_deserve(rng):
 
 def test_few_examples_change_little(rng):
     logits = rng.normal(size=[5, 2, 3])
-    np.testing.assert_allclose(fitted_factors(logits[:0], np.zeros(0, int)), [0.5, 0.5])
+    np.testing.assert_allclose(fitted_factors(logits[:0], np.zeros(0, int)), [1, 0.01])
     # All right, so that without a prior no temperature would be low enough.
     (factor,) = fitted_factors(logits[:, :1], logits[:, 0].argmax(axis=1))
-    assert 1 < factor < 3
+    assert 1 < factor < 1.5
+
+
+def test_the_first_classifier_counts_until_examples_speak_for_another(rng):
+    first, second = rng.normal(size=[2, 5000, 2])
+    logits, classes = np.stack([first, second], axis=1), draws(rng, first + second)
+    few, many = (fitted_factors(logits[:count], classes[:count])[1] for count in (20, 5000))
+    assert few < 0.4
+    assert many == pytest.approx(1, abs=0.1)
 
 
 def test_far_too_sure_classifiers_are_calmed(rng):

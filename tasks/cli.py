@@ -194,6 +194,7 @@ class _PredictFlags:
         None,
         "directory of an exported model, or its URL on a server: http://localhost:8501/NAME",
         is_path=True,
+        may_be_url=True,
     )
     input: str | None = option(
         None,
@@ -293,10 +294,20 @@ def _parse(
     values.set_gnu_getopt()
     flags.define(own, values)
     absl_flags.DEFINE_boolean("help", False, "this list", short_name="h", flag_values=values)
+    # absl ignores it.
+    if {"--flagfile=", "-flagfile="} & {*arguments}:
+        raise UserError("--flagfile= names no file; give one with a flag per line, or leave it out.")
     try:
         unknown = values([command, *arguments], known_only=True)
     except UnicodeDecodeError as error:
         raise UserError("--flagfile names a file that is not text; give one with a flag per line.") from error
+    except absl_flags.CantOpenFlagFileError as error:
+        # absl quotes the error in brackets; a flag file may name another one, so the name is the error's.
+        cause = error.__context__
+        assert isinstance(cause, OSError)
+        raise UserError(
+            f"--flagfile={cause.filename} cannot be read: {cause.strerror}. Give a file with a flag per line."
+        ) from error
     try:
         more = options_of(values)
     except UserError:

@@ -76,7 +76,12 @@ FLAG_ERRORS = {
     "not_a_boolean_either": ([*TRAIN_TRANSLATOR, "--residual=2"], "--residual=2: give true or false"),
     "no_value": ([*TRAIN, "--units"], "--units"),
     "preset": ([*TRAIN, "--preset=nosuch"], "no preset 'nosuch'; choose one of"),
-    "flagfile": ([*TRAIN, "--flagfile=nosuch.flags"], "nosuch.flags"),
+    "flagfile": ([*TRAIN, "--flagfile=nosuch.flags"], "--flagfile=nosuch.flags cannot be read: No such file"),
+    "flagfile_of_no_name": ([*TRAIN, "--flagfile="], "--flagfile= names no file"),
+    "flagfile_of_a_directory": ([*TRAIN, "--flagfile=/"], "--flagfile=/ cannot be read: Is a directory"),
+    "url_of_a_run": (["train", "sentiment", "--workdir=http://host/run"], "give a path on this machine"),
+    "url_of_a_file": ([*TRAIN, "--train_data=https://host/f.tsv"], "give a path on this machine, not https://"),
+    "url_to_check": (["check", "--model=grpc://host/m"], "give a path on this machine, not grpc://"),
     "flagfile_of_bytes": (
         [*TRAIN, f"--flagfile={sys.executable}"],
         "--flagfile names a file that is not text",

@@ -238,7 +238,10 @@ def _predict(arguments: list[str]) -> None:
 
 def _serve(arguments: list[str]) -> None:
     values, _, _ = _parse("serve", ServerOptions, arguments)
-    commands.serve(ServerOptions(**flags.given(options.of(ServerOptions), values)))
+    given = flags.given(options.of(ServerOptions), values)
+    server_options = ServerOptions(**given)
+    options.refuse_without_effect(server_options, given)
+    commands.serve(server_options)
 
 
 _COMMANDS: dict[str, Callable[[list[str]], None]] = {

@@ -80,7 +80,10 @@ FLAG_ERRORS = {
     "flagfile_of_no_name": ([*TRAIN, "--flagfile="], "--flagfile= names no file"),
     "flagfile_of_a_directory": ([*TRAIN, "--flagfile=/"], "--flagfile=/ cannot be read: Is a directory"),
     "url_of_a_run": (["train", "sentiment", "--workdir=http://host/run"], "give a path on this machine"),
-    "url_of_a_file": ([*TRAIN, "--train_data=https://host/f.tsv"], "give a path on this machine, not https://"),
+    "url_of_a_file": (
+        [*TRAIN, "--train_data=https://host/f.tsv"],
+        "give a path on this machine, not https://",
+    ),
     "url_to_check": (["check", "--model=grpc://host/m"], "give a path on this machine, not grpc://"),
     "flagfile_of_bytes": (
         [*TRAIN, f"--flagfile={sys.executable}"],

@@ -374,6 +374,24 @@ def test_the_installed_command_exits_with_its_code():
 # Presets.
 
 
+def test_output_that_nobody_reads_is_no_error_and_output_without_room_is():
+    """Both are found at the end, when Python writes what is left."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-m", "unroll.tasks.cli", "help"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open("/dev/full", "wb") as full, os.fdopen(writer, "wb") as closed:
+        results = [
+            subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True, env=environment)
+            for output in (full, closed)
+        ]
+    assert [result.returncode for result in results] == [2, 0]
+    assert [result.stderr for result in results] == [
+        "unroll: standard output cannot be written: No space left on device.\n",
+        "",
+    ]
+
+
 @pytest.mark.parametrize(
     ("application", "preset"),
     [

@@ -10,6 +10,8 @@ from .options import Option, Options, is_finite
 
 # Schemes of servers of models.
 _SERVERS = ("http", "https", "grpc")
+# TensorFlow's shapes and positions hold no more.
+_LARGEST_INTEGER = 2**31 - 1
 _ESCAPES = {r"\n": "\n", r"\t": "\t", "\\\\": "\\"}
 
 
@@ -112,13 +114,16 @@ class _BooleanParser(absl_flags.BooleanParser):
 
 
 class _IntegerParser(absl_flags.IntegerParser):
-    """Parses a whole number, or says what it is."""
+    """Parses a whole number that is an int32 unless it may be larger, or says what it is."""
 
     def convert(self, argument: Any) -> int:
         try:
-            return super().convert(argument)
+            number = super().convert(argument)
         except (TypeError, ValueError) as error:
             raise ValueError("give a whole number") from error
+        if self.upper_bound is None and abs(number) > _LARGEST_INTEGER:
+            raise ValueError(f"give at most {_LARGEST_INTEGER:,}")
+        return number
 
 
 class _FloatParser(absl_flags.FloatParser):

@@ -60,6 +60,7 @@ FLAG_ERRORS = {
     "flag_of_a_model_that_is_not_there": (["predict", "--model=m", "--seed=1"], "m holds no exported model"),
     "flag_of_a_run_that_is_not_there": (["evaluate", "--workdir=run", "--test_data=f"], "run is not a run"),
     "not_a_whole_number": ([*TRAIN, "--units=2.5"], "--units=2.5: give a whole number"),
+    "more_than_an_int32": ([*TRAIN, "--units=2147483648"], "--units=2147483648: give at most 2,147,483,647"),
     "not_a_number": ([*TRAIN, "--learning_rate=high"], "--learning_rate=high: give a number"),
     "infinite": ([*TRAIN, "--global_clipnorm=inf"], "--global_clipnorm=inf: give a finite number"),
     "nan": ([*TRAIN, "--dropout=nan"], "--dropout=nan: give a finite number"),

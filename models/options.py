@@ -274,6 +274,8 @@ class SentimentOptions(RecurrentOptions):
         0,
         "n: add weights of hashed n-grams of 1 to n tokens to the logits; 0: none",
         minimum=0,
+        # The graph has a part for each length.
+        maximum=100,
         fits_weights=True,
     )
     ngram_buckets: int | None = option(

@@ -251,7 +251,9 @@ class PreparedData(abc.ABC):
     def _shuffled(self, epoch: int, sequences: Iterable[str], scalars: Iterable[str]) -> tf.data.Dataset:
         """Returns the training examples in the order of an epoch. Names as for `read_shards`."""
         seed = self.config.seed * _SEEDS + epoch
-        return read_shards(self.run.data, sequences, scalars, self.config.shuffle_buffer, seed)
+        # TensorFlow makes room for all of a buffer at once. A larger one than the data gives the same order.
+        buffer = min(self.config.shuffle_buffer, self.counts.examples)
+        return read_shards(self.run.data, sequences, scalars, buffer, seed)
 
     @cached_property
     def _initial_run(self) -> RunDirectory | None:

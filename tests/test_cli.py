@@ -653,6 +653,11 @@ def test_predict_from_what_cannot_be_read(refused, exported_model, tmp_path):
         refused(["predict", f"--model={exported_model}", f"--input={path}"], f"{path} cannot be read")
 
 
+def test_the_largest_numbers_mean_no_limit(table):
+    largest = [f"--{name}=2147483647" for name in ("shuffle_buffer", "max_length", "segment", "batch_tokens")]
+    assert cli.main(table(rows("ab"), "--epochs=1", "--units=2", "--embedding_size=2", *largest)) == 0
+
+
 def test_divergence_exits_with_one(table, capsys):
     assert cli.main(table(rows("ab"), "--learning_rate=1e6", "--epochs=9", "--units=2")) == 1
     assert capsys.readouterr().err.startswith("unroll: Training diverged at step")

@@ -81,7 +81,7 @@ def batch_by_tokens(
     # With `pad_to_bucket_boundary`, an element must be shorter than its boundary.
     batches = examples.bucket_by_sequence_length(
         length_of,
-        [boundary + 1 for boundary in boundaries],
+        [min(boundary + 1, tf.int32.max) for boundary in boundaries],
         [*sizes, 1],
         pad_to_bucket_boundary=fixed_shapes,
     )

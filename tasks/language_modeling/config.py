@@ -55,6 +55,8 @@ class LanguageModelingConfig(LanguageModelOptions, VocabularyOptions, TrainingCo
         "tokens in a window, at whose edge the gradient ends while the state is carried on (truncated "
         "backpropagation through time); 0: whole documents in batches by --batch_tokens, with full backpropagation",
         minimum=0,
+        # Short windows are filled up on the disk.
+        maximum=1_000_000,
         saves_memory=True,
     )
     batch: int = option(

@@ -10,6 +10,8 @@ from .options import Option, Options, is_finite
 
 # Schemes of servers of models.
 _SERVERS = ("http", "https", "grpc")
+# TensorFlow's shapes and positions hold no more.
+_LARGEST_INTEGER = 2**31 - 1
 _ESCAPES = {r"\n": "\n", r"\t": "\t", "\\\\": "\\"}
 
 
@@ -55,18 +57,21 @@ def help_text(options: Options) -> str:
 class _FileParser(absl_flags.ArgumentParser[str]):
     """Expands ~ and makes a path absolute, so that later commands find it from any directory.
 
-    The URL of a server and -, which stands for standard input, stay unchanged. Addresses of stores are refused.
+    - stays unchanged, which stands for standard input. Addresses of stores are refused, and URLs of servers unless they
+    may stand for a path.
 
     Args:
         suffixes: Allowed endings; none: any.
         may_be_name: Whether a value without a directory is a name, which stays unchanged.
+        may_be_url: Whether the value may be the URL of a server, which stays unchanged.
     """
 
     syntactic_help = "a path"
 
-    def __init__(self, suffixes: tuple[str, ...], may_be_name: bool) -> None:
+    def __init__(self, suffixes: tuple[str, ...], may_be_name: bool, may_be_url: bool) -> None:
         self._suffixes = suffixes
         self._may_be_name = may_be_name
+        self._may_be_url = may_be_url
 
     def parse(self, argument: str) -> str:
         if self._suffixes and not argument.endswith(self._suffixes):
@@ -77,6 +82,8 @@ class _FileParser(absl_flags.ArgumentParser[str]):
                 f"paths of mounted file systems are read and written, not {scheme}://; mount the store (gcsfuse for "
                 "gs://, mount-s3 for s3://) and give the path below the mount point"
             )
+        if scheme and not self._may_be_url:
+            raise ValueError(f"give a path on this machine, not {scheme}://")
         if argument in ("", "-") or scheme:
             return argument
         if self._may_be_name and not os.path.dirname(argument):
@@ -107,13 +114,16 @@ class _BooleanParser(absl_flags.BooleanParser):
 
 
 class _IntegerParser(absl_flags.IntegerParser):
-    """Parses a whole number, or says what it is."""
+    """Parses a whole number that is an int32 unless it may be larger, or says what it is."""
 
     def convert(self, argument: Any) -> int:
         try:
-            return super().convert(argument)
+            number = super().convert(argument)
         except (TypeError, ValueError) as error:
             raise ValueError("give a whole number") from error
+        if self.upper_bound is None and abs(number) > _LARGEST_INTEGER:
+            raise ValueError(f"give at most {_LARGEST_INTEGER:,}")
+        return number
 
 
 class _FloatParser(absl_flags.FloatParser):
@@ -134,7 +144,7 @@ def _parser(option: Option) -> absl_flags.ArgumentParser[Any]:
     if meta["choices"]:
         return absl_flags.EnumParser(meta["choices"])
     if meta["is_path"] or meta["is_name_or_path"]:
-        return _FileParser(meta["suffixes"], meta["is_name_or_path"])
+        return _FileParser(meta["suffixes"], meta["is_name_or_path"], meta["may_be_url"])
     if option.kind is int:
         return _IntegerParser(meta["minimum"], meta["maximum"])
     if option.kind is float:

@@ -63,6 +63,7 @@ def option(
     resumable: bool = False,
     is_path: bool = False,
     is_name_or_path: bool = False,
+    may_be_url: bool = False,
     suffixes: tuple[str, ...] = (),
     only: When | None = None,
     saves_memory: bool = False,
@@ -79,6 +80,7 @@ def option(
         resumable: Whether a run may be resumed with another value.
         is_path: Whether to expand ~ and make a path absolute, so that later commands find it from any directory.
         is_name_or_path: Whether to do so with values that name a directory, too.
+        may_be_url: Whether the URL of a server may stand for the path.
         suffixes: Allowed endings of a file's name; none: any.
         only: When the option has an effect; elsewhere the command line refuses it.
         saves_memory: Whether a smaller value saves memory.
@@ -94,6 +96,7 @@ def option(
         "resumable": resumable,
         "is_path": is_path,
         "is_name_or_path": is_name_or_path,
+        "may_be_url": may_be_url,
         "suffixes": suffixes,
         "only": only,
         "saves_memory": saves_memory,

@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from ..common.errors import UserError
 from ..common.files import PARTIAL, replacing
 from ..common.progress_bar import ProgressBar
 from ..models.recurrent.portable import device_portable
+from ..serving.names import check_name
 from ..serving.versions import CHECKSUMS, versions
 from .bundle import UNKNOWN, About, Bundle, Signature
 from .demonstration import EXAMPLE_IMAGE, example_image
@@ -30,8 +30,6 @@ from .warmup import write_warmup_requests
 
 # Temporary directories begin with it, followed by the number of the process.
 _STAGING = f"{PARTIAL}{platform.node()}-"
-# Characters that end a name in a URL, or that the files for servers would have to escape.
-_UNUSABLE = re.compile(r"""["'\\:#\x00-\x1f]""")
 # Example requests of a signature, with their answers or without.
 _Examples = list[dict[str, dict]]
 
@@ -57,11 +55,7 @@ def export(bundle: Bundle, output: str | os.PathLike[str], about: About = UNKNOW
     output = Path(output).resolve()
     if output.exists() and not output.is_dir():
         raise UserError(f"{output} is a file; give --output a directory for the versions of the model.")
-    if _UNUSABLE.search(output.name):
-        raise UserError(
-            f"--output={output}: servers cannot address a model with the name {output.name!r}; leave out quotes, "
-            "colons, #, \\ and control characters."
-        )
+    check_name(output.name, f"--output={output}")
     output.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(output)
     staging = Path(tempfile.mkdtemp(prefix=f"{_STAGING}{os.getpid()}-", dir=output))

@@ -15,6 +15,8 @@ from .writing import Writer, best_of, checked_n_best, written_tokens
 
 # The path of an image, or its bytes.
 ImageSource = str | os.PathLike[str] | bytes
+# More than any image that is read can take; a device such as /dev/zero has no end.
+_LARGEST_FILE = 1 << 29
 
 
 class Caption(NamedTuple):
@@ -113,7 +115,13 @@ def _read(image: ImageSource) -> tuple[bytes, str]:
     """Returns the bytes of an image, and the error or ""."""
     if isinstance(image, bytes):
         return image, ""
+    if not os.fspath(image):
+        return b"", "The path is empty."
     try:
-        return Path(image).read_bytes(), ""
+        with open(image, "rb") as file:
+            content = file.read(_LARGEST_FILE + 1)
+        if len(content) > _LARGEST_FILE:
+            return b"", f"The file has more than {_LARGEST_FILE >> 20} MiB."
+        return content, ""
     except (OSError, ValueError) as error:
         return b"", f"The file cannot be read: {getattr(error, 'strerror', None) or error}."

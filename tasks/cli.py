@@ -55,8 +55,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 for success; 1 if training diverged, or an exported model failed its verification or check; 2
         for a user's mistake; 130 after Ctrl-C; 143 after SIGTERM.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
     _write_utf8()
+    return _flushed(_exit_code(list(sys.argv[1:] if argv is None else argv)))
+
+
+def _exit_code(arguments: list[str]) -> int:
+    """Runs a command, and tells of its error; returns the exit code."""
     try:
         _dispatch(arguments)
     except _HelpGiven:
@@ -68,13 +72,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"unroll: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # The reader of a pipe (`head`, for example) has closed it; the flush at exit must not fail, either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of a pipe (`head`, for example) has closed it.
+        return 0
     except OSError as error:
-        print(
-            f"unroll: {error.filename or 'a file'} cannot be used: {error.strerror or error}.",
-            file=sys.stderr,
-        )
+        where = error.filename or "a file or standard output"
+        print(f"unroll: {where} cannot be used: {error.strerror or error}.", file=sys.stderr)
         return 2
     except Interrupted as interrupted:
         print(f"unroll: {interrupted}.", file=sys.stderr)
@@ -91,6 +93,20 @@ def _write_utf8() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def _flushed(code: int) -> int:
+    """Writes what is left of the output, which Python would do after the exit code is known; returns the exit code."""
+    try:
+        if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]
+            sys.stdout.flush()
+    except OSError as error:
+        # Python tries again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if code == 0 and not isinstance(error, BrokenPipeError):
+            print(f"unroll: standard output cannot be written: {error.strerror or error}.", file=sys.stderr)
+            return 2
+    return code
 
 
 def _dispatch(arguments: list[str]) -> None:
@@ -194,6 +210,7 @@ class _PredictFlags:
         None,
         "directory of an exported model, or its URL on a server: http://localhost:8501/NAME",
         is_path=True,
+        may_be_url=True,
     )
     input: str | None = option(
         None,
@@ -237,7 +254,10 @@ def _predict(arguments: list[str]) -> None:
 
 def _serve(arguments: list[str]) -> None:
     values, _, _ = _parse("serve", ServerOptions, arguments)
-    commands.serve(ServerOptions(**flags.given(options.of(ServerOptions), values)))
+    given = flags.given(options.of(ServerOptions), values)
+    server_options = ServerOptions(**given)
+    options.refuse_without_effect(server_options, given)
+    commands.serve(server_options)
 
 
 _COMMANDS: dict[str, Callable[[list[str]], None]] = {
@@ -293,10 +313,20 @@ def _parse(
     values.set_gnu_getopt()
     flags.define(own, values)
     absl_flags.DEFINE_boolean("help", False, "this list", short_name="h", flag_values=values)
+    # absl ignores it.
+    if {"--flagfile=", "-flagfile="} & {*arguments}:
+        raise UserError("--flagfile= names no file; give one with a flag per line, or leave it out.")
     try:
         unknown = values([command, *arguments], known_only=True)
     except UnicodeDecodeError as error:
         raise UserError("--flagfile names a file that is not text; give one with a flag per line.") from error
+    except absl_flags.CantOpenFlagFileError as error:
+        # absl quotes the error in brackets; a flag file may name another one, so the name is the error's.
+        cause = error.__context__
+        assert isinstance(cause, OSError)
+        raise UserError(
+            f"--flagfile={cause.filename} cannot be read: {cause.strerror}. Give a file with a flag per line."
+        ) from error
     try:
         more = options_of(values)
     except UserError:

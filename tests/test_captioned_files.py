@@ -1,5 +1,6 @@
 """Readers of the user's images, captions and lists."""
 
+import os
 import zipfile
 
 import pytest
@@ -22,6 +23,14 @@ def test_images_are_read_from_a_folder_or_a_zip_file(tmp_path, zipped):
     assert files.stamp("red-left.png") != files.stamp("blue-left.png")
     with pytest.raises(UserError, match=r"has no image 'x\.png'"):
         files.read("x.png")
+
+
+def test_pipes_and_links_to_nothing_in_a_folder_are_no_images(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "link.png").symlink_to("nothing")
+    (tmp_path / "image.png").write_bytes(b"image")
+    files = ImageFiles(str(tmp_path))
+    assert [name in files for name in ("pipe.png", "link.png", "image.png")] == [False, False, True]
 
 
 def test_a_name_that_two_images_have_must_be_a_path(tmp_path):

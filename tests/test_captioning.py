@@ -115,6 +115,8 @@ def test_a_bad_image_has_an_error_and_spoils_no_other_one(exported, tmp_path):
     assert [bool(result.error) for result in results] == [False, True, True, True, False]
     assert [bool(result.text) for result in results] == [True, False, False, False, True]
     assert results[2].error.startswith("The file cannot be read: No such file")
+    endless, empty = model.caption(["/dev/zero", ""])
+    assert (endless.error, empty.error) == ("The file has more than 512 MiB.", "The path is empty.")
     assert results[0].text == results[4].text == model.caption([good])[0].text
     assert results[0].score == pytest.approx(model.caption([good])[0].score, abs=1e-5)
     assert results[0].image == ""

@@ -60,6 +60,7 @@ FLAG_ERRORS = {
     "flag_of_a_model_that_is_not_there": (["predict", "--model=m", "--seed=1"], "m holds no exported model"),
     "flag_of_a_run_that_is_not_there": (["evaluate", "--workdir=run", "--test_data=f"], "run is not a run"),
     "not_a_whole_number": ([*TRAIN, "--units=2.5"], "--units=2.5: give a whole number"),
+    "more_than_an_int32": ([*TRAIN, "--units=2147483648"], "--units=2147483648: give at most 2,147,483,647"),
     "not_a_number": ([*TRAIN, "--learning_rate=high"], "--learning_rate=high: give a number"),
     "infinite": ([*TRAIN, "--global_clipnorm=inf"], "--global_clipnorm=inf: give a finite number"),
     "nan": ([*TRAIN, "--dropout=nan"], "--dropout=nan: give a finite number"),
@@ -76,7 +77,15 @@ FLAG_ERRORS = {
     "not_a_boolean_either": ([*TRAIN_TRANSLATOR, "--residual=2"], "--residual=2: give true or false"),
     "no_value": ([*TRAIN, "--units"], "--units"),
     "preset": ([*TRAIN, "--preset=nosuch"], "no preset 'nosuch'; choose one of"),
-    "flagfile": ([*TRAIN, "--flagfile=nosuch.flags"], "nosuch.flags"),
+    "flagfile": ([*TRAIN, "--flagfile=nosuch.flags"], "--flagfile=nosuch.flags cannot be read: No such file"),
+    "flagfile_of_no_name": ([*TRAIN, "--flagfile="], "--flagfile= names no file"),
+    "flagfile_of_a_directory": ([*TRAIN, "--flagfile=/"], "--flagfile=/ cannot be read: Is a directory"),
+    "url_of_a_run": (["train", "sentiment", "--workdir=http://host/run"], "give a path on this machine"),
+    "url_of_a_file": (
+        [*TRAIN, "--train_data=https://host/f.tsv"],
+        "give a path on this machine, not https://",
+    ),
+    "url_to_check": (["check", "--model=grpc://host/m"], "give a path on this machine, not grpc://"),
     "flagfile_of_bytes": (
         [*TRAIN, f"--flagfile={sys.executable}"],
         "--flagfile names a file that is not text",
@@ -364,6 +373,24 @@ def test_the_installed_command_exits_with_its_code():
 
 
 # Presets.
+
+
+def test_output_that_nobody_reads_is_no_error_and_output_without_room_is():
+    """Both are found at the end, when Python writes what is left."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-m", "unroll.tasks.cli", "help"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open("/dev/full", "wb") as full, os.fdopen(writer, "wb") as closed:
+        results = [
+            subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True, env=environment)
+            for output in (full, closed)
+        ]
+    assert [result.returncode for result in results] == [2, 0]
+    assert [result.stderr for result in results] == [
+        "unroll: standard output cannot be written: No space left on device.\n",
+        "",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,12 @@ def test_fingerprints_notice_content_but_not_copies(tmp_path):
     assert fingerprints.changed_file({}, names) == names[1]
 
 
+def test_a_link_to_nothing_in_a_folder_is_no_change(tmp_path):
+    (tmp_path / "link").symlink_to("nothing")
+    kept = fingerprints.fingerprints([str(tmp_path)])
+    assert fingerprints.changed_file(kept, [str(tmp_path)]) is None
+
+
 def test_changed_and_missing_sources(run, reviews_table, tmp_path, capsys):
     source = Path(shutil.copy(reviews_table, tmp_path / "reviews.tsv"))
     flags = ["--dataset=files", f"--train_data={source}", "--validation_fraction=0.1", "--units=2"]

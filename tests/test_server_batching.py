@@ -139,6 +139,10 @@ def test_an_answer_that_takes_too_long(exported_translation, tmp_path):
     [
         (["--batching_parameters_file=x"], "has an effect only with --enable_batching; add it"),
         (["--model_base_path=nowhere"], "nowhere holds no version of a model"),
+        (["--model_name=other"], "--model_name=other has an effect only with --model_base_path"),
+        (["--model_base_path=1", "--model_name=a/b"], "servers cannot address a model with the name 'a/b'"),
+        (["--model_base_path=1", "--model_name="], "--model_name= gives the model no name"),
+        (["--port=9", "--rest_api_port=9"], "--port=9 and --rest_api_port=9 are the same"),
         (["--port=many"], "give a whole number"),
         (["--rest_api_port=70000"], "rest_api_port"),
         (["--host=256.1.1.1"], "--host=256.1.1.1 --rest_api_port=0 cannot be used"),

@@ -243,6 +243,10 @@ ENTRY = 'config { name: "a" base_path: "reviews" } '
         ("model_config_list { config {} }", "without a name or a base_path"),
         ('model_config_list { config { name: "a" base_path: "b" } }', "holds no version of a model"),
         (
+            'model_config_list { config { name: "a/b" base_path: "b" } }',
+            "cannot address a model with the name",
+        ),
+        (
             'model_config_list { config { name: "a" base_path: "reviews/1" } }',
             "is a version; give the directory",
         ),

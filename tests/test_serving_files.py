@@ -129,8 +129,13 @@ def test_names_of_models_become_names_that_kubernetes_allows(tmp_path, name, lab
     assert listed.name == name
 
 
-@pytest.mark.parametrize("name", ['"demo"', "demo:1", "a\\b", "#1", "line\nbreak"])
+@pytest.mark.parametrize("name", ['"demo"', "demo:1", "a\\b", "#1", "why?", "line\nbreak"])
 def test_names_that_servers_cannot_address_are_refused(tmp_path, name):
     with pytest.raises(UserError, match="servers cannot address a model with the name"):
         export(Bundle("sentiment", None, [], {}), tmp_path / name)
     assert not (tmp_path / name).exists()
+
+
+def test_a_directory_without_a_name_is_refused():
+    with pytest.raises(UserError, match="--output=/ gives the model no name"):
+        export(Bundle("sentiment", None, [], {}), "/")

@@ -7,6 +7,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from tensorflow_serving.config import model_server_config_pb2
 
 from ...common.errors import UserError, first_line
+from ..names import check_name
 from ..versions import versions
 from .metrics import DEFAULT_PATH
 from .models import ModelConfig
@@ -36,6 +37,7 @@ def model_configs(options: ServerOptions) -> list[ModelConfig]:
         return _listed(Path(options.model_config_file))
     if options.model_base_path:
         path = Path(options.model_base_path)
+        check_name(options.model_name, f"--model_name={options.model_name}")
         _check_versions(path, f"--model_base_path={path}")
         return [ModelConfig(options.model_name, path)]
     for directory in (Path(), Path("exports")):
@@ -85,6 +87,7 @@ def _listed(path: Path) -> list[ModelConfig]:
 def _listed_model(model: Any, path: Path) -> ModelConfig:
     if not model.name or not model.base_path:
         raise UserError(f"--model_config_file={path} lists a model without a name or a base_path.")
+    check_name(model.name, f"--model_config_file={path}")
     base_path = path.parent / model.base_path
     # A file that `unroll export` wrote names the path inside a container, and lies beside the versions.
     if not base_path.exists() and path.parent.name == model.name:

@@ -70,6 +70,10 @@ class Server:
     """
 
     def __init__(self, options: ServerOptions, limits: Limits | None = None) -> None:
+        if options.port and options.port == options.rest_api_port:
+            raise UserError(
+                f"--port={options.port} and --rest_api_port={options.rest_api_port} are the same; give each its own."
+            )
         configs, batching = model_configs(options), _batching(options)
         shown_at = metrics_path(options)
         limits = limits or Limits(seconds=options.rest_api_timeout_in_ms / 1000)

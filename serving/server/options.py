@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ...common.options import OptionGroup, option
+from ...common.options import OptionGroup, When, option
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class ServerOptions(OptionGroup):
         "in exports/, are served",
         is_path=True,
     )
-    model_name: str = option("default", "name of the model in --model_base_path")
+    model_name: str = option("default", "name of the model", only=When("model_base_path", "!=", None))
     model_config_file: str | None = option(
         None, "file that lists models and which versions to serve, such as models.config", is_path=True
     )

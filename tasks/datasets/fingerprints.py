@@ -51,12 +51,21 @@ def _status(path: str) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
+def _status_in_folder(path: str) -> list[int]:
+    """Returns the status of a file, or that of a link to nothing."""
+    try:
+        return _status(path)
+    except FileNotFoundError:
+        status = os.lstat(path)
+        return [status.st_size, status.st_mtime_ns]
+
+
 def _content(path: str) -> list[Any]:
     """Returns the checksum of a file; for a folder, that of the names, sizes and times of its files."""
     if not os.path.isdir(path):
         return [*checksum(Path(path))]
     files = sorted(
-        (os.path.relpath(os.path.join(folder, name), path), _status(os.path.join(folder, name)))
+        (os.path.relpath(os.path.join(folder, name), path), _status_in_folder(os.path.join(folder, name)))
         for folder, _, names in os.walk(path)
         for name in names
     )

@@ -108,9 +108,10 @@ def folded(name: str) -> str:
 
 
 def _files_below(folder: Path) -> dict[str, str]:
-    """Returns the files of a folder and its subfolders, by their paths."""
+    """Returns the files of a folder and its subfolders, by their paths; pipes and links to nothing are none."""
     paths = (Path(directory) / name for directory, _, names in os.walk(folder) for name in names)
-    return {path: path for path in (path.relative_to(folder).as_posix() for path in paths)}
+    files = (path.relative_to(folder).as_posix() for path in paths if os.path.isfile(path))
+    return {path: path for path in files}
 
 
 def _entries(archive: zipfile.ZipFile) -> dict[str, str]:

@@ -97,9 +97,10 @@ def _write_utf8() -> None:
 
 def _flushed(code: int) -> int:
     """Writes what is left of the output, which Python would do after the exit code is known; returns the exit code."""
+    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]
+        return code
     try:
-        if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]
-            sys.stdout.flush()
+        sys.stdout.flush()
     except OSError as error:
         # Python tries again at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

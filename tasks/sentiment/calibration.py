@@ -5,8 +5,8 @@ import numpy as np
 
 _BINS = 15
 # Few examples say little: the precision of a normal prior of the factors. An example adds about 0.2 where logits are
-# near 1, so that this prior counts as a hundred.
-_PRIOR = 20.0
+# near 1, so that this prior counts as fifty.
+_PRIOR = 10.0
 _SMALLEST = 0.01
 _STEPS = 20
 

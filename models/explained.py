@@ -25,6 +25,15 @@ class ExplainedClassifier(keras.Model, abc.ABC):
     feature_count: int
 
     @abc.abstractmethod
+    def sides(self, ids: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
+        """Returns the logits of the model's parts, [batch, classes] each, from which its own follow; arguments as for
+        the model."""
+
+    @abc.abstractmethod
+    def combined(self, sides: list[tf.Tensor]) -> tf.Tensor:
+        """Returns the logits of the model from those of its parts, [batch, classes] each."""
+
+    @abc.abstractmethod
     def features(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the features of each token of a text, from which `logits_of` follows, and those of an unknown token:
         int32 [1, time] -> float32 [1, time, features], float32 [1, 1, features]."""

@@ -99,7 +99,14 @@ class MeanClassifier(ExplainedClassifier):
         self.built = True
 
     def call(self, ids: tf.Tensor, training: bool = False) -> tf.Tensor:
-        return mean_of_probabilities([model(ids, training=training) for model in self.members])
+        return self.combined(self.sides(ids, training))
+
+    def sides(self, ids: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
+        """Returns the logits of the members; arguments as for the model."""
+        return [model(ids, training=training) for model in self.members]
+
+    def combined(self, sides: list[tf.Tensor]) -> tf.Tensor:
+        return mean_of_probabilities(sides)
 
     def features(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         texts, unknown = zip(*(model.features(ids) for model in self.members), strict=True)

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from ...common.progress_bar import ProgressBar
 from ...models.blocks.traced import traced_per_model
-from ...models.sentiment import SentimentClassifier
+from ...models.explained import ExplainedClassifier
 from ...models.text import WordCodec, pad
 from ..datasets.batching import chunks, length_sorted_batches
 from ..task import Evaluation
@@ -123,7 +123,7 @@ def _measure(model: keras.Model | LinearModel, data: SentimentData, split: str) 
     return Measured(confusion, total_loss, sorted(worst, reverse=True), calibration.value)
 
 
-def _log_probabilities(model: SentimentClassifier, ids: tf.Tensor) -> tf.Tensor:
+def _log_probabilities(model: ExplainedClassifier, ids: tf.Tensor) -> tf.Tensor:
     """Turns ids [batch, time] into log probabilities [batch, classes]."""
     return tf.nn.log_softmax(model.combined(tf.unstack(_sides(model, ids), axis=1)))
 
@@ -131,7 +131,7 @@ def _log_probabilities(model: SentimentClassifier, ids: tf.Tensor) -> tf.Tensor:
 @traced_per_model
 def _sides(model: keras.Model, ids: tf.Tensor) -> tf.Tensor:
     """Turns ids [batch, time] into the logits of each side, [batch, sides, classes]. Traced once for a model."""
-    return tf.stack(cast(SentimentClassifier, model).sides(ids), axis=1)
+    return tf.stack(cast(ExplainedClassifier, model).sides(ids), axis=1)
 
 
 def _rows(

@@ -107,6 +107,10 @@ class Model(abc.ABC):
 
     def call(self, signature: str, inputs: Mapping[str, np.ndarray | Sequence[Any]]) -> dict[str, np.ndarray]:
         """Calls a signature: see `Backend`."""
+        if not isinstance(inputs, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UserError(
+                f"inputs is {arguments.shown(inputs)}; give a dictionary of the inputs by name, each a list of rows."
+            )
         return self.backend.call(signature, inputs)
 
     def rows(self, signature: str, inputs: Mapping[str, Sequence[Any]], batch_size: int) -> Iterator[Row]:

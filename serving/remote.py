@@ -4,9 +4,10 @@ import random
 import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from ..common.errors import FailedError, UserError
+from . import arguments
 
 _SCHEMES = ("http", "https", "grpc")
 _EXAMPLE = "such as http://localhost:8501 or grpc://localhost:8500"
@@ -68,6 +69,8 @@ def parse_address(url: str, name: str | None = None) -> Address:
     Raises:
         UserError: If the URL has no host or an unknown scheme, or gives no name or two.
     """
+    if name is not None and not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UserError(f"name is {arguments.shown(name)}; give the name of a model, such as demo.")
     try:
         parts = urlsplit(url)
         scheme, host, _ = parts.scheme.lower(), parts.hostname, parts.port
@@ -75,7 +78,7 @@ def parse_address(url: str, name: str | None = None) -> Address:
         raise UserError(f"{url!r} is not the URL of a server; give one, {_EXAMPLE}.") from error
     if scheme not in _SCHEMES or not host:
         raise UserError(f"{url!r} is not the URL of a server; give one, {_EXAMPLE}.")
-    before, given, which, value = _split(parts.path.strip("/"))
+    before, given, which, value = _split(unquote(parts.path).strip("/"))
     if given and name and given != name:
         raise UserError(
             f"{url} names the model {given!r}, but the name given is {name!r}; leave one of them out."

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx2
 import numpy as np
 
-from ..common.errors import UserError
+from ..common.errors import UserError, first_line
 from .model import SignatureSpec, TensorSpec
 from .remote import Address, ServerError, UnavailableError, retried
 
@@ -60,11 +60,12 @@ class RestBackend:
                 f"The model has no signature {signature!r}; choose one of {', '.join(sorted(self.signatures))}."
             )
         specs, outputs = self.signatures[signature]
-        body = {
-            "signature_name": signature,
-            "inputs": {name: _to_json(value, specs.get(name)) for name, value in inputs.items()},
-        }
-        answer = self._request("POST", f"{self._path}:predict", json.dumps(body).encode())["outputs"]
+        try:
+            columns = {name: _to_json(value, specs.get(name)) for name, value in inputs.items()}
+            body = json.dumps({"signature_name": signature, "inputs": columns}).encode()
+        except (TypeError, ValueError, OverflowError) as error:
+            raise UserError(f"The inputs of {signature!r} cannot be sent: {first_line(error)}.") from error
+        answer = self._request("POST", f"{self._path}:predict", body)["outputs"]
         # A single output stands without its name.
         named = answer if len(outputs) > 1 else {name: answer for name in outputs}
         try:

@@ -105,6 +105,7 @@ def ok(outputs):
         ("http://h/v1/models/demo/versions/12", None, "http://h/v1/models/demo/versions/12"),
         ("https://h/v1/models/demo/labels/stable", None, "https://h/v1/models/demo/labels/stable"),
         ("https://h/behind/v1/models/demo", None, "https://h/behind/v1/models/demo"),
+        ("http://h/Film%20Reviews", None, "http://h/v1/models/Film Reviews"),
         ("grpc://[::1]:8500/demo", "demo", "grpc://[::1]:8500/v1/models/demo"),
     ],
 )
@@ -120,6 +121,7 @@ def test_addresses(url, name, expected):
         ("http://", "demo", "not the URL of a server"),
         ("http://h:port", "demo", "not the URL of a server"),
         (7, "demo", "7 is not the URL"),
+        ("http://h", 7, "name is 7; give the name of a model"),
         ("http://h", None, "http://h does not name a model; add its name, such as http://h/demo."),
         ("http://h/a/b", None, "does not name a model"),
         ("http://h/demo", "other", "names the model 'demo', but the name given is 'other'"),
@@ -212,6 +214,21 @@ def test_no_rows_keep_their_dimensions():
 def test_an_unknown_signature_is_named():
     with pytest.raises(UserError, match="no signature 'n_best'; choose one of serving_default"):
         Server().backend().call("n_best", {"text": []})
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (None, "inputs is None; give a dictionary of the inputs by name"),
+        (
+            {"text": [object()]},
+            "The inputs of 'serving_default' cannot be sent: Object of type object is not",
+        ),
+    ],
+)
+def test_inputs_that_cannot_be_sent(inputs, message):
+    with pytest.raises(UserError, match=message):
+        Server().model().call("serving_default", inputs)
 
 
 def test_a_model_of_another_origin_is_refused():

@@ -55,9 +55,10 @@ def train(
     run.check_free()
     advice = f"train in another --workdir than {workdir} with less, or with smaller layers"
     place = place_of(config.distribution)
+    memory = memory_flags(config)
     with (
         run.locked() if place.is_chief else nullcontext(),
-        explained(workdir, memory_flags(config), advice),
+        explained(workdir, memory, advice),
         _interruptible(application, run) as interruption,
     ):
         if place.is_chief and saved != (application, config):
@@ -83,6 +84,7 @@ def train(
 
         def fit(data: PreparedData) -> PreparedData:
             data, changes = fitted(data, named)
+            memory[:] = memory_flags(data.config)
             if changes and place.is_chief:
                 print(changes)
                 run.save_config(application, data.config)

@@ -1,5 +1,6 @@
 """The command line: help, presets, the output of each command, and invalid flags."""
 
+import dataclasses
 import errno
 import gzip
 import json
@@ -479,10 +480,10 @@ def test_every_condition_is_about_an_option_of_the_same_configuration_and_tested
 
 
 def failing(error):
-    def task_of(application):
+    def fail(*arguments):
         raise error
 
-    return task_of
+    return fail
 
 
 @pytest.mark.parametrize(
@@ -500,6 +501,13 @@ def test_exhausted_memory_names_the_flags_that_the_task_has(tmp_path, monkeypatc
     # Once the data is prepared, those of the run count, and not the defaults.
     (tmp_path / "run" / "data").mkdir()
     refused(["train", arguments[0], f"--workdir={tmp_path / 'run'}"], said)
+
+
+def test_exhausted_memory_names_the_sizes_that_follow_the_data(table, monkeypatch, refused):
+    error = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[9]")
+    task = dataclasses.replace(applications.task_of("sentiment"), build_model=failing(error))
+    monkeypatch.setattr(commands, "task_of", lambda application: task)
+    refused(table(rows("ab", 400)), "with --batch_tokens=256; train")
 
 
 @pytest.mark.parametrize(

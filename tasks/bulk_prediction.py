@@ -7,11 +7,14 @@ import io
 import math
 import os
 import shutil
+import signal
+import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import chain, islice
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -163,7 +166,8 @@ def _answered(inputs: Iterator[list[str]], workers: int, arguments: tuple[Any, .
     with ProcessPoolExecutor(workers, get_context("spawn"), _begin, arguments) as executor:
         try:
             for lines in inputs:
-                waiting.append(executor.submit(_answer, lines))
+                with _without_interrupts():
+                    waiting.append(executor.submit(_answer, lines))
                 if len(waiting) > _AHEAD * workers:
                     yield waiting.popleft().result()
             while waiting:
@@ -175,6 +179,19 @@ def _answered(inputs: Iterator[list[str]], workers: int, arguments: tuple[Any, .
             ) from error
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def _without_interrupts() -> Generator[None]:
+    """Delays Ctrl-C, also in processes that start here: until `_begin` they would print a stack trace each."""
+    if sys.platform == "win32":
+        yield
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 class _Predictor:
@@ -206,6 +223,10 @@ _predictor: _Predictor | None = None
 def _begin(*arguments: Any) -> None:
     """Loads the model of a process of the pool."""
     global _predictor
+    # Ctrl-C ends it at once; the parent tells of it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     # The parent may be killed; it would wait for work for ever.
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _predictor = _Predictor(*arguments)

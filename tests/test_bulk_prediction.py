@@ -4,6 +4,10 @@ import csv
 import gzip
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -118,3 +122,20 @@ def test_two_commands_do_not_write_the_same_file(exported_model, source, tmp_pat
         assert predict(exported_model, source, tmp_path / "out.jsonl") == 2
     assert "Another process uses" in capsys.readouterr().err
     assert predict(exported_model, source, tmp_path / "out.jsonl") == 0
+
+
+def test_ctrl_c_ends_all_processes_with_one_line(exported_model, tmp_path):
+    """A terminal sends it to all of them, here while they start."""
+    source, partial = tmp_path / "texts.txt", tmp_path / ".partial-out.jsonl" / "out.jsonl"
+    source.write_text("\n".join(TEXTS * 100), encoding="utf-8")
+    flags = [f"--model={exported_model}", f"--input={source}", f"--output={tmp_path / 'out.jsonl'}"]
+    command = [sys.executable, "-m", "unroll.tasks.cli", "predict", *flags, "--workers=2"]
+    with subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True) as process:
+        while not partial.exists():
+            time.sleep(0.01)
+        # They load Python's modules.
+        time.sleep(0.5)
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate()
+    assert process.returncode == 130
+    assert [line for line in err.splitlines() if "predicting" not in line] == ["unroll: stopped."]

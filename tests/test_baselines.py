@@ -105,8 +105,11 @@ def test_a_classifier_that_gives_one_label_says_so(trained_run):
     data, _ = best_model(trained_run)
 
     class Constant(keras.Model):
-        def call(self, ids):
-            return tf.constant([[0.0, 1.0, 0.0]]) * tf.ones([tf.shape(ids)[0], 1])
+        def sides(self, ids):
+            return [tf.constant([[0.0, 1.0, 0.0]]) * tf.ones([tf.shape(ids)[0], 1])]
+
+        def combined(self, sides):
+            return sides[0]
 
     warning = evaluate(Constant(), data, "test").warning
     count = len(list(data.examples("test")))

@@ -114,6 +114,6 @@ class MeanClassifier(ExplainedClassifier):
 
     def logits_of(self, features: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         parts = tf.split(features, [model.feature_count for model in self.members], axis=2)
-        return mean_of_probabilities(
+        return self.combined(
             [model.logits_of(part, mask) for model, part in zip(self.members, parts, strict=True)]
         )

@@ -84,6 +84,7 @@ def train(
 
         def fit(data: PreparedData) -> PreparedData:
             data, changes = fitted(data, named)
+            # For the message: the sizes may be smaller now.
             memory[:] = memory_flags(data.config)
             if changes and place.is_chief:
                 print(changes)

@@ -7,13 +7,14 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import keras
 import tensorflow as tf
 
+_Model = TypeVar("_Model", bound=keras.Model)
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 
 
 def traced_per_model(
-    function: Callable[Concatenate[keras.Model, _Parameters], _Result],
-) -> Callable[Concatenate[keras.Model, _Parameters], _Result]:
+    function: Callable[Concatenate[_Model, _Parameters], _Result],
+) -> Callable[Concatenate[_Model, _Parameters], _Result]:
     """Traces a function once per model, its first argument.
 
     The graph serves batches of all sizes: ids and strings may have any sizes, and other tensors any number of rows. A
@@ -21,7 +22,7 @@ def traced_per_model(
     """
 
     @functools.wraps(function)
-    def call(model: keras.Model, *args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
+    def call(model: _Model, *args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
         # Past Keras' attributes, which it would track and save.
         traced: dict[Callable[..., Any], Any] = model.__dict__.setdefault("_traced_functions", {})
         if function not in traced:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...common.checksums import checksum
+from .image_files import files_below
 
 
 def fingerprints(paths: Iterable[str]) -> dict[str, list[Any]]:
@@ -51,22 +52,9 @@ def _status(path: str) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
-def _status_in_folder(path: str) -> list[int]:
-    """Returns the status of a file, or that of a link to nothing."""
-    try:
-        return _status(path)
-    except FileNotFoundError:
-        status = os.lstat(path)
-        return [status.st_size, status.st_mtime_ns]
-
-
 def _content(path: str) -> list[Any]:
     """Returns the checksum of a file; for a folder, that of the names, sizes and times of its files."""
     if not os.path.isdir(path):
         return [*checksum(Path(path))]
-    files = sorted(
-        (os.path.relpath(os.path.join(folder, name), path), _status_in_folder(os.path.join(folder, name)))
-        for folder, _, names in os.walk(path)
-        for name in names
-    )
+    files = sorted((name, _status(os.path.join(path, name))) for name in files_below(Path(path)))
     return [f"{zlib.crc32(repr(files).encode('utf-8', 'surrogateescape')):08x}", len(files)]

@@ -3,6 +3,7 @@
 import os
 import zipfile
 import zlib
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -83,7 +84,11 @@ class ImageFiles:
     @cached_property
     def _paths(self) -> dict[str, str | None]:
         """The path of each image, by its path and by the last part of it; None if that part is not unique."""
-        paths = _entries(self._archive) if self._archive is not None else _files_below(self.path)
+        paths = (
+            _entries(self._archive)
+            if self._archive is not None
+            else {path: path for path in files_below(self.path)}
+        )
         by_name: dict[str, str | None] = {}
         for name, path in paths.items():
             last = name.replace("\\", "/").rsplit("/", 1)[-1]
@@ -107,11 +112,12 @@ def folded(name: str) -> str:
     return nfc(nfc(name).casefold()).replace("\\", "/").removeprefix("./")
 
 
-def _files_below(folder: Path) -> dict[str, str]:
-    """Returns the files of a folder and its subfolders, by their paths; pipes and links to nothing are none."""
-    paths = (Path(directory) / name for directory, _, names in os.walk(folder) for name in names)
-    files = (path.relative_to(folder).as_posix() for path in paths if os.path.isfile(path))
-    return {path: path for path in files}
+def files_below(folder: Path) -> Iterator[str]:
+    """Yields the paths of the files in a folder and its subfolders, from there; pipes and links to nothing are none."""
+    for directory, _, names in os.walk(folder):
+        for path in (Path(directory) / name for name in names):
+            if path.is_file():
+                yield path.relative_to(folder).as_posix()
 
 
 def _entries(archive: zipfile.ZipFile) -> dict[str, str]:

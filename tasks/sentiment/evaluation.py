@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from types import MappingProxyType
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -129,9 +129,9 @@ def _log_probabilities(model: ExplainedClassifier, ids: tf.Tensor) -> tf.Tensor:
 
 
 @traced_per_model
-def _sides(model: keras.Model, ids: tf.Tensor) -> tf.Tensor:
+def _sides(model: ExplainedClassifier, ids: tf.Tensor) -> tf.Tensor:
     """Turns ids [batch, time] into the logits of each side, [batch, sides, classes]. Traced once for a model."""
-    return tf.stack(cast(ExplainedClassifier, model).sides(ids), axis=1)
+    return tf.stack(model.sides(ids), axis=1)
 
 
 def _rows(

@@ -9,7 +9,7 @@ async function fetchJson(path, options) {
     response = await fetch(path, options);
     content = await response.json();
   } catch (error) {
-    // What stands between the page and the server may answer with something else than JSON.
+    // What stands between the page and the server may answer with something other than JSON.
     if (error.name === "SyntaxError") content = {};
     else if (error.name === "AbortError") throw error;
     else throw new Failure("The server does not answer. Is it still running?");

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from unroll.models.recurrent import GRU, LSTM, SimpleRNN
-from unroll.models.recurrent.portable import cudnn_parameters
+from unroll.models.recurrent import GRU, LSTM, SimpleRNN, cudnn
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed.")
 if not torch.cuda.is_available():
@@ -46,7 +45,7 @@ def both(request, rng):
 
 def test_packed_weights_are_those_of_cudnn(both):
     layer, theirs = both
-    packed = cudnn_parameters(layer, layer.cell.cudnn.gate_order).numpy()
+    packed = cudnn.parameters(layer, layer.recurrent_weights()).numpy()
     # PyTorch keeps the weights in one buffer, as cuDNN asks for them; the parameters are views of it.
     storage = theirs.weight_ih_l0.untyped_storage()
     buffer = torch.empty(0, device="cuda").set_(storage, 0, (storage.nbytes() // 4,))

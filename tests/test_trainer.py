@@ -525,12 +525,14 @@ def test_mixed_bfloat16_trains(options, tmp_path):
 def test_compiled_step_trains_as_the_plain_one_does(options, tmp_path):
     # One bucket of lengths, so that two shapes are compiled.
     losses = {}
-    for jit_compile in ("true", "false"):
-        config, run = begin(tmp_path / jit_compile, options, jit_compile=jit_compile, max_length=8, epochs=2)
+    for jit_compile in (True, False):
+        config, run = begin(
+            tmp_path / str(jit_compile), options, jit_compile=jit_compile, max_length=8, epochs=2
+        )
         trainer_of(config, run).train()
         epochs = [line for line in metrics_lines(run.path) if "train_loss" in line]
         losses[jit_compile] = [(line["train_loss"], line["validation_loss"]) for line in epochs]
-    np.testing.assert_allclose(losses["true"], losses["false"], rtol=1e-3)
+    np.testing.assert_allclose(losses[True], losses[False], rtol=1e-3)
 
 
 @pytest.mark.parametrize("rate", ["1e4", "1e38"])

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from ..blocks.random import ReplicaSeedGenerator
 from ..blocks.transpose import transpose_discrete
-from . import activations, arguments, loop
+from . import activations, arguments, cudnn, loop
 from .cell import Cell, GateMatrices, Gates
 from .tracing import current
 
@@ -70,6 +70,8 @@ class RecurrentLayer(keras.layers.Layer):
     # Keras' `get` returns functions from a shape and a dtype to a tensor; its own hints say less.
     bias_initializer: Any
     memory_bias: Any
+    # Whether a GPU may run the layer by cuDNN: false values forbid it.
+    use_cudnn: bool | str = "auto"
     # In a stateful layer, a variable for each state.
     states: list[keras.Variable] | None = None
 
@@ -187,6 +189,9 @@ class RecurrentLayer(keras.layers.Layer):
                 constraint=self.bias_constraint,
             )
 
+        if self.use_cudnn and self.cell.cudnn and cudnn.has_gpu():
+            # Keras then does not compile a model with XLA, which has no cuDNN RNNs.
+            self.supports_jit = False
         if self.stateful:
             self._make_states(sequences_shape[0])
 

@@ -17,7 +17,8 @@ import tensorflow as tf
 
 from . import loop
 from .cell import GateMatrices, State
-from .tracing import TracedLayer, Tracing, tracing
+from .traced_layer import TracedLayer
+from .tracing import Tracing, tracing
 
 
 class Tap(NamedTuple):

@@ -3,48 +3,26 @@
     with tracing(how):
         model(inputs)
 
-`Tracing` is the default. `portable` makes graphs that run on CPU and GPU alike, and `taps` graphs that expose the
-gradients of the states. A layer, or a loop over steps, asks `current()` once.
+`Tracing` is the default. `loop_alone` keeps cuDNN out, `portable` makes graphs that run on CPU and GPU alike, and
+`taps` graphs that expose the gradients of the states. A layer, or a loop over steps, asks `current()` once.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
 import tensorflow as tf
 
-from . import loop
-from .cell import Cell, Gates, State
+from . import cudnn, loop
+from .cell import State
+from .traced_layer import TracedLayer
 
 _Result = TypeVar("_Result")
 
 
-class TracedLayer(Protocol):
-    """The part of a recurrent layer that tracing needs."""
-
-    cell: Cell
-    units: int
-    name: str
-    path: str
-    go_backwards: bool
-    kernel: Any
-    recurrent_kernel: Any
-
-    @property
-    def compute_dtype(self) -> str: ...
-
-    def weight(self, variable: Any) -> tf.Tensor: ...
-
-    def biases(self) -> tuple[tf.Tensor | None, tf.Tensor | None]: ...
-
-    def recurrent_weights(self, training: bool = False) -> loop.RecurrentWeights: ...
-
-    def projections(self, sequences: tf.Tensor) -> Gates: ...
-
-
 class Tracing:
-    """The default: layers run the time loop, and nothing else.
+    """The default: layers run the time loop, or cuDNN where there is a GPU and cuDNN has the layer.
 
     Attributes:
         truncates: Whether `truncate_gradient` has an effect.
@@ -68,7 +46,13 @@ class Tracing:
             h after each step, [time, batch, units], and the state after the last step.
         """
         weights = layer.recurrent_weights(training)
-        return loop.run(layer.cell, layer.projections(sequences), state, weights, masks)
+
+        def by_loop() -> tuple[tf.Tensor, State]:
+            return loop.run(layer.cell, layer.projections(sequences), state, weights, masks)
+
+        if not (layer.use_cudnn and cudnn.has_gpu() and cudnn.suits(layer.cell, masks)):
+            return by_loop()
+        return cudnn.run(layer, sequences, state, weights, masks.real, training, by_loop)
 
     def step(self, layer: TracedLayer, kept: State, state: State, new_state: State) -> State:
         """Returns the new state of a single step of a layer.
@@ -135,7 +119,24 @@ def tracing(how: Tracing) -> Iterator[None]:
         _current.reset(token)
 
 
-class _WholeGradients(Tracing):
+class _LoopAlone(Tracing):
+    """The time loop on every device."""
+
+    def run(
+        self, layer: TracedLayer, sequences: tf.Tensor, state: State, masks: loop.Masks, training: bool
+    ) -> tuple[tf.Tensor, State]:
+        weights = layer.recurrent_weights(training)
+        return loop.run(layer.cell, layer.projections(sequences), state, weights, masks)
+
+
+@contextmanager
+def loop_alone() -> Iterator[None]:
+    """Traces layers within a `with` block by the time loop on every device, as XLA needs it: XLA has no cuDNN RNNs."""
+    with tracing(_LoopAlone()):
+        yield
+
+
+class _WholeGradients(_LoopAlone):
     """The time loop, whose gradient no truncation cuts."""
 
     truncates = False

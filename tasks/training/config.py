@@ -118,10 +118,9 @@ class TrainingConfig(DataConfig):
         "arithmetic of training and its validation; evaluate and export use float32",
         choices=("float32", "mixed_bfloat16"),
     )
-    jit_compile: str = option(
-        "auto",
-        "compile forward and backward pass with XLA; auto: on GPUs only",
-        choices=("auto", "true", "false"),
+    jit_compile: bool = option(
+        False,
+        "compile forward and backward pass with XLA, anew for each shape of batch, which can take minutes",
     )
     distribution: str = option(
         "one_device",

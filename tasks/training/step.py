@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from ...models.blocks.gradient_registry import release_all_with_graph
+from ...models.recurrent.tracing import loop_alone
 from .averaging import Average
 from .clipping import UNCLIPPED, Clipping
 from .objective import Batch, Loss, Objective
@@ -73,7 +74,7 @@ class TrainingStep:
         self._shapes: set[tuple] = set()
         self._gradients = self._replica_gradients
         if jit_compile:
-            self._gradients = tf.function(self._replica_gradients, jit_compile=True, autograph=False)
+            self._gradients = tf.function(self._compiled_gradients, jit_compile=True, autograph=False)
         scalar = tf.TensorSpec([], tf.float32)
         self._step = tf.function(
             self._whole_step, input_signature=[element_spec, scalar, scalar, scalar], autograph=False
@@ -104,6 +105,10 @@ class TrainingStep:
         # Embeddings give sparse slices, whose norm is wrong if a row occurs twice.
         dense = map(tf.convert_to_tensor, gradients)
         return loss, [tf.ensure_shape(g, v.shape) for g, v in zip(dense, variables, strict=True)], carry
+
+    def _compiled_gradients(self, batch: Batch, carry: Any) -> tuple[Loss, list[tf.Tensor], Any]:
+        with loop_alone():
+            return self._replica_gradients(batch, carry)
 
     def _replica_step(self, batch: Batch, carry: Any) -> tuple[Loss, list[tf.Tensor], Any]:
         context = tf.distribute.get_replica_context()

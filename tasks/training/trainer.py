@@ -16,6 +16,7 @@ from ...common.errors import FailedError, UserError
 from ...common.json_lines import JsonLines
 from ...common.options import memory_flags
 from ...models.blocks.precision import dtype_policy
+from ...models.recurrent.cudnn import has_gpu
 from ..data import PreparedData
 from ..task import Evaluation, Task
 from .checkpoints import Checkpoints
@@ -94,7 +95,9 @@ class Trainer:
         config = self.config
         # After the preparation, which draws random numbers if it generates a data set.
         keras.utils.set_random_seed(config.seed)
-        jit_compile = _uses_xla(config.jit_compile)
+        if has_gpu():
+            # Sums of many threads would else differ from run to run.
+            tf.config.experimental.enable_op_determinism()
         is_new = not self._checkpoints
         with dtype_policy(config.precision):
             state, progress = self._checkpoints.restore(
@@ -102,7 +105,7 @@ class Trainer:
                     self.task,
                     self.data,
                     self._workers.strategy,
-                    jit_compile,
+                    config.jit_compile,
                     progress.epoch,
                     loads_rows=self._workers.count > 1,
                 )
@@ -335,8 +338,3 @@ def _update_ratio(before: list[tf.Tensor], after: list[tf.Tensor]) -> tf.Tensor:
     """Returns |change of the weights| / |weights| of one step; about 1e-3 is healthy."""
     change = tf.linalg.global_norm([a - b for a, b in zip(after, before, strict=True)])
     return change / tf.maximum(tf.linalg.global_norm(before), 1e-12)
-
-
-def _uses_xla(jit_compile: str) -> bool:
-    # On a CPU the plain loop is as fast (docs/time_loop.md), and XLA takes seconds to compile each length.
-    return bool(tf.config.list_physical_devices("GPU")) if jit_compile == "auto" else jit_compile == "true"

@@ -96,6 +96,8 @@ def quiet_start() -> Generator[None]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # GPUs would else round the factors of float32 products to 10 bits, and a row's answer would depend on its company.
     os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
+    # With work memory of its own for each stream, cuBLAS gives the same bits in each run, in cuDNN's recurrences, too.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     with _filtered_stderr():
         yield
 

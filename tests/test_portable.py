@@ -42,21 +42,17 @@ def cudnn_calls(monkeypatch):
     """Runs the branch for GPUs, with a stand-in for cuDNN; returns the list of the lengths it was called with."""
     calls = []
 
-    def run(
-        *, input, input_h, input_c, params, rnn_mode, is_training, sequence_lengths=None, time_major=True
-    ):
+    def run(*, input, input_h, input_c, params, sequence_lengths, rnn_mode, is_training, time_major):
         assert time_major
         assert not is_training
-        time, batch, _ = input.shape
-        lengths = [time] * batch if sequence_lengths is None else sequence_lengths.numpy().tolist()
-        # The kernel forgets about padding after a batch that has none.
-        assert sequence_lengths is None or max(lengths) < time
+        lengths = sequence_lengths.numpy().tolist()
+        # Each row has padding: after a batch without any, the real kernel would fail for one with padding.
+        assert max(lengths) < len(input)
         calls.append(lengths)
-        arguments = (input, input_h[0], input_c[0], params, tf.constant(lengths))
+        arguments = (input, input_h[0], input_c[0], params, sequence_lengths)
         output, h, c = stand_in(rnn_mode, *(tensor.numpy() for tensor in arguments))
         return SimpleNamespace(output=output, output_h=h[None], output_c=c[None])
 
-    monkeypatch.setattr(tf.raw_ops, "CudnnRNN", run)
     monkeypatch.setattr(tf.raw_ops, "CudnnRNNV3", run)
     monkeypatch.setattr(
         tf.__internal__, "execute_fn_for_device", lambda functions, default: functions["GPU"]()
@@ -225,17 +221,17 @@ def test_graph_holds_both_ways(mode, x, rng):
 def test_no_branch_where_cudnn_lacks_the_recurrence(layer, x, rng):
     randomized(layer, x, rng)
     function = traced(layer, SEQUENCES)
-    assert not nodes(function, "CudnnRNN")
+    assert not nodes(function, "CudnnRNNV3")
     assert not nodes(function, "DeviceIndex")
     assert_close(function(x), layer(x))
 
 
 def test_only_inference_in_the_block_gets_both_ways(x, rng):
     layer = randomized(LSTM(UNITS), x, rng)
-    assert not nodes(traced(lambda x: layer(x, training=True), SEQUENCES), "CudnnRNN")
-    assert nodes(traced(layer, SEQUENCES), "CudnnRNN")
+    assert not nodes(traced(lambda x: layer(x, training=True), SEQUENCES), "CudnnRNNV3")
+    assert nodes(traced(layer, SEQUENCES), "CudnnRNNV3")
     after = tf.function(layer, input_signature=[SEQUENCES]).get_concrete_function()
-    assert not nodes(after, "CudnnRNN")
+    assert not nodes(after, "CudnnRNNV3")
 
 
 def test_block_ends_at_an_error(x, rng):
@@ -275,3 +271,21 @@ def test_a_layer_with_zoneout_runs_the_loop_on_every_device(mode, x, cudnn_calls
     np.testing.assert_allclose(found, expected, atol=1e-6)
     layer.zoneout = 0.0
     assert np.abs(layer(x) - expected).max() > 1e-3
+
+
+def test_ordinary_layers_run_cudnn_where_there_is_a_gpu(mode, x, rng, cudnn_calls, monkeypatch):
+    layer = randomized(make(mode, return_sequences=True), x, rng)
+    mask = tf.constant(MASKS["right_padded"])
+    expected = layer(x, mask=mask)
+    assert not cudnn_calls
+    monkeypatch.setattr(cudnn, "has_gpu", lambda: True)
+    assert_close(layer(x, mask=mask), expected)
+    assert cudnn_calls == [MASKS["right_padded"].sum(axis=1).tolist()]
+    with tracing.loop_alone():
+        layer(x)
+    layer.use_cudnn = False
+    layer(x)
+    for options in ({"truncate_gradient": 2}, {"zoneout": 0.3}):
+        make(mode, **options)(x)
+    make(mode, recurrent_dropout=0.3)(x, training=True)
+    assert len(cudnn_calls) == 1

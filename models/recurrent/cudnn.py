@@ -45,13 +45,9 @@ def run(
     Returns:
         h after each step, [time, batch, units], and the state after the last step.
     """
-    if real is None:
-        return tf.cond(
-            tf.reduce_all(tf.shape(sequences)[:2] > 0),
-            lambda: _call(layer, sequences, state, weights, None, training),
-            otherwise,
-        )
-    lengths = tf.reduce_sum(tf.cast(real[..., 0], tf.int32), axis=0)
+    every = tf.ones(tf.shape(sequences)[:2], tf.bool)[..., None]
+    steps = every if real is None else real
+    lengths = tf.reduce_sum(tf.cast(steps[..., 0], tf.int32), axis=0)
 
     def by_cudnn() -> tuple[tf.Tensor, State]:
         # One step of padding more: TensorFlow's kernel keeps cuDNN's descriptor of the first batch, and that of a batch
@@ -59,10 +55,10 @@ def run(
         padded = tf.pad(_real_first(sequences, lengths, layer), [[0, 1], [0, 0], [0, 0]])
         outputs, final = _call(layer, padded, state, weights, lengths, training)
         # After the last real step cuDNN returns zeros; this layer carries the state on.
-        outputs = tf.where(_mask(lengths, real)[..., None], outputs[:-1], final[0])
+        outputs = tf.where(_mask(lengths, steps)[..., None], outputs[:-1], final[0])
         return _as_given(outputs, lengths, layer), final
 
-    starts = tf.equal(_real_first(real, lengths, layer)[..., 0], _mask(lengths, real))
+    starts = tf.equal(_real_first(steps, lengths, layer)[..., 0], _mask(lengths, steps))
     possible = (tf.size(lengths) > 0) & tf.reduce_all(lengths > 0) & tf.reduce_all(starts)
     return tf.cond(possible, by_cudnn, otherwise)
 
@@ -99,26 +95,24 @@ def _call(
     sequences: tf.Tensor,
     state: State,
     weights: RecurrentWeights,
-    lengths: tf.Tensor | None,
+    lengths: tf.Tensor,
     training: bool,
 ) -> tuple[tf.Tensor, State]:
-    """Calls cuDNN for sequences [time, batch, features] whose first `lengths` steps are real; None: all are."""
+    """Calls cuDNN for sequences [time, batch, features] whose first `lengths` steps are real."""
     h = state[0][None]
     # The op has an argument and a result for c, which only the LSTM uses.
     has_c = len(state) > 1
     c = state[1][None] if has_c else tf.zeros_like(h)
-    arguments = {
-        "input": sequences,
-        "input_h": h,
-        "input_c": c,
-        "params": parameters(layer, weights),
-        "rnn_mode": _layout(layer).mode,
-        "is_training": training,
-    }
-    if lengths is None:
-        result = tf.raw_ops.CudnnRNN(**arguments)
-    else:
-        result = tf.raw_ops.CudnnRNNV3(sequence_lengths=lengths, time_major=True, **arguments)
+    result = tf.raw_ops.CudnnRNNV3(
+        input=sequences,
+        input_h=h,
+        input_c=c,
+        params=parameters(layer, weights),
+        sequence_lengths=lengths,
+        rnn_mode=_layout(layer).mode,
+        is_training=training,
+        time_major=True,
+    )
     outputs = tf.ensure_shape(result.output, [None, None, layer.units])
     final = (result.output_h[0], result.output_c[0]) if has_c else (result.output_h[0],)
     return outputs, tuple(tf.ensure_shape(s, [None, layer.units]) for s in final)

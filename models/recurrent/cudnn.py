@@ -45,20 +45,26 @@ def run(
     Returns:
         h after each step, [time, batch, units], and the state after the last step.
     """
-    every = tf.ones(tf.shape(sequences)[:2], tf.bool)[..., None]
-    steps = every if real is None else real
-    lengths = tf.reduce_sum(tf.cast(steps[..., 0], tf.int32), axis=0)
+    if real is None:
+        lengths = tf.fill([tf.shape(sequences)[1]], tf.shape(sequences)[0])
+        starts, first = tf.constant(True), sequences
+    else:
+        lengths = tf.reduce_sum(tf.cast(real[..., 0], tf.int32), axis=0)
+        starts = tf.equal(_real_first(real, lengths, layer)[..., 0], _mask(lengths, real))
+        first = _real_first(sequences, lengths, layer)
 
     def by_cudnn() -> tuple[tf.Tensor, State]:
         # One step of padding more: TensorFlow's kernel keeps cuDNN's descriptor of the first batch, and that of a batch
         # without padding fails for a later one of the same shape with padding.
-        padded = tf.pad(_real_first(sequences, lengths, layer), [[0, 1], [0, 0], [0, 0]])
+        padded = tf.pad(first, [[0, 1], [0, 0], [0, 0]])
         outputs, final = _call(layer, padded, state, weights, lengths, training)
+        outputs = outputs[:-1]
+        if real is None:
+            return outputs, final
         # After the last real step cuDNN returns zeros; this layer carries the state on.
-        outputs = tf.where(_mask(lengths, steps)[..., None], outputs[:-1], final[0])
+        outputs = tf.where(_mask(lengths, real)[..., None], outputs, final[0])
         return _as_given(outputs, lengths, layer), final
 
-    starts = tf.equal(_real_first(steps, lengths, layer)[..., 0], _mask(lengths, steps))
     possible = (tf.size(lengths) > 0) & tf.reduce_all(lengths > 0) & tf.reduce_all(starts)
     return tf.cond(possible, by_cudnn, otherwise)
 

@@ -262,6 +262,8 @@ def draw_once(decoder, monkeypatch):
 @pytest.mark.parametrize("kind", ["looking", "deep", "deep_and_fed", "between", "between_and_fed"])
 def test_masks_of_dropout_are_the_same_at_all_steps(kind, cell, x, values, rng, monkeypatch):
     decoder = built(kind, rng, cell, dropout=0.4, recurrent_dropout=0.3)
+    # With weights as large as elsewhere, rounding grows from step to step beyond the tolerance.
+    randomize(decoder, rng, scale=0.3)
     states = random_states(decoder, rng)
     masks = draw_once(decoder, monkeypatch)
     assert all(0 < np.mean(mask == 0) < 1 for mask in tf.nest.flatten(masks))

@@ -96,9 +96,10 @@ def test_too_many_requests_are_refused_at_once_and_the_server_recovers(exported_
 
 
 def test_a_full_queue_refuses_at_once_and_the_server_recovers(exported_translation, tmp_path):
-    batching = BATCHING.format(rows=1, micros=0)
+    # On a busy machine, 64 clients may take long to send their requests.
+    limits, batching = Limits(seconds=300, body_seconds=300), BATCHING.format(rows=1, micros=0)
     with serving(
-        {"translation": exported_translation}, tmp_path, batching=batching, rest_api_num_threads=64
+        {"translation": exported_translation}, tmp_path, limits, batching, rest_api_num_threads=64
     ) as served:
         with ThreadPoolExecutor(64) as threads:
             answers = list(threads.map(lambda _: served.post(PATH, BODY), range(192)))

@@ -26,7 +26,7 @@ def run(
     state: State,
     weights: RecurrentWeights,
     real: tf.Tensor | None,
-    training: bool,
+    differentiable: bool,
     otherwise: Callable[[], tuple[tf.Tensor, State]],
 ) -> tuple[tf.Tensor, State]:
     """Runs a layer that `suits` over whole sequences.
@@ -39,7 +39,7 @@ def run(
         state: The initial state, [batch, units] each.
         weights: Recurrent kernel and bias.
         real: bool [time, batch, 1], reversed as `sequences` is; False for masked steps. None: all steps are real.
-        training: Whether a gradient is wanted.
+        differentiable: Whether there may be a gradient.
         otherwise: Runs the layer without cuDNN, for any mask.
 
     Returns:
@@ -57,7 +57,7 @@ def run(
         # One step of padding more: TensorFlow's kernel keeps cuDNN's descriptor of the first batch, and that of a batch
         # without padding fails for a later one of the same shape with padding.
         padded = tf.pad(first, [[0, 1], [0, 0], [0, 0]])
-        outputs, final = _call(layer, padded, state, weights, lengths, training)
+        outputs, final = _call(layer, padded, state, weights, lengths, differentiable)
         outputs = outputs[:-1]
         if real is None:
             return outputs, final
@@ -102,7 +102,7 @@ def _call(
     state: State,
     weights: RecurrentWeights,
     lengths: tf.Tensor,
-    training: bool,
+    differentiable: bool,
 ) -> tuple[tf.Tensor, State]:
     """Calls cuDNN for sequences [time, batch, features] whose first `lengths` steps are real."""
     h = state[0][None]
@@ -116,7 +116,7 @@ def _call(
         params=parameters(layer, weights),
         sequence_lengths=lengths,
         rnn_mode=_layout(layer).mode,
-        is_training=training,
+        is_training=differentiable,
         time_major=True,
     )
     outputs = tf.ensure_shape(result.output, [None, None, layer.units])

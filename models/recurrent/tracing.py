@@ -52,7 +52,7 @@ class Tracing:
 
         if not (layer.use_cudnn and cudnn.has_gpu() and cudnn.suits(layer.cell, masks)):
             return by_loop()
-        return cudnn.run(layer, sequences, state, weights, masks.real, training, by_loop)
+        return cudnn.run(layer, sequences, state, weights, masks.real, True, by_loop)
 
     def step(self, layer: TracedLayer, kept: State, state: State, new_state: State) -> State:
         """Returns the new state of a single step of a layer.

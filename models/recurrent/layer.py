@@ -70,8 +70,6 @@ class RecurrentLayer(keras.layers.Layer):
     # Keras' `get` returns functions from a shape and a dtype to a tensor; its own hints say less.
     bias_initializer: Any
     memory_bias: Any
-    # Whether a GPU may run the layer by cuDNN: false values forbid it.
-    use_cudnn: bool | str = "auto"
     # In a stateful layer, a variable for each state.
     states: list[keras.Variable] | None = None
 
@@ -142,6 +140,12 @@ class RecurrentLayer(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=3)
 
     @property
+    def allows_cudnn(self) -> bool:
+        """Whether a GPU may run the layer by cuDNN."""
+        # As in Keras, SimpleRNN has no such argument.
+        return bool(getattr(self, "use_cudnn", True))
+
+    @property
     def bias_shape(self) -> tuple[int, ...]:
         """[gates * units], or [2, gates * units] if the product with the recurrent kernel has its own bias."""
         return (self.cell.gate_count * self.units,)
@@ -189,7 +193,7 @@ class RecurrentLayer(keras.layers.Layer):
                 constraint=self.bias_constraint,
             )
 
-        if self.use_cudnn and self.cell.cudnn and cudnn.has_gpu():
+        if self.allows_cudnn and self.cell.cudnn and cudnn.has_gpu():
             # Keras then does not compile a model with XLA, which has no cuDNN RNNs.
             self.supports_jit = False
         if self.stateful:

@@ -16,9 +16,11 @@ class TracedLayer(Protocol):
     name: str
     path: str
     go_backwards: bool
-    use_cudnn: bool | str
     kernel: Any
     recurrent_kernel: Any
+
+    @property
+    def allows_cudnn(self) -> bool: ...
 
     @property
     def compute_dtype(self) -> str: ...

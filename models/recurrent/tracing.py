@@ -50,7 +50,7 @@ class Tracing:
         def by_loop() -> tuple[tf.Tensor, State]:
             return loop.run(layer.cell, layer.projections(sequences), state, weights, masks)
 
-        if not (layer.use_cudnn and cudnn.has_gpu() and cudnn.suits(layer.cell, masks)):
+        if not (layer.allows_cudnn and cudnn.has_gpu() and cudnn.suits(layer.cell, masks)):
             return by_loop()
         return cudnn.run(layer, sequences, state, weights, masks.real, True, by_loop)
 

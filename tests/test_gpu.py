@@ -1,18 +1,18 @@
 """Layers and exported models on a GPU: the answers of the CPU, and cuDNN at work. Needs TensorFlow with a GPU."""
 
-import numpy as np
 import pytest
 import tensorflow as tf
+from comparing import assert_same
 from test_portable import (
     BATCH,
     CELLS,
-    FEATURES,
     MASK,
     MASKS,
     SEQUENCES,
     TIME,
     UNITS,
     initial_state,
+    inputs,
     make,
     randomized,
     traced,
@@ -26,6 +26,7 @@ from unroll.serving.versions import describe
 if not tf.config.list_physical_devices("GPU"):
     pytest.skip("TensorFlow finds no GPU.", allow_module_level=True)
 
+all_cells = pytest.mark.parametrize("mode", CELLS)
 EXPORTS = ("exported_model", "exported_translation", "exported_captioning", "exported_language_model")
 
 
@@ -38,24 +39,11 @@ def all_digits_of_float32():
     tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
-@pytest.fixture(params=CELLS)
-def mode(request):
-    return request.param
-
-
-@pytest.fixture
-def x(rng):
-    return tf.constant(rng.normal(size=(BATCH, TIME, FEATURES)), tf.float32)
-
-
-def assert_close(found, expected, tolerance=1e-5):
-    for a, b in zip(tf.nest.flatten(found), tf.nest.flatten(expected), strict=True):
-        np.testing.assert_allclose(a, b, atol=tolerance, rtol=tolerance)
-
-
+@all_cells
 @pytest.mark.parametrize("go_backwards", [False, True])
-def test_layers_for_export_equal_the_loop_of_the_cpu(mode, x, rng, go_backwards):
+def test_layers_for_export_equal_the_loop_of_the_cpu(mode, rng, go_backwards):
     with tf.device("CPU:0"):
+        x = inputs(rng)
         layer = make(mode, go_backwards=go_backwards, return_sequences=True, return_state=True)
         randomized(layer, x, rng)
         state = initial_state(layer, rng)
@@ -66,25 +54,29 @@ def test_layers_for_export_equal_the_loop_of_the_cpu(mode, x, rng, go_backwards)
     for mask in map(tf.constant, MASKS.values()):
         with tf.device("GPU:0"):
             found = function(x, mask, *state)
-        with tf.device("CPU:0"):
+        with loop_alone(), tf.device("CPU:0"):
             expected = layer(x, mask=mask, initial_state=state)
-        assert_close(found, expected)
+        assert_same(found, expected)
     with tf.device("GPU:0"):
         outputs, *_ = function(x[:0], tf.constant(MASKS["full"][:0]), *(tensor[:0] for tensor in state))
     assert outputs.shape == (0, TIME, UNITS)
 
 
-def test_ordinary_layers_equal_the_loop_of_the_cpu(mode, x, rng):
+@all_cells
+def test_ordinary_layers_equal_the_loop_of_the_cpu(mode, rng):
+    x = inputs(rng)
     layer = randomized(make(mode, return_sequences=True), x, rng)
     for mask in [None, *MASKS.values()]:
         found = layer(x, mask=mask)
         with loop_alone():
-            assert_close(found, layer(x, mask=mask))
+            assert_same(found, layer(x, mask=mask))
 
 
+@all_cells
 @pytest.mark.parametrize("mask", [None, *MASKS])
 @pytest.mark.parametrize("compiled", ["eager", "graph", "xla"])
-def test_gradients_equal_those_of_the_loop(mode, x, rng, mask, compiled):
+def test_gradients_equal_those_of_the_loop(mode, rng, mask, compiled):
+    x = inputs(rng)
     layer = randomized(make(mode, return_sequences=True), x, rng)
     weights = tf.constant(rng.normal(size=(BATCH, TIME, layer.units)), tf.float32)
     mask = None if mask is None else tf.constant(MASKS[mask])
@@ -101,7 +93,7 @@ def test_gradients_equal_those_of_the_loop(mode, x, rng, mask, compiled):
         layer.use_cudnn = False
     if compiled != "eager":
         gradients = tf.function(gradients, jit_compile=compiled == "xla", autograph=False)
-    assert_close(gradients(x), expected)
+    assert_same(gradients(x), expected)
 
 
 @pytest.mark.parametrize("export", EXPORTS)

@@ -34,7 +34,7 @@ def mode(request):
 
 @pytest.fixture
 def x(rng):
-    return tf.constant(rng.normal(size=(BATCH, TIME, FEATURES)), tf.float32)
+    return inputs(rng)
 
 
 @pytest.fixture
@@ -95,6 +95,10 @@ def stand_in(mode, sequences, h, c, parameters, lengths):
                 h[row] = np.tanh(z[0])
             outputs[t, row] = h[row]
     return tf.constant(outputs), tf.constant(h), tf.constant(c)
+
+
+def inputs(rng):
+    return tf.constant(rng.normal(size=(BATCH, TIME, FEATURES)), tf.float32)
 
 
 def make(mode, **options):

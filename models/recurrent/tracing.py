@@ -26,9 +26,11 @@ class Tracing:
 
     Attributes:
         truncates: Whether `truncate_gradient` has an effect.
+        allows_cudnn: Whether layers may run by cuDNN.
     """
 
     truncates = True
+    allows_cudnn = True
 
     def run(
         self, layer: TracedLayer, sequences: tf.Tensor, state: State, masks: loop.Masks, training: bool
@@ -50,7 +52,8 @@ class Tracing:
         def by_loop() -> tuple[tf.Tensor, State]:
             return loop.run(layer.cell, layer.projections(sequences), state, weights, masks)
 
-        if not (layer.allows_cudnn and cudnn.has_gpu() and cudnn.suits(layer.cell, masks)):
+        allowed = self.allows_cudnn and layer.allows_cudnn
+        if not (allowed and cudnn.has_gpu() and cudnn.suits(layer.cell, masks)):
             return by_loop()
         return cudnn.run(layer, sequences, state, weights, masks.real, True, by_loop)
 
@@ -122,11 +125,7 @@ def tracing(how: Tracing) -> Iterator[None]:
 class _LoopAlone(Tracing):
     """The time loop on every device."""
 
-    def run(
-        self, layer: TracedLayer, sequences: tf.Tensor, state: State, masks: loop.Masks, training: bool
-    ) -> tuple[tf.Tensor, State]:
-        weights = layer.recurrent_weights(training)
-        return loop.run(layer.cell, layer.projections(sequences), state, weights, masks)
+    allows_cudnn = False
 
 
 @contextmanager

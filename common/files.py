@@ -52,14 +52,16 @@ def read_json(path: Path, advice: str) -> Any:
 def replacing(path: Path) -> Generator[Path]:
     """Yields a temporary path for a file or directory, which replaces `path` when the block ends without an error.
 
-    A file is replaced atomically; an existing directory is removed first.
+    A file is replaced atomically; an existing directory is removed first. A symbolic link stays, and what it leads to
+    is replaced.
 
     Raises:
         IsADirectoryError: If a file would replace a directory.
     """
+    name, path = path.name, behind_link(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Keeps the suffix, by which some writers choose the format.
-    temporary = path.with_name(PARTIAL + path.name)
+    temporary = path.with_name(PARTIAL + name)
     _remove(temporary)
     yield temporary
     if path.is_dir():
@@ -68,6 +70,11 @@ def replacing(path: Path) -> Generator[Path]:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
         shutil.rmtree(path)
     os.replace(temporary, path)
+
+
+def behind_link(path: Path) -> Path:
+    """Returns the path that a symbolic link leads to, whether it exists or not; other paths unchanged."""
+    return path.resolve() if path.is_symlink() else path
 
 
 def is_writable(directory: Path) -> bool:

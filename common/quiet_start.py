@@ -1,4 +1,4 @@
-"""Starts TensorFlow without its start-up notes."""
+"""Starts TensorFlow: without its start-up notes, and on GPUs with exact arithmetic."""
 
 import gc
 import os
@@ -91,15 +91,19 @@ def quiet_start() -> Generator[None]:
 
     The notes come from C++, before TensorFlow reads `TF_CPP_MIN_LOG_LEVEL`, so they are filtered out of file descriptor
     2. All other lines come through. Warnings and notes of later work are silenced unless that variable is set.
-    Products of float32 stay float32 on GPUs, unless `NVIDIA_TF32_OVERRIDE` is set.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    _ask_for_exact_arithmetic()
+    with _filtered_stderr():
+        yield
+
+
+def _ask_for_exact_arithmetic() -> None:
+    """Tells the libraries of GPUs, which read it when they are loaded, how to calculate; the user's settings win."""
     # GPUs would else round the factors of float32 products to 10 bits, and a row's answer would depend on its company.
     os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
     # With work memory of its own for each stream, cuBLAS gives the same bits in each run, in cuDNN's recurrences, too.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    with _filtered_stderr():
-        yield
 
 
 @contextmanager

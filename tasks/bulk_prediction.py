@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from ..common.checksums import checksum_of_json
 from ..common.errors import FailedError, UserError
-from ..common.files import PARTIAL, read_json, write_json
+from ..common.files import PARTIAL, behind_link, read_json, write_json
 from ..common.json_lines import json_line
 from ..common.locks import locked
 from ..common.progress_bar import ProgressBar, tracked
@@ -94,7 +94,8 @@ def predict_file(
         model = os.fspath(newest_version(model).absolute())
     total = sum(1 for _ in tracked(_lines(source, column), "counting", "lines"))
     key = checksum_of_json([model, fingerprints([source]), column, path.name, dict(options)])
-    folder = path.with_name(PARTIAL + path.name)
+    target = behind_link(path)
+    folder = target.with_name(PARTIAL + path.name)
     partial, kept = folder / path.name, folder / "done.json"
     with locked(folder):
         done = _done(partial, kept, key)
@@ -116,7 +117,7 @@ def predict_file(
                 done.size = file.tell()
                 write_json(kept, dataclasses.asdict(done))
                 bar.update(answers.count)
-        os.replace(partial, path)
+        os.replace(partial, target)
         # With the lock, where the system lets it go.
         shutil.rmtree(folder, ignore_errors=True)
     if done.lines and done.unusable == done.lines:
@@ -223,8 +224,9 @@ _predictor: _Predictor | None = None
 def _begin(*arguments: Any) -> None:
     """Loads the model of a process of the pool."""
     global _predictor
-    # Ctrl-C ends it at once; the parent tells of it.
+    # Ctrl-C ends it at once; the parent tells of it. SIGTERM is the parent's to handle, with which this process ends.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if sys.platform != "win32":
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     # The parent may be killed; it would wait for work for ever.

@@ -305,8 +305,12 @@ def predict_file(
     options = predict_class(application(model))(**changed)
     refuse_without_effect(options, changed)
     arguments = {name: value for name, value in dataclasses.asdict(options).items() if name != "plot"}
-    with explained(output):
-        lines = predict_lines(model, source, column, output, workers, arguments)
+    with explained(output), Interruption():
+        try:
+            lines = predict_lines(model, source, column, output, workers, arguments)
+        except Interrupted as interrupted:
+            message = "stopped; the same command goes on where it was"
+            raise Interrupted(interrupted.number, message) from None
     print(f"{counted(lines, 'line')} in {output}.")
 
 

@@ -117,6 +117,15 @@ def test_files_that_cannot_be_replaced_or_read_twice_are_refused(exported_model,
     assert source.read_text(encoding="utf-8").splitlines() == TEXTS
 
 
+def test_a_link_stays_and_leads_to_the_results(exported_model, source, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    link, target = tmp_path / "link.jsonl", tmp_path / "elsewhere" / "target"
+    link.symlink_to(target)
+    assert predict(exported_model, source, link) == 0
+    assert link.is_symlink()
+    assert len(target.read_text(encoding="utf-8").splitlines()) == len(TEXTS)
+
+
 def test_two_commands_do_not_write_the_same_file(exported_model, source, tmp_path, capsys):
     with locked(tmp_path / ".partial-out.jsonl"):
         assert predict(exported_model, source, tmp_path / "out.jsonl") == 2
@@ -124,8 +133,9 @@ def test_two_commands_do_not_write_the_same_file(exported_model, source, tmp_pat
     assert predict(exported_model, source, tmp_path / "out.jsonl") == 0
 
 
-def test_ctrl_c_ends_all_processes_with_one_line(exported_model, tmp_path):
-    """A terminal sends it to all of them, here while they start."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_all_processes_with_one_line(exported_model, tmp_path, number):
+    """A terminal sends Ctrl-C to all of them, here while they start; a cluster may send SIGTERM to the first alone."""
     source, partial = tmp_path / "texts.txt", tmp_path / ".partial-out.jsonl" / "out.jsonl"
     source.write_text("\n".join(TEXTS * 100), encoding="utf-8")
     flags = [f"--model={exported_model}", f"--input={source}", f"--output={tmp_path / 'out.jsonl'}"]
@@ -135,7 +145,9 @@ def test_ctrl_c_ends_all_processes_with_one_line(exported_model, tmp_path):
             time.sleep(0.01)
         # They load Python's modules.
         time.sleep(0.5)
-        os.killpg(process.pid, signal.SIGINT)
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
         _, err = process.communicate()
-    assert process.returncode == 130
-    assert [line for line in err.splitlines() if "predicting" not in line] == ["unroll: stopped."]
+    assert process.returncode == 128 + number
+    assert [line for line in err.splitlines() if "predicting" not in line] == [
+        "unroll: stopped; the same command goes on where it was."
+    ]

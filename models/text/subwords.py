@@ -90,7 +90,7 @@ class SubwordCodec(Codec):
             return ids
         words = super()._split(self.decode(ids.to_tensor(PADDING)))
         pieces = self._longest_pieces(words.flat_values, max_length + 1, dropout, seed)
-        anew = words.with_flat_values(pieces).merge_dims(1, 2).with_row_splits_dtype(ids.row_splits.dtype)
+        anew = words.with_flat_values(pieces).merge_dims(1, 2)
         # A character may be known in longer pieces alone.
         unknown = tf.reduce_any(ids == UNKNOWN, axis=1) | tf.reduce_any(anew == UNKNOWN, axis=1)
         rows = tf.range(ids.nrows())

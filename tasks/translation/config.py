@@ -9,6 +9,7 @@ from ...models.options import (
     RecurrentOptions,
     RewardOptions,
     SearchOptions,
+    SegmentationOptions,
     TranslationOptions,
     VocabularyOptions,
 )
@@ -16,7 +17,14 @@ from ..training.config import TrainingConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class TranslationConfig(TranslationOptions, SearchOptions, RewardOptions, VocabularyOptions, TrainingConfig):
+class TranslationConfig(
+    TranslationOptions,
+    SearchOptions,
+    RewardOptions,
+    SegmentationOptions,
+    VocabularyOptions,
+    TrainingConfig,
+):
     """A sentence in, a sentence out."""
 
     dataset: str = option(

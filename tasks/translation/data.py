@@ -73,8 +73,8 @@ class TranslationData(PreparedData):
     @property
     def batch_limits(self) -> BatchLimits:
         config = self.config
-        if config.segmentation_dropout:
-            # Pairs of another segmentation may be longer; a target has a start and an end.
+        if config.segmentation_dropout or config.both_directions:
+            # Pairs of another segmentation or direction may be longer; a target has a start and an end.
             return BatchLimits(config.max_length + 2, config.batch_tokens)
         return super().batch_limits
 
@@ -82,7 +82,7 @@ class TranslationData(PreparedData):
         return self._batched(epoch, fixed_shapes, self._change(epoch))
 
     def sequences(self) -> tf.data.Dataset:
-        """Returns batches of the training pairs with the codecs' own segmentation."""
+        """Returns batches of the training pairs in the wanted direction, with the codecs' own segmentation."""
         return self._batched(0, fixed_shapes=False)
 
     def _batched(self, epoch: int, fixed_shapes: bool, change: Change | None = None) -> tf.data.Dataset:
@@ -96,14 +96,17 @@ class TranslationData(PreparedData):
     def _change(self, epoch: int) -> Change | None:
         """Returns what training changes in the pairs of an epoch; None for nothing."""
         config = self.config
+        turns = config.joint_vocabulary and epoch < config.both_directions
         # Rewards compare the tokens of texts.
         is_rewarded = epoch >= config.epochs - config.rewarded_epochs
         dropout = 0.0 if is_rewarded else config.segmentation_dropout
-        if not dropout:
+        if not turns and not dropout:
             return None
 
         def change(pairs: Examples, numbers: tf.Tensor) -> Examples:
             texts = (pairs["source"], pairs["target"][:, 1:-1])
+            if turns:
+                texts = turned(*texts, (numbers + epoch) % 2 == 1)
             seed = tf.stack([self._seed(epoch), numbers[0]])
             source, target = (
                 codec.resegment(ids, dropout, tf.random.fold_in(seed, side), config.max_length)
@@ -188,9 +191,35 @@ class TranslationData(PreparedData):
             yield {"source": source, "target": target}
 
     def _write(self, folder: Path, examples: int) -> Counts:
+        config = self.config
+        # A run that starts from another one has the vocabularies of that run.
+        if config.both_directions and self.source_codec.vocabulary != self.target_codec.vocabulary:
+            raise UserError(
+                f"--both_directions={config.both_directions} needs one vocabulary for both languages, but the run of "
+                f"--initialize_from={config.initialize_from} has two; leave one of the two flags out."
+            )
         counts = super()._write(folder, examples)
         counts.check_left_out("pairs are empty or", self.config.max_length)
         return counts
+
+
+def turned(
+    sources: tf.RaggedTensor, targets: tf.RaggedTensor, turn: tf.Tensor
+) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+    """Exchanges source and target of some pairs, for bidirectional training (Ding, Wu and Tao, 2021,
+    https://arxiv.org/abs/2109.07780). Pairs with an empty target stay as they are: a source has a token.
+
+    Args:
+        sources, targets: int32 [pairs, (time)], without start and end.
+        turn: Which pairs to turn, bool [pairs].
+
+    Returns:
+        Sources and targets, int32 [pairs, (time)].
+    """
+    turn &= targets.row_lengths() > 0
+    texts, rows = tf.concat([sources, targets], axis=0), tf.range(sources.nrows())
+    others = rows + sources.nrows()
+    return tf.gather(texts, tf.where(turn, others, rows)), tf.gather(texts, tf.where(turn, rows, others))
 
 
 def read_splits(config: TranslationConfig) -> Splits:

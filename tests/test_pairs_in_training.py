@@ -177,7 +177,7 @@ def train(run, options, **changes):
     return cli.main(["train", "translation", f"--workdir={run}", *flags])
 
 
-def test_training_stopped_in_each_of_its_epochs_ends_with_the_same_bits(options, tmp_path):
+def test_training_stopped_in_the_middle_of_two_epochs_ends_with_the_same_bits(options, tmp_path):
     options = options | BOTH
     options |= {"cell": "simple_rnn", "bidirectional": False, "attention": "dot", "tie_embeddings": True}
     options |= {"epochs": 3, "checkpoint_every": 2, "shuffle_buffer": 16, "log_every": 1}
@@ -197,8 +197,8 @@ def test_training_stopped_in_each_of_its_epochs_ends_with_the_same_bits(options,
 
     config, run = TranslationConfig(**options), RunDirectory(tmp_path / "stopped")
     run.create("translation", config)
-    # Of each epoch some steps after a checkpoint are lost.
-    for step in (4, ends[0] + 3, ends[1] + 5):
+    # Of an epoch in both directions, and of one in the wanted direction, some steps after a checkpoint are lost.
+    for step in (ends[0] + 3, ends[1] + 5):
         with pytest.raises(KeyboardInterrupt):
             Trainer(TASK, TranslationData(config, run), callbacks=[Stop(step)]).train()
     assert train(run.path, options) == 0
@@ -214,7 +214,8 @@ def test_training_stopped_in_each_of_its_epochs_ends_with_the_same_bits(options,
 
 
 def test_a_training_on_other_segmentations_and_directions_learns(options, tmp_path):
-    assert train(tmp_path / "run", options, epochs=6, **BOTH) == 0
+    small = {"cell": "simple_rnn", "bidirectional": False, "attention": "dot"}
+    assert train(tmp_path / "run", options, epochs=6, **small, **BOTH) == 0
     lines = [line for line in metrics_lines(tmp_path / "run") if "train_loss" in line]
     assert len(lines) == 6
     assert lines[-1]["validation_loss"] < lines[0]["validation_loss"] - 0.5

@@ -345,6 +345,20 @@ class VocabularyOptions(OptionGroup):
 
 
 @dataclasses.dataclass(frozen=True)
+class SegmentationOptions(OptionGroup):
+    """How training splits words into subwords (`models.text.SubwordCodec.resegment`)."""
+
+    segmentation_dropout: float = option(
+        0.0,
+        "probability to pass over a subword that fits, so that each epoch splits the texts into other subwords "
+        "(MaxMatch-Dropout); in training alone",
+        minimum=0,
+        maximum=1,
+        only=When("tokenizer", "=", "subwords"),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class RewardOptions(OptionGroup):
     """Epochs that train on texts that the model draws itself (`models.writing.rewards`)."""
 

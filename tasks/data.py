@@ -21,7 +21,7 @@ from ..models.text import Codec
 from .datasets.batching import BatchLimits, bucket, chunks, count_batches
 from .datasets.documents import TextSplits
 from .datasets.fingerprints import changed_file, fingerprints
-from .datasets.shards import read_shards, shards_for, write_shards
+from .datasets.shards import Change, read_shards, shards_for, write_shards
 from .datasets.splits import Splits, keep_examples, kept_examples
 from .results import Results
 from .training.run_directory import RESTORE, RunDirectory
@@ -248,12 +248,21 @@ class PreparedData(abc.ABC):
     def _kept(self, path: Path) -> Iterator[Any]:
         return kept_examples(path, self.kept_class)
 
-    def _shuffled(self, epoch: int, sequences: Iterable[str], scalars: Iterable[str]) -> tf.data.Dataset:
-        """Returns the training examples in the order of an epoch. Names as for `read_shards`."""
-        seed = self.config.seed * _SEEDS + epoch
+    def _seed(self, epoch: int) -> int:
+        """Returns a seed for an epoch, which no other epoch of this run has, nor any of a run with another seed."""
+        return self.config.seed * _SEEDS + epoch
+
+    def _shuffled(
+        self,
+        epoch: int,
+        sequences: Iterable[str],
+        scalars: Iterable[str],
+        change: Change | None = None,
+    ) -> tf.data.Dataset:
+        """Returns the training examples in the order of an epoch. Names and change as for `read_shards`."""
         # TensorFlow makes room for all of a buffer at once. A larger one than the data gives the same order.
         buffer = min(self.config.shuffle_buffer, self.counts.examples)
-        return read_shards(self.run.data, sequences, scalars, buffer, seed)
+        return read_shards(self.run.data, sequences, scalars, buffer, self._seed(epoch), change)
 
     @cached_property
     def _initial_run(self) -> RunDirectory | None:

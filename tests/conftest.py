@@ -33,6 +33,7 @@ LONG = (
     "test_resume",
     "test_workers",
     "test_translation",
+    "test_pairs_in_training",
     "test_inspect",
     "test_quiet_start",
     "test_language_model_export",

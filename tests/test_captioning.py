@@ -1,5 +1,6 @@
 """Captioning from the command line and in Python, on eight small images."""
 
+import dataclasses
 import io
 import json
 import shutil
@@ -20,6 +21,7 @@ from tiny_training import best_model, best_weights, checkpoint_tensors, checkpoi
 
 import unroll.serving as ue
 from unroll.common.errors import UserError
+from unroll.models.text import END, START
 from unroll.serving.c_api import SavedModelSession
 from unroll.tasks import cli
 from unroll.tasks.captioning.config import CaptioningConfig
@@ -182,6 +184,7 @@ def test_a_run_that_was_killed_ends_with_the_same_bits(tmp_path, data):
     options = data | tiny_model_flags() | {"checkpoint_every": 1, "dropout": 0.3, "average_last": 2}
     options |= {"cell": "simple_rnn", "rewarded_epochs": 1, "monitor": "bleu_4", "r_drop": 1.0}
     options |= {"rewarded_cider": 0.5, "rewarded_likelihood": 0.1}
+    options |= {"tokenizer": "subwords", "segmentation_dropout": 0.3}
 
     config = CaptioningConfig(**options)
     for name in ("whole", "killed"):
@@ -226,6 +229,38 @@ def test_mirrored_images_are_trained_on_with_the_captions_of_their_image(tmp_pat
     # As each image is another one from right to left, it is seen with the captions of both.
     pixels, _ = next(iter(seen.values()))
     assert np.ascontiguousarray(pixels[:, ::-1]).tobytes() in seen
+
+
+def test_each_epoch_splits_the_same_captions_into_other_subwords(tmp_path, data):
+    changes = {"tokenizer": "subwords", "vocabulary_size": 40, "max_length": 30, "segmentation_dropout": 0.4}
+    config = CaptioningConfig(**data | tiny_model_flags() | changes)
+    directory = RunDirectory(tmp_path / "run")
+    directory.create("captioning", config)
+    prepared = CaptioningData(config, directory)
+    prepared.prepare()
+
+    def captions(batches):
+        """The captions of each image, as ids and as texts."""
+        ids, texts = {}, {}
+        for batch in batches:
+            for pixels, rows in zip(batch["images"].numpy(), batch["captions"].numpy(), strict=True):
+                assert rows.shape[1] <= 32
+                ids[pixels.tobytes()] = [tuple(row[row > 0].tolist()) for row in rows]
+                texts[pixels.tobytes()] = prepared.codec.decode(tf.constant(rows)).numpy().tolist()
+        return ids, texts
+
+    plain, texts = captions(prepared.sequences())
+    epochs = [captions(prepared.batches(epoch, fixed_shapes=bool(epoch))) for epoch in (0, 1)]
+    for ids, written in epochs:
+        assert written == texts
+        assert ids != plain
+        for row in (row for rows in ids.values() for row in rows):
+            assert (row[0], row[-1]) == (START, END)
+            assert not {START, END} & {*row[1:-1]}
+    assert epochs[0][0] != epochs[1][0]
+    assert captions(prepared.batches(0, fixed_shapes=False)) == epochs[0]
+    rewarded = CaptioningData(dataclasses.replace(config, rewarded_epochs=1, monitor="bleu_4"), prepared.run)
+    assert captions(rewarded.batches(1, fixed_shapes=False))[0] == plain
 
 
 def test_an_image_from_right_to_left():

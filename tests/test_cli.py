@@ -196,6 +196,14 @@ WITHOUT_EFFECT = {
         [*TRAIN_ON_TEXT, "--vocabulary_size=20"],
         "with --tokenizer=subwords or words, but --tokenizer is characters",
     ),
+    "segmentation_dropout": (
+        [*TRAIN_CAPTIONER, "--segmentation_dropout=0.1"],
+        "--segmentation_dropout=0.1 has an effect only with --tokenizer=subwords, but --tokenizer is words",
+    ),
+    "both_directions": (
+        [*TRAIN_TRANSLATOR, "--both_directions=1"],
+        "--both_directions=1 has an effect only with --joint_vocabulary=True, but --joint_vocabulary is False",
+    ),
     "skip_connections": ([*TRAIN_ON_TEXT, "--skip_connections"], "with --layers>1, but --layers is 1"),
     "ngram_weight": (
         [*TRAIN_ON_TEXT, "--ngram_order=0", "--ngram_weight=0.4"],

@@ -433,3 +433,115 @@ def test_tokens_as_they_were_written_stand_where_the_ids_stand(tokenizer, max_le
 def test_without_a_limit_everything_that_occurs_twice_is_a_subword(size):
     codec = SubwordCodec.learn([[b"the dog the dog"]], tokenizer="subwords", max_size=size)
     assert {"▁the", "▁dog"} < {*codec.vocabulary}
+
+
+# Split anew.
+
+LEARNT_FROM = [
+    *SENTENCES,
+    "The dog's here; there, the doghouse: therefore thereafter.",
+    "Naïve cafés, 日本語!",
+] * 3
+
+
+def anew(codec, ids, dropout, seed=0, max_length=1000):
+    return codec.resegment(ids, dropout, tf.constant([7, seed], tf.int64), max_length)
+
+
+def test_texts_split_anew_are_the_same_texts(tokenizer):
+    codec = learnt(LEARNT_FROM, tokenizer)
+    ids = codec.encode(tf.constant(LEARNT_FROM))
+    seen = [set() for _ in LEARNT_FROM]
+    for dropout in (0.1, 0.5, 1.0):
+        for seed in range(4):
+            found = anew(codec, ids, dropout, seed)
+            assert (found.dtype, found.row_splits.dtype) == (ids.dtype, ids.row_splits.dtype)
+            assert [t.decode() for t in codec.decode(found.to_tensor(0)).numpy()] == LEARNT_FROM
+            assert not {0, 1, START, END} & set(found.flat_values.numpy())
+            for pieces, row in zip(seen, found.to_list(), strict=True):
+                pieces.add(tuple(row))
+    variety = [len(pieces) for pieces in seen]
+    assert max(variety) == (1 if tokenizer != "subwords" else 9)
+
+
+def test_without_dropout_texts_stay_as_they_are():
+    codec = learnt(LEARNT_FROM, "subwords")
+    ids = codec.encode(tf.constant(SENTENCES))
+    assert anew(codec, ids, 0.0) is ids
+    # A probability that no draw is below finds the longest pieces by the way of all others.
+    assert anew(codec, ids, 1e-30).to_list() == ids.to_list()
+
+
+def test_with_the_whole_dropout_the_pieces_are_characters():
+    codec = learnt(LEARNT_FROM, "subwords")
+    ids = codec.encode(tf.constant(LEARNT_FROM))
+    for row, text in zip(anew(codec, ids, 1.0).to_list(), LEARNT_FROM, strict=True):
+        marked = f"▁{text}".replace(" ", "▁") if text else ""
+        assert [codec.tokens[number].decode() for number in row] == list(marked)
+
+
+@pytest.mark.parametrize("dropout", [0.2, 0.6])
+def test_each_piece_that_fits_is_passed_over_with_the_same_probability(dropout):
+    codec = SubwordCodec("subwords", ["▁", "a", "b", "▁a", "▁ab", "ab"], 10)
+    words = 8000
+    ids = codec.encode(tf.constant(["ab " * words]), max_length=words)
+    assert ids.to_list() == [[4 + 4] * words]
+    (pieces,) = anew(codec, ids, dropout, max_length=10**6).to_list()
+    found = "|".join(codec.tokens[number].decode() for number in pieces)
+    counts = Counter(found.replace("|▁", " ▁").split())
+    keep = 1 - dropout
+    expected = {
+        "▁ab": keep,
+        "▁a|b": dropout * keep,
+        "▁|ab": dropout**2 * keep,
+        "▁|a|b": dropout**3,
+    }
+    assert {word: counts[word] / words for word in counts} == pytest.approx(expected, abs=0.02)
+
+
+def test_the_seed_decides_the_pieces():
+    codec = learnt(LEARNT_FROM, "subwords")
+    ids = codec.encode(tf.constant(LEARNT_FROM))
+    graph = tf.function(lambda ids, seed: codec.resegment(ids, 0.3, seed, 1000))
+    found = [anew(codec, ids, 0.3, seed).to_list() for seed in range(5)]
+    assert found == [graph(ids, tf.constant([7, seed], tf.int64)).to_list() for seed in range(5)]
+    assert all(one != other for one, other in pairwise(found))
+    # The same text is split in other ways at other places.
+    assert len({tuple(row) for row in found[0][:: len(LEARNT_FROM) // 3]}) == 3
+
+
+def test_no_text_becomes_longer_than_the_maximum():
+    codec = learnt(LEARNT_FROM, "subwords")
+    ids = codec.encode(tf.constant(LEARNT_FROM))
+    lengths = ids.row_lengths().numpy()
+    characters = anew(codec, ids, 1.0)
+    for longest in (int(lengths.max()), int(np.median(lengths)), int(lengths.max()) + 5):
+        found = anew(codec, ids, 1.0, max_length=longest)
+        kept = 0
+        for row, plain, split in zip(found.to_list(), ids.to_list(), characters.to_list(), strict=True):
+            assert row == (split if len(split) <= longest else plain)
+            kept += row == plain != split
+        assert 0 < kept < len(LEARNT_FROM)
+        assert [t.decode() for t in codec.decode(found.to_tensor(0)).numpy()] == LEARNT_FROM
+
+
+def test_texts_with_unknown_tokens_stay_as_they_are():
+    known = "the dog's here there therefore \ufffd"
+    codec = learnt([known] * 2, "subwords")
+    texts = ["the dog ☃ here", "there", "☃☃", "", "here \ufffd there"]
+    ids = codec.encode(tf.constant(texts))
+    changed = [
+        one != other for one, other in zip(anew(codec, ids, 1.0).to_list(), ids.to_list(), strict=True)
+    ]
+    assert changed == [False, True, False, False, True]
+    # A character that is known in a longer piece alone.
+    part = SubwordCodec("subwords", ["▁", "b", "▁ab", "▁b"], 10)
+    ids = part.encode(tf.constant(["ab", "b"]))
+    assert anew(part, ids, 1.0).to_list() == [ids.to_list()[0], [4, 5]]
+
+
+def test_batches_of_nothing_are_split_into_nothing():
+    codec = learnt(LEARNT_FROM, "subwords")
+    for texts in ([], [""], ["", ""]):
+        ids = codec.encode(tf.constant(texts, tf.string))
+        assert anew(codec, ids, 0.5).to_list() == [[]] * len(texts)

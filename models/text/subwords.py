@@ -67,6 +67,36 @@ class SubwordCodec(Codec):
         super().__init__(tokenizer, vocabulary, max_length)
         self._longest = max(map(len, self.vocabulary), default=1)
 
+    def resegment(
+        self, ids: tf.RaggedTensor, dropout: float, seed: tf.Tensor, max_length: int
+    ) -> tf.RaggedTensor:
+        """Splits texts into other pieces that decode to the same texts, by MaxMatch-Dropout (Hiraoka, 2022,
+        https://arxiv.org/abs/2209.04126): where the longest piece that fits is looked for, each piece longer than one
+        character is passed over with some probability, independently at each place.
+
+        A text stays as it is where it holds an unknown token, or where its new pieces are too many; with a tokenizer
+        without pieces all do.
+
+        Args:
+            ids: Texts from `encode`, int32 [batch, (time)].
+            dropout: Probability to pass over a piece; with 1 the pieces are single characters.
+            seed: int64 [2]. The same seed and texts give the same pieces.
+            max_length: Maximum number of pieces of a text that is split anew.
+
+        Returns:
+            int32 [batch, (time)].
+        """
+        if not dropout or not self.tokenizers[self.tokenizer].pieces:
+            return ids
+        words = super()._split(self.decode(ids.to_tensor(PADDING)))
+        pieces = self._longest_pieces(words.flat_values, max_length + 1, dropout, seed)
+        anew = words.with_flat_values(pieces).merge_dims(1, 2)
+        # A character may be known in longer pieces alone.
+        unknown = tf.reduce_any(ids == UNKNOWN, axis=1) | tf.reduce_any(anew == UNKNOWN, axis=1)
+        rows = tf.range(ids.nrows())
+        chosen = tf.where(unknown | (anew.row_lengths() > max_length), rows, rows + ids.nrows())
+        return tf.gather(tf.concat([ids, anew], axis=0), chosen)
+
     def _ids(self, tokens: tf.RaggedTensor, max_length: int | None) -> tf.RaggedTensor:
         if not self.tokenizers[self.tokenizer].pieces:
             return super()._ids(tokens, max_length)
@@ -90,13 +120,20 @@ class SubwordCodec(Codec):
     def _join(self, tokens: tf.Tensor) -> tf.Tensor:
         return tf.strings.strip(tf.strings.regex_replace(super()._join(tokens), SPACE, " "))
 
-    def _longest_pieces(self, words: tf.Tensor, max_pieces: int | None) -> tf.RaggedTensor:
+    def _longest_pieces(
+        self,
+        words: tf.Tensor,
+        max_pieces: int | None,
+        dropout: float = 0.0,
+        seed: tf.Tensor | None = None,
+    ) -> tf.RaggedTensor:
         """Splits words from left to right into the longest pieces that fit.
 
         Args:
             words: string [words].
             max_pieces: Number of pieces after which a word is cut; without a limit, the time for a long word grows with
                 the square of its length.
+            dropout, seed: As for `resegment`.
 
         Returns:
             int32 [words, (pieces)].
@@ -118,6 +155,13 @@ class SubwordCodec(Codec):
                 unit="UTF8_CHAR",
             )
             ids = self._table.lookup(prefixes)
+            if dropout:
+                draws = tf.random.stateless_uniform(
+                    tf.shape(ids), tf.random.fold_in(seed, number), alg="philox"
+                )
+                # A size beyond the end of the word gives the rest of the word once more.
+                passed = (sizes > 1) & ((sizes > left[:, None]) | (draws < dropout))
+                ids = tf.where(passed, UNKNOWN, ids)
             first = tf.argmax(ids != UNKNOWN, axis=1, output_type=tf.int32)
             found = tf.gather(ids, first, batch_dims=1)
             size = tf.where(found == UNKNOWN, 1, tf.minimum(tf.gather(sizes, first), left))

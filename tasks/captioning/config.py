@@ -12,13 +12,21 @@ from ...models.options import (
     RecurrentOptions,
     RewardOptions,
     SearchOptions,
+    SegmentationOptions,
     VocabularyOptions,
 )
 from ..training.config import TrainingConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class CaptioningConfig(CaptioningOptions, SearchOptions, RewardOptions, VocabularyOptions, TrainingConfig):
+class CaptioningConfig(
+    CaptioningOptions,
+    SearchOptions,
+    RewardOptions,
+    SegmentationOptions,
+    VocabularyOptions,
+    TrainingConfig,
+):
     """An image in, a sentence out."""
 
     dataset: str = option(

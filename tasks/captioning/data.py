@@ -11,12 +11,12 @@ import tensorflow as tf
 from ...common.errors import UserError
 from ...common.files import is_writable, write_json
 from ...models.images.decoding import decode_image
-from ...models.text import END, PADDING, START, SubwordCodec
+from ...models.text import END, PADDING, START, SubwordCodec, with_start_and_end
 from ..data import Counts, Encoded, PreparedData, encode, learn_codec
 from ..datasets import public
 from ..datasets.batching import BatchLimits, batch_by_tokens
 from ..datasets.feature_cache import CacheKey, FeatureCache, Image, UnusableImagesError
-from ..datasets.shards import read_shards
+from ..datasets.shards import Change, Examples, read_shards
 from ..datasets.sources import refuse_pipes
 from ..datasets.splits import Splits
 from .config import CaptioningConfig
@@ -77,9 +77,21 @@ class CaptioningData(PreparedData):
 
     @property
     def batch_limits(self) -> BatchLimits:
-        return BatchLimits(self.counts.longest, max(1, self.config.batch_tokens // self.counts.rows))
+        config, counts = self.config, self.counts
+        # Captions of another segmentation may be longer; they have a start and an end.
+        longest = config.max_length + 2 if config.segmentation_dropout else counts.longest
+        return BatchLimits(longest, max(1, config.batch_tokens // counts.rows))
 
     def batches(self, epoch: int, fixed_shapes: bool, loaded: bool = True) -> tf.data.Dataset:
+        return self._batched(epoch, fixed_shapes, loaded, self._change(epoch))
+
+    def sequences(self) -> tf.data.Dataset:
+        """Returns batches of the training images and their captions, with the codec's own segmentation."""
+        return self._batched(0, fixed_shapes=False, loaded=True)
+
+    def _batched(
+        self, epoch: int, fixed_shapes: bool, loaded: bool, change: Change | None = None
+    ) -> tf.data.Dataset:
         counts = self.counts
 
         def captions(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -88,13 +100,35 @@ class CaptioningData(PreparedData):
             return {"image": example["image"], "captions": rows.to_tensor(PADDING, shape=shape)}
 
         batches = batch_by_tokens(
-            self._shuffled(epoch, ["ids", "lengths"], ["image"]).map(captions),
+            self._shuffled(epoch, ["ids", "lengths"], ["image"], change).map(captions),
             lambda example: tf.shape(example["captions"])[1],
             self.batch_limits,
             fixed_shapes,
         )
         # After shuffling: neither the buffers nor the checkpoints hold features.
         return batches.map(self.load) if loaded else batches
+
+    def _change(self, epoch: int) -> Change | None:
+        """Returns what training changes in the captions of an epoch; None for nothing."""
+        config = self.config
+        # Rewards compare the tokens of texts.
+        if not config.segmentation_dropout or epoch >= config.epochs - config.rewarded_epochs:
+            return None
+
+        def change(images: Examples, numbers: tf.Tensor) -> Examples:
+            ids, lengths = images["ids"], images["lengths"]
+            sizes = tf.cast(lengths.flat_values, tf.int64)
+            captions = tf.RaggedTensor.from_row_lengths(ids.flat_values, sizes)[:, 1:-1]
+            seed = tf.stack([self._seed(epoch), numbers[0]])
+            anew = self.codec.resegment(captions, config.segmentation_dropout, seed, config.max_length)
+            edged = tf.RaggedTensor.from_tensor(with_start_and_end(anew), padding=PADDING)
+            return {
+                "image": images["image"],
+                "ids": lengths.with_flat_values(edged).merge_dims(1, 2),
+                "lengths": lengths.with_flat_values(tf.cast(edged.row_lengths(), tf.int32)),
+            }
+
+        return change
 
     def load(self, batch: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
         images = tf.numpy_function(

@@ -8,12 +8,17 @@ affect the run.
 import math
 import os
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+
+# Many examples by name: vectors as int32 [examples, (length)], scalars as int32 [examples].
+Examples = dict[str, tf.Tensor | tf.RaggedTensor]
+# (examples, their numbers in the order of the data set as int64 [examples]) -> the same examples in another form.
+Change = Callable[[Examples, tf.Tensor], Examples]
 
 _PATTERN = "examples-*.tfrecord"
 # Files written at the same time.
@@ -52,7 +57,12 @@ def write_shards(
 
 
 def read_shards(
-    directory: Path, sequences: Iterable[str], scalars: Iterable[str], buffer: int, seed: int
+    directory: Path,
+    sequences: Iterable[str],
+    scalars: Iterable[str],
+    buffer: int,
+    seed: int,
+    change: Change | None = None,
 ) -> tf.data.Dataset:
     """Reads the examples in an order that depends on the seed alone: shuffled shards, through a shuffle buffer.
 
@@ -62,16 +72,17 @@ def read_shards(
         scalars: Names of the single numbers in an example.
         buffer: Number of examples to shuffle in memory.
         seed: Seed of the order.
+        change: Gives the examples another form, many at a time.
 
     Returns:
         A data set of dictionaries with int32 vectors and scalars. Its iterator can be checkpointed.
     """
     files = sorted(os.fspath(path) for path in directory.glob(_PATTERN))
     random.Random(seed).shuffle(files)
-    specification = {name: tf.io.RaggedFeature(tf.int64) for name in sequences}
+    specification = {name: tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64) for name in sequences}
     specification |= {name: tf.io.FixedLenFeature([], tf.int64) for name in scalars}
 
-    def parse(records: tf.Tensor) -> dict[str, tf.Tensor | tf.RaggedTensor]:
+    def parse(records: tf.Tensor) -> Examples:
         parsed = tf.io.parse_example(records, specification)
         return {name: tf.cast(values, tf.int32) for name, values in parsed.items()}
 
@@ -79,4 +90,8 @@ def read_shards(
         return {name: tf.convert_to_tensor(value) for name, value in example.items()}
 
     records = tf.data.TFRecordDataset(files).shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
-    return records.batch(256).map(parse, num_parallel_calls=2).unbatch().map(as_tensors)
+    if change is None:
+        return records.batch(256).map(parse, num_parallel_calls=2).unbatch().map(as_tensors)
+    numbered = records.enumerate().batch(256)
+    changed = numbered.map(lambda numbers, records: change(parse(records), numbers))
+    return changed.unbatch().map(as_tensors)

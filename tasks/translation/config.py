@@ -9,6 +9,7 @@ from ...models.options import (
     RecurrentOptions,
     RewardOptions,
     SearchOptions,
+    SegmentationOptions,
     TranslationOptions,
     VocabularyOptions,
 )
@@ -16,7 +17,14 @@ from ..training.config import TrainingConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class TranslationConfig(TranslationOptions, SearchOptions, RewardOptions, VocabularyOptions, TrainingConfig):
+class TranslationConfig(
+    TranslationOptions,
+    SearchOptions,
+    RewardOptions,
+    SegmentationOptions,
+    VocabularyOptions,
+    TrainingConfig,
+):
     """A sentence in, a sentence out."""
 
     dataset: str = option(
@@ -37,6 +45,13 @@ class TranslationConfig(TranslationOptions, SearchOptions, RewardOptions, Vocabu
         VocabularyOptions, "vocabulary_size", 8000, "largest size of the vocabulary of each language"
     )
     joint_vocabulary: bool = option(False, "share one vocabulary between both languages")
+    both_directions: int = option(
+        0,
+        "number of first epochs that train on half of the pairs in the other direction, from target to source; the "
+        "others train on the wanted direction alone",
+        minimum=0,
+        only=When("joint_vocabulary", "=", True),
+    )
     max_length: int = option(
         100,
         "tokens of a sentence; training skips longer pairs, and longer sources are cut off",
@@ -74,6 +89,12 @@ class TranslationConfig(TranslationOptions, SearchOptions, RewardOptions, Vocabu
         super().__post_init__()
         self.check_vocabulary(self.vocabulary_size, f"--vocabulary_size={self.vocabulary_size}")
         self.check_rewards(self.epochs, self.monitor, "bleu", self.vocabulary_size)
+        if self.both_directions and self.both_directions >= self.epochs - self.rewarded_epochs:
+            rewarded = f" without --rewarded_epochs={self.rewarded_epochs}" if self.rewarded_epochs else ""
+            raise UserError(
+                f"--both_directions={self.both_directions} must be fewer than --epochs={self.epochs}{rewarded}: the "
+                "last epochs train on the wanted direction alone. Give more --epochs."
+            )
         if self.source_language == self.target_language:
             raise UserError(f"--source_language and --target_language are both {self.source_language!r}.")
 

@@ -12,11 +12,11 @@ import tensorflow as tf
 from ...common.counts import counted
 from ...common.errors import UserError
 from ...common.files import write_json
-from ...models.text import END, START, SubwordCodec
+from ...models.text import END, PADDING, START, SubwordCodec, with_start_and_end
 from ..data import Counts, Encoded, PreparedData, encode, learn_codec
 from ..datasets import public
-from ..datasets.batching import batch_by_tokens
-from ..datasets.shards import read_shards
+from ..datasets.batching import BatchLimits, batch_by_tokens
+from ..datasets.shards import Change, Examples, read_shards
 from ..datasets.sources import readers
 from ..datasets.splits import Splits
 from ..datasets.tables import has_columns, read_tabbed, read_table
@@ -70,13 +70,54 @@ class TranslationData(PreparedData):
             f"{self.sizes.target_tokens:,} ({target}) tokens"
         )
 
+    @property
+    def batch_limits(self) -> BatchLimits:
+        config = self.config
+        if config.segmentation_dropout or config.both_directions:
+            # Pairs of another segmentation or direction may be longer; a target has a start and an end.
+            return BatchLimits(config.max_length + 2, config.batch_tokens)
+        return super().batch_limits
+
     def batches(self, epoch: int, fixed_shapes: bool, loaded: bool = True) -> tf.data.Dataset:
+        return self._batched(epoch, fixed_shapes, self._change(epoch))
+
+    def sequences(self) -> tf.data.Dataset:
+        """Returns batches of the training pairs in the wanted direction, with the codecs' own segmentation."""
+        return self._batched(0, fixed_shapes=False)
+
+    def _batched(self, epoch: int, fixed_shapes: bool, change: Change | None = None) -> tf.data.Dataset:
         return batch_by_tokens(
-            self._shuffled(epoch, ["source", "target"], []),
+            self._shuffled(epoch, ["source", "target"], [], change),
             lambda example: tf.maximum(tf.size(example["source"]), tf.size(example["target"])),
             self.batch_limits,
             fixed_shapes,
         )
+
+    def _change(self, epoch: int) -> Change | None:
+        """Returns what training changes in the pairs of an epoch; None for nothing."""
+        config = self.config
+        turns = config.joint_vocabulary and epoch < config.both_directions
+        # Rewards compare the tokens of texts.
+        is_rewarded = epoch >= config.epochs - config.rewarded_epochs
+        dropout = 0.0 if is_rewarded else config.segmentation_dropout
+        if not turns and not dropout:
+            return None
+
+        def change(pairs: Examples, numbers: tf.Tensor) -> Examples:
+            texts = (pairs["source"], pairs["target"][:, 1:-1])
+            if turns:
+                texts = turned(*texts, (numbers + epoch) % 2 == 1)
+            seed = tf.stack([self._seed(epoch), numbers[0]])
+            source, target = (
+                codec.resegment(ids, dropout, tf.random.fold_in(seed, side), config.max_length)
+                for side, (codec, ids) in enumerate(
+                    zip((self.source_codec, self.target_codec), texts, strict=True)
+                )
+            )
+            edged = tf.RaggedTensor.from_tensor(with_start_and_end(target), padding=PADDING)
+            return {"source": source, "target": edged}
+
+        return change
 
     @property
     def reference_tokens(self) -> int:
@@ -150,9 +191,35 @@ class TranslationData(PreparedData):
             yield {"source": source, "target": target}
 
     def _write(self, folder: Path, examples: int) -> Counts:
+        config = self.config
+        # A run that starts from another one has the vocabularies of that run.
+        if config.both_directions and self.source_codec.vocabulary != self.target_codec.vocabulary:
+            raise UserError(
+                f"--both_directions={config.both_directions} needs one vocabulary for both languages, but the run of "
+                f"--initialize_from={config.initialize_from} has two; leave one of the two flags out."
+            )
         counts = super()._write(folder, examples)
         counts.check_left_out("pairs are empty or", self.config.max_length)
         return counts
+
+
+def turned(
+    sources: tf.RaggedTensor, targets: tf.RaggedTensor, turn: tf.Tensor
+) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+    """Exchanges source and target of some pairs, for bidirectional training (Ding, Wu and Tao, 2021,
+    https://arxiv.org/abs/2109.07780). Pairs with an empty target stay as they are: a source has a token.
+
+    Args:
+        sources, targets: int32 [pairs, (time)], without start and end.
+        turn: Which pairs to turn, bool [pairs].
+
+    Returns:
+        Sources and targets, int32 [pairs, (time)].
+    """
+    turn &= targets.row_lengths() > 0
+    texts, rows = tf.concat([sources, targets], axis=0), tf.range(sources.nrows())
+    others = rows + sources.nrows()
+    return tf.gather(texts, tf.where(turn, others, rows)), tf.gather(texts, tf.where(turn, rows, others))
 
 
 def read_splits(config: TranslationConfig) -> Splits:

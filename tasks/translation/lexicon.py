@@ -29,7 +29,7 @@ def learn_shortlist(model: Translator, data: TranslationData, size: int) -> Shor
     frequencies = np.zeros(data.sizes.target_tokens, np.int64)
     seen = 0
     with ProgressBar("aligning the training part", "sentences", total) as bar:
-        for batch in data.batches(0, False):
+        for batch in data.sequences():
             pairs, counts = np.unique(_aligned(model, batch["source"], batch["target"]), return_counts=True)
             partners.update(dict(zip(pairs.tolist(), counts.tolist(), strict=True)))
             targets = batch["target"].numpy()

@@ -17,6 +17,9 @@ from ...models.options import (
 from ..training.config import TrainingConfig
 
 
+_PRETRAINED = When("image_encoder", "!=", "small")
+
+
 @dataclasses.dataclass(frozen=True)
 class CaptioningConfig(CaptioningOptions, SearchOptions, RewardOptions, VocabularyOptions, TrainingConfig):
     """An image in, a sentence out."""
@@ -60,7 +63,18 @@ class CaptioningConfig(CaptioningOptions, SearchOptions, RewardOptions, Vocabula
         None,
         "file with the weights of a network in keras.applications; default: downloads those of ImageNet",
         is_path=True,
-        only=When("image_encoder", "!=", "small"),
+        only=_PRETRAINED,
+    )
+    image_encoder_layers: tuple[str, ...] = option(
+        (),
+        "layer of the network whose features are read at each position, too, beside those of its last one; may be given "
+        "several times",
+        only=_PRETRAINED,
+    )
+    train_encoder_from: str | None = option(
+        None,
+        "layer of the network behind which its weights are trained with the decoder; default: all are frozen",
+        only=_PRETRAINED,
     )
     image_size: int | None = option(
         None,
@@ -78,6 +92,13 @@ class CaptioningConfig(CaptioningOptions, SearchOptions, RewardOptions, Vocabula
         False,
         "train on mirrored images, too, with the same captions; not for captions that tell left from right",
     )
+    random_crops: int = option(
+        0,
+        "number of random crops of each image to train on, too, with the same captions; with --mirror_images every "
+        "second one is mirrored",
+        minimum=0,
+        maximum=100,
+    )
     normalize_captions: bool = option(
         True, "train on captions in lower case and without punctuation, as evaluation compares them"
     )
@@ -93,6 +114,9 @@ class CaptioningConfig(CaptioningOptions, SearchOptions, RewardOptions, Vocabula
     dropout: float = override(
         RecurrentOptions, "dropout", 0.2, "share of features to drop, the same at all steps of a caption"
     )
+    encoder_rate: float = override(
+        CaptioningOptions, "encoder_rate", 0.02, only=When("train_encoder_from", "!=", None)
+    )
     doubly_stochastic: float = option(
         0.0,
         "lambda: adds lambda * sum over positions of (1 - sum over steps of the attention weight) ** 2 to the loss",
@@ -104,6 +128,11 @@ class CaptioningConfig(CaptioningOptions, SearchOptions, RewardOptions, Vocabula
     max_decode_length: int = override(
         SearchOptions, "max_decode_length", 40, "largest number of tokens in a caption"
     )
+
+    @property
+    def views(self) -> int:
+        """Number of views of each image to train on."""
+        return 1 + self.mirror_images + self.random_crops
 
     def check_sources(self) -> None:
         files = {

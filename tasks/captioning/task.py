@@ -68,9 +68,17 @@ def doubly_stochastic_penalty(attention: tf.Tensor, real: tf.Tensor) -> tf.Tenso
 def build_model(config: CaptioningConfig, sizes: CaptioningSizes) -> CaptioningModel:
     """Returns the model, with all its weights made."""
     options = CaptioningOptions.of(config, sequence_length=config.max_length)
-    model = CaptioningModel(sizes.tokens, sizes.features, options, seed=config.seed)
+    model = CaptioningModel(
+        sizes.tokens, sizes.features, options, trained_part=sizes.trained_part, seed=config.seed
+    )
     model.build()
     return model
+
+
+def initialize(model: CaptioningModel, data: CaptioningData) -> None:
+    """Gives the trained layers of a pretrained encoder their weights."""
+    if (network := data.image_features.trained) is not None:
+        model.image_encoder.start(network)
 
 
 def mean(models: Sequence[CaptioningModel]) -> MeanCaptioningModel:
@@ -123,6 +131,7 @@ TASK = Task(
     },
     data=CaptioningData,
     build_model=build_model,
+    initialize=initialize,
     phases=phases,
     evaluate=evaluate,
     report=report,

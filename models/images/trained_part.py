@@ -118,9 +118,11 @@ class TrainedLayers(keras.layers.Layer):
     def __init__(self, part: TrainedPart, rate: float, **kwargs: Any) -> None:
         super().__init__(dtype="float32", **kwargs)
         self.part, self.rate = TrainedPart(*part), rate
-        network: Any = keras.models.model_from_json(part.network)
+        network: Any = keras.models.model_from_json(self.part.network)
         network.trainable = True
-        _, rows, columns, self.features = network.compute_output_shape((None, *part.grid, part.features))
+        _, rows, columns, self.features = network.compute_output_shape(
+            (None, *self.part.grid, self.part.features)
+        )
         self.grid = (rows, columns)
         # In a closure: Keras would track an attribute, and train its variables, too.
         self._network = lambda: network

@@ -16,7 +16,6 @@ from ...models.options import (
 )
 from ..training.config import TrainingConfig
 
-
 _PRETRAINED = When("image_encoder", "!=", "small")
 
 
@@ -67,7 +66,7 @@ class CaptioningConfig(CaptioningOptions, SearchOptions, RewardOptions, Vocabula
     )
     image_encoder_layers: tuple[str, ...] = option(
         (),
-        "layer of the network whose features are read at each position, too, beside those of its last one; may be given "
+        "layer of the network whose features are read at each position, too, beside those of its last; may be given "
         "several times",
         only=_PRETRAINED,
     )

@@ -30,8 +30,7 @@ class ImageFeatures:
     """Turns encoded images into cached arrays.
 
     These are the features of a frozen encoder, float16 [positions, features], or of its frozen layers, float16 [rows,
-    columns, features], or the pixels, uint8 [height, width, 3],
-    for an encoder that is trained with the decoder.
+    columns, features], or the pixels, uint8 [height, width, 3], for an encoder that is trained as a whole.
 
     Args:
         config: Options of the run.

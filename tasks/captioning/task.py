@@ -9,6 +9,7 @@ import tensorflow as tf
 from ...export.bundle import Bundle
 from ...models.blocks.losses import shifted, twice
 from ...models.captioning import CaptioningModel, MeanCaptioningModel
+from ...models.images.trained_part import TrainedLayers
 from ...models.options import CaptioningOptions, RewardOptions
 from ..beam_search import beams_of
 from ..rewards import RewardedTexts, rewarded_phase
@@ -77,8 +78,9 @@ def build_model(config: CaptioningConfig, sizes: CaptioningSizes) -> CaptioningM
 
 def initialize(model: CaptioningModel, data: CaptioningData) -> None:
     """Gives the trained layers of a pretrained encoder their weights."""
-    if (network := data.image_features.trained) is not None:
-        model.image_encoder.start(network)
+    network, layers = data.image_features.trained, model.image_encoder
+    if network is not None and isinstance(layers, TrainedLayers):
+        layers.start(network)
 
 
 def mean(models: Sequence[CaptioningModel]) -> MeanCaptioningModel:

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from .decoding import Beams, Hypotheses
 from .images.encoders import SmallImageEncoder
+from .images.trained_part import TrainedLayers, TrainedPart
 from .options import CaptioningOptions
 from .recurrent import States
 from .recurrent.stack import state_count
@@ -41,10 +42,13 @@ class CaptioningModel(WritingModel[CaptioningOptions], Captioner):
         features: Features of a position of the grid; None: the model reads pixels, through a `SmallImageEncoder`.
         options: Options of the model. The mean of the grid becomes the decoder's first states, tanh(W mean + b), or its
             first input, W mean + b. `dropout` acts on the features of the image, too.
+        trained_part: Layers of a pretrained network to train between the features and the projection; None for none.
+            `image_encoder.start` gives them their first weights.
         seed: Seed of dropout.
 
     Call arguments:
-        images: [images, positions, features], or uint8 [images, height, width, 3].
+        images: [images, positions, features]; [images, rows, columns, features] for a trained part; or uint8 [images,
+            height, width, 3].
         captions: int32 [images, captions, time], the decoder's input: the start, and the caption without its last
             token; zeros for padding.
         training: Whether to apply dropout.
@@ -62,15 +66,23 @@ class CaptioningModel(WritingModel[CaptioningOptions], Captioner):
         features: int | None,
         options: CaptioningOptions,
         *,
+        trained_part: TrainedPart | None = None,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.options = options
-        self.arguments = {"vocabulary_size": vocabulary_size, "features": features, "seed": seed}
+        self.arguments = {
+            "vocabulary_size": vocabulary_size,
+            "features": features,
+            "trained_part": trained_part,
+            "seed": seed,
+        }
         self.image_encoder = None
         if features is None:
             self.image_encoder = SmallImageEncoder(options.units, name="image_encoder")
+        elif trained_part is not None:
+            self.image_encoder = TrainedLayers(trained_part, options.encoder_rate, name="image_encoder")
         self.projection = keras.layers.Dense(options.units, activation="relu", name="projection")
         if options.image_as == "state":
             self.starts = [
@@ -86,7 +98,7 @@ class CaptioningModel(WritingModel[CaptioningOptions], Captioner):
         units, features = self.options.units, self.arguments["features"]
         if self.image_encoder is not None:
             self.image_encoder.build((None, None, None, 3))
-            features = units
+            features = self.image_encoder.features
         self.projection.build((None, None, features))
         for start in self.starts:
             start.build((None, units))

@@ -214,6 +214,13 @@ class CaptioningOptions(WriterOptions):
         choices=("state", "input"),
         fits_weights=True,
     )
+    encoder_rate: float = option(
+        0.02,
+        "learning rate of the trained layers of a pretrained encoder, as a share of the decoder's",
+        minimum=1e-6,
+        maximum=1,
+        fits_weights=True,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

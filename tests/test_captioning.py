@@ -25,12 +25,11 @@ from unroll.models.text import END, START
 from unroll.serving.c_api import SavedModelSession
 from unroll.tasks import cli
 from unroll.tasks.captioning.config import CaptioningConfig
-from unroll.tasks.captioning.data import CaptioningData, mirrored, read_splits
+from unroll.tasks.captioning.data import CaptioningData, read_splits
 from unroll.tasks.captioning.task import TASK
 from unroll.tasks.datasets import public
 from unroll.tasks.datasets.embedded.scene_grammar import generate_scenes
 from unroll.tasks.datasets.embedded.scenes import UnrollScenes
-from unroll.tasks.datasets.feature_cache import Image as CachedImage
 from unroll.tasks.training.run_directory import RunDirectory
 from unroll.tasks.training.trainer import Trainer
 
@@ -263,16 +262,6 @@ def test_each_epoch_splits_the_same_captions_into_other_subwords(tmp_path, data)
     assert captions(rewarded.batches(1, fixed_shapes=False))[0] == plain
 
 
-def test_an_image_from_right_to_left():
-    found = mirrored(CachedImage("a.png", "1", lambda: image_of("red", "left")))
-    # Its features are others, and messages call it by its name.
-    assert found.stamp != "1"
-    assert found.name == "a.png"
-    np.testing.assert_array_equal(*(tf.io.decode_png(i) for i in (found.read(), image_of("red", "right"))))
-    # A file that is not an image is reported when it is encoded.
-    assert mirrored(CachedImage("a.png", "1", lambda: b"nothing")).read() == b"nothing"
-
-
 @pytest.mark.usefixtures("replayed_here")
 def test_a_frozen_encoder_is_cached_kept_and_exported(tmp_path, data, capsys):
     keras.utils.set_random_seed(0)
@@ -295,6 +284,31 @@ def test_a_frozen_encoder_is_cached_kept_and_exported(tmp_path, data, capsys):
     (tmp_path / "encoder.keras").unlink()
     assert cli.main(["export", f"--workdir={tmp_path / 'two'}", f"--output={tmp_path / 'exports'}"]) == 0
     assert ue.load(tmp_path / "exports").caption([image_of("red", "left")])[0].error == ""
+
+
+@pytest.mark.usefixtures("replayed_here")
+def test_the_last_layers_of_an_encoder_are_trained_and_exported(tmp_path, data, capsys):
+    keras.utils.set_random_seed(0)
+    images = keras.Input([16, 16, 3])
+    frozen = keras.layers.Conv2D(6, 4, strides=4, name="low")(images)
+    network = keras.Model(images, keras.layers.Conv2D(5, 2, strides=2, name="top")(frozen))
+    network.save(tmp_path / "encoder.keras")
+    options = data | tiny_model_flags() | QUICK | {"image_encoder": tmp_path / "encoder.keras"}
+    del options["image_size"]
+    options |= {"train_encoder_from": "low", "encoder_rate": 0.5, "random_crops": 2, "mirror_images": True}
+    assert train(tmp_path / "run", options) == 0
+    assert "Encoding 32 train images" in capsys.readouterr().err
+    (folder,) = (path for path in (tmp_path / "run" / "features").iterdir() if path.name.endswith("-32"))
+    assert np.load(next(folder.glob("*.npy"))).shape == (32, 4, 4, 6)
+    _, model = best_model(tmp_path / "run")
+    kernel = next(v for v in model.image_encoder.trainable_variables if "kernel" in v.path) * 0.5
+    assert 0 < np.abs(kernel - network.get_layer("top").kernel).max() < 0.1
+    # Neither the run nor the export needs the file any more.
+    (tmp_path / "encoder.keras").unlink()
+    assert cli.main(["evaluate", f"--workdir={tmp_path / 'run'}"]) == 0
+    assert cli.main(["export", f"--workdir={tmp_path / 'run'}", f"--output={tmp_path / 'exports'}"]) == 0
+    exported = ue.load(tmp_path / "exports")
+    assert exported.caption([image_of("red", "left")])[0].error == ""
 
 
 def test_rewarded_epochs_raise_the_reward(tmp_path, data):

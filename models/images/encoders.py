@@ -107,11 +107,16 @@ def application(name: str, image_size: int | None, weights: str | None) -> keras
         with warnings.catch_warnings():
             # If weights do not fit, Keras warns of each layer before it raises.
             warnings.simplefilter("ignore")
-            trunk = build(include_top=False, weights=weights or "imagenet", input_shape=(size, size, 3))
+            trunk = build(
+                include_top=False,
+                weights=weights or "imagenet",
+                input_shape=(size, size, 3),
+                input_tensor=scaled,
+            )
     except Exception as error:
         source = f"the weights in {weights} do not fit" if weights else "its weights cannot be downloaded"
         raise ValueError(f"{source} ({first_line(error)})") from error
-    return keras.Model(images, trunk(scaled))
+    return keras.Model(images, trunk.outputs[0])
 
 
 def applications() -> list[str]:

@@ -17,6 +17,8 @@ from ...models.options import (
 )
 from ..training.config import TrainingConfig
 
+_PRETRAINED = When("image_encoder", "!=", "small")
+
 
 @dataclasses.dataclass(frozen=True)
 class CaptioningConfig(
@@ -68,7 +70,18 @@ class CaptioningConfig(
         None,
         "file with the weights of a network in keras.applications; default: downloads those of ImageNet",
         is_path=True,
-        only=When("image_encoder", "!=", "small"),
+        only=_PRETRAINED,
+    )
+    image_encoder_layers: tuple[str, ...] = option(
+        (),
+        "layer of the network whose features are read at each position, too, beside those of its last; may be given "
+        "several times",
+        only=_PRETRAINED,
+    )
+    train_encoder_from: str | None = option(
+        None,
+        "layer of the network behind which its weights are trained with the decoder; default: all are frozen",
+        only=_PRETRAINED,
     )
     image_size: int | None = option(
         None,
@@ -86,6 +99,13 @@ class CaptioningConfig(
         False,
         "train on mirrored images, too, with the same captions; not for captions that tell left from right",
     )
+    random_crops: int = option(
+        0,
+        "number of random crops of each image to train on, too, with the same captions; with --mirror_images every "
+        "second one is mirrored",
+        minimum=0,
+        maximum=100,
+    )
     normalize_captions: bool = option(
         True, "train on captions in lower case and without punctuation, as evaluation compares them"
     )
@@ -101,6 +121,9 @@ class CaptioningConfig(
     dropout: float = override(
         RecurrentOptions, "dropout", 0.2, "share of features to drop, the same at all steps of a caption"
     )
+    encoder_rate: float = override(
+        CaptioningOptions, "encoder_rate", 0.02, only=When("train_encoder_from", "!=", None)
+    )
     doubly_stochastic: float = option(
         0.0,
         "lambda: adds lambda * sum over positions of (1 - sum over steps of the attention weight) ** 2 to the loss",
@@ -112,6 +135,11 @@ class CaptioningConfig(
     max_decode_length: int = override(
         SearchOptions, "max_decode_length", 40, "largest number of tokens in a caption"
     )
+
+    @property
+    def views(self) -> int:
+        """Number of views of each image to train on."""
+        return 1 + self.mirror_images + self.random_crops
 
     def check_sources(self) -> None:
         files = {

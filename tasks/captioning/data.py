@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from ...common.errors import UserError
 from ...common.files import is_writable, write_json
-from ...models.images.decoding import decode_image
+from ...models.images.trained_part import TrainedPart
 from ...models.text import END, PADDING, START, SubwordCodec, with_start_and_end
 from ..data import Counts, Encoded, PreparedData, encode, learn_codec
 from ..datasets import public
@@ -22,6 +22,7 @@ from ..datasets.splits import Splits
 from .config import CaptioningConfig
 from .files import CaptionedFiles, CaptionedImage
 from .image_features import ImageFeatures
+from .views import cropped, mirrored
 from .words import normalized
 
 
@@ -43,10 +44,12 @@ class CaptioningSizes(NamedTuple):
     Attributes:
         tokens: Number of ids of the captions.
         features: Number of features of a position of the image; None where the model is given pixels.
+        trained_part: The layers of the encoder that are trained with the decoder; None for none.
     """
 
     tokens: int
     features: int | None
+    trained_part: TrainedPart | None = None
 
 
 class CaptioningData(PreparedData):
@@ -68,11 +71,12 @@ class CaptioningData(PreparedData):
 
     @property
     def sizes(self) -> CaptioningSizes:
-        return CaptioningSizes(len(self.codec), self.image_features.features)
+        images = self.image_features
+        return CaptioningSizes(len(self.codec), images.features, images.trained_part)
 
     @property
     def summary(self) -> str:
-        kind = "images and mirror images" if self.config.mirror_images else "images"
+        kind = "images" if self.config.views == 1 else "views of images"
         return f"{self.train_examples:,} {kind}, a vocabulary of {self.sizes.tokens:,} tokens"
 
     @property
@@ -226,7 +230,7 @@ class CaptioningData(PreparedData):
 
     def _encoded(self, counts: Counts) -> Iterator[Encoded]:
         """Yields the captions of each view of an image as ids."""
-        longest, views = self.config.max_length, 1 + self.config.mirror_images
+        longest, views = self.config.max_length, self.config.views
         texts = ([self.text(caption) for caption in e.captions] for e in self.splits.read("train"))
         # One token more than allowed, to detect captions that are too long.
         for number, rows in enumerate(encode(self.codec, texts, longest + 1)):
@@ -245,8 +249,12 @@ class CaptioningData(PreparedData):
         return (References(example.image.name, example.captions) for example in self.splits.read(split))
 
     def _views(self, image: Image) -> list[Image]:
-        """Returns the views of a training image: itself, and its mirror image with `--mirror_images`."""
-        return [image, mirrored(image)] if self.config.mirror_images else [image]
+        """Returns the views of a training image: itself, its mirror image, and random crops, as the options ask."""
+        views = [image, mirrored(image)] if self.config.mirror_images else [image]
+        crops = [cropped(image, number) for number in range(self.config.random_crops)]
+        if self.config.mirror_images:
+            crops[1::2] = map(mirrored, crops[1::2])
+        return views + crops
 
     def _images(self, split: str, trained_on: bool = False) -> Iterator[Image]:
         """Yields the images of a part; with `trained_on`, all their views."""
@@ -304,21 +312,6 @@ class CaptioningData(PreparedData):
                 )
             cache.fill(self._images(split, trained_on), self.image_features.encode, f"{split} images")
         return cache
-
-
-def mirrored(image: Image) -> Image:
-    """Returns an image mirrored left to right."""
-
-    def read() -> bytes:
-        content = image.read()
-        try:
-            pixels = decode_image(tf.constant(content))
-        except tf.errors.InvalidArgumentError:
-            # The encoder refuses it, as it refuses the original image.
-            return content
-        return tf.io.encode_png(tf.image.flip_left_right(pixels), compression=1).numpy()
-
-    return Image(image.name, f"{image.stamp} mirrored", read)
 
 
 def read_splits(config: CaptioningConfig) -> Splits:

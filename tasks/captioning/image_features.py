@@ -15,25 +15,26 @@ from ...models.images.encoders import (
     applications,
     load_network,
 )
+from ...models.images.trained_part import TrainedPart, cut, with_maps
 from .config import CaptioningConfig
 
 _SMALL = "small"
 _SMALL_SIZE = 64
 # Change it whenever `read_images` decodes an image to other pixels: cached features depend on it.
 _READING = "read_images 2"
-# The run's own copy of a frozen network.
+# The run's own copy of a pretrained network.
 _NETWORK = "image_encoder.keras"
 
 
 class ImageFeatures:
     """Turns encoded images into cached arrays.
 
-    These are the features of a frozen encoder, float16 [positions, features], or the pixels, uint8 [height, width, 3],
-    for an encoder that is trained with the decoder.
+    These are the features of a frozen encoder, float16 [positions, features], or of its frozen layers, float16 [rows,
+    columns, features], or the pixels, uint8 [height, width, 3], for an encoder that is trained as a whole.
 
     Args:
         config: Options of the run.
-        folder: Directory with the run's copy of its frozen network; None if it has none yet.
+        folder: Directory with the run's copy of its pretrained network; None if it has none yet.
     """
 
     def __init__(self, config: CaptioningConfig, folder: Path | None) -> None:
@@ -51,15 +52,27 @@ class ImageFeatures:
         if config.image_encoder == _SMALL:
             return None
         try:
-            return FrozenEncoder(self._network, config.image_size)
+            return FrozenEncoder(self._parts[0], config.image_size)
         except ValueError as error:
             raise UserError(
                 f"--image_encoder={config.image_encoder} cannot be used: {error}. Give a .keras file, the name of a "
                 f"network in keras.applications, or {_SMALL}."
             ) from error
 
+    @property
+    def trained(self) -> keras.Model | None:
+        """The layers above the frozen encoder that are trained with the decoder, with their first weights, or None."""
+        return None if self.frozen is None else self._parts[1]
+
+    @property
+    def trained_part(self) -> TrainedPart | None:
+        """What the model needs to make the trained layers, or None."""
+        if self.frozen is None or self.trained is None:
+            return None
+        return TrainedPart(self.trained.to_json(), self.frozen.grid, self.frozen.features)
+
     def keep(self, folder: Path) -> None:
-        """Saves a copy of the frozen network in the run."""
+        """Saves a copy of the pretrained network in the run."""
         if self.frozen is not None:
             self._network.save(folder / _NETWORK)
 
@@ -73,12 +86,19 @@ class ImageFeatures:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Rows and columns of the grid."""
-        return SmallImageEncoder.grid(*self.image_size) if self.frozen is None else self.frozen.grid
+        """Rows and columns of the grid that the decoder attends to."""
+        if self.frozen is None:
+            return SmallImageEncoder.grid(*self.image_size)
+        if self.trained is None:
+            return self.frozen.grid
+        _, rows, columns, _ = self.trained.compute_output_shape(
+            (None, *self.frozen.grid, self.frozen.features)
+        )
+        return rows, columns
 
     @property
     def features(self) -> int | None:
-        """Number of features of a position; None for pixels."""
+        """Number of features of a position in the cache; None for pixels."""
         return None if self.frozen is None else self.frozen.features
 
     @property
@@ -86,7 +106,11 @@ class ImageFeatures:
         """Shape of the array of an image."""
         if self.frozen is None:
             return (*self.image_size, 3)
-        return (self.grid[0] * self.grid[1], self.frozen.features)
+        positions = self.frozen.grid[0] * self.frozen.grid[1]
+        # Convolutions that follow need the grid. A reshaped float16 in a graph makes oneDNN print errors on many CPUs.
+        return (
+            (*self.frozen.grid, self.frozen.features) if self.trained else (positions, self.frozen.features)
+        )
 
     @property
     def dtype(self) -> tf.DType:
@@ -97,17 +121,29 @@ class ImageFeatures:
     def fingerprint(self) -> str:
         """A string that changes when the arrays of the same images change."""
         encoder = _SMALL if self.frozen is None else self.frozen.fingerprint
-        return f"{_READING} {self.image_size} {encoder}"
+        # Layers with the same weights below them and maps of one shape give different features.
+        layers = [*self._config.image_encoder_layers, *filter(None, [self._config.train_encoder_from])]
+        return " ".join([_READING, str(self.image_size), encoder, *layers])
 
     def of(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Turns images, string [batch], into the model's input and error messages, string [batch]."""
         pixels, errors = read_images(images, *self.image_size)
-        return (pixels if self.frozen is None else self.frozen(pixels)), errors
+        if self.frozen is None:
+            return pixels, errors
+        return tf.reshape(self.frozen(pixels), [-1, *self.shape]), errors
 
     @cached_property
     def encode(self) -> tf.types.experimental.PolymorphicFunction:
         """`of` as a graph. The cache changes the dtype: float16 in a graph makes oneDNN print errors on many CPUs."""
         return tf.function(self.of, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+
+    @cached_property
+    def _parts(self) -> tuple[keras.Model, keras.Model | None]:
+        """The frozen encoder, and the layers above it that are trained with the decoder."""
+        config = self._config
+        maps = config.image_encoder_layers
+        network = with_maps(self._network, maps) if maps else self._network
+        return cut(network, config.train_encoder_from) if config.train_encoder_from else (network, None)
 
     @cached_property
     def _network(self) -> keras.Model:

@@ -9,6 +9,7 @@ import tensorflow as tf
 from ...export.bundle import Bundle
 from ...models.blocks.losses import shifted, twice
 from ...models.captioning import CaptioningModel, MeanCaptioningModel
+from ...models.images.trained_part import TrainedLayers
 from ...models.options import CaptioningOptions, RewardOptions
 from ..beam_search import beams_of
 from ..rewards import RewardedTexts, rewarded_phase
@@ -68,9 +69,18 @@ def doubly_stochastic_penalty(attention: tf.Tensor, real: tf.Tensor) -> tf.Tenso
 def build_model(config: CaptioningConfig, sizes: CaptioningSizes) -> CaptioningModel:
     """Returns the model, with all its weights made."""
     options = CaptioningOptions.of(config, sequence_length=config.max_length)
-    model = CaptioningModel(sizes.tokens, sizes.features, options, seed=config.seed)
+    model = CaptioningModel(
+        sizes.tokens, sizes.features, options, trained_part=sizes.trained_part, seed=config.seed
+    )
     model.build()
     return model
+
+
+def initialize(model: CaptioningModel, data: CaptioningData) -> None:
+    """Gives the trained layers of a pretrained encoder their weights."""
+    network, layers = data.image_features.trained, model.image_encoder
+    if network is not None and isinstance(layers, TrainedLayers):
+        layers.start(network)
 
 
 def mean(models: Sequence[CaptioningModel]) -> MeanCaptioningModel:
@@ -123,6 +133,7 @@ TASK = Task(
     },
     data=CaptioningData,
     build_model=build_model,
+    initialize=initialize,
     phases=phases,
     evaluate=evaluate,
     report=report,

@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from .pipelines import untuned
+
 _PATTERN = "examples-*.tfrecord"
 # Files written at the same time.
 _MOST_SHARDS = 256
@@ -78,5 +80,8 @@ def read_shards(
     def as_tensors(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return {name: tf.convert_to_tensor(value) for name, value in example.items()}
 
-    records = tf.data.TFRecordDataset(files).shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
-    return records.batch(256).map(parse, num_parallel_calls=2).unbatch().map(as_tensors)
+    records = untuned(tf.data.TFRecordDataset(files)).shuffle(
+        buffer, seed=seed, reshuffle_each_iteration=False
+    )
+    parsed = records.batch(256).map(parse, num_parallel_calls=2)
+    return parsed.unbatch().map(as_tensors)

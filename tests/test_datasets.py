@@ -551,6 +551,15 @@ def test_examples_are_spread_over_all_shards_by_the_seed(tmp_path):
     assert contents[0] == contents[1] != contents[2]
 
 
+def test_dropping_an_iterator_waits_for_no_thread_that_tunes_it(shards):
+    examples = shuffled(shards)
+    batches = batch_by_tokens(
+        examples, lambda example: tf.size(example["ids"]), BatchLimits(29, 64), fixed_shapes=False
+    )
+    for dataset in (examples, batches.prefetch(2)):
+        assert dataset.options().autotune.enabled is False
+
+
 def test_one_seed_one_order(shards):
     order = labels_of(shuffled(shards, seed=1))
     assert labels_of(shuffled(shards, seed=1)) == order

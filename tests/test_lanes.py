@@ -209,6 +209,14 @@ def test_an_iterator_goes_on_from_its_checkpoint(tmp_path, done):
     assert [batch["ids"].numpy().tolist() for batch in again] == whole[done:]
 
 
+@pytest.mark.parametrize("offset", [0, 2])
+def test_dropping_an_iterator_waits_for_no_thread_that_tunes_it(tmp_path, offset):
+    windows, _ = windows_of_documents([40], 5)
+    ours = written(tmp_path, windows, 5, 3)
+    assert ours.read(offset).prefetch(2).options().autotune.enabled is False
+    assert ours.read_joined(10).options().autotune.enabled is False
+
+
 def test_a_window_may_hold_any_id(tmp_path):
     ids = np.array([0, 2**31 - 1, 0x10FFFF + 2, 1], np.int32)
     (batch,) = read(written(tmp_path, [Window(ids, 3, True)], 3, 1))

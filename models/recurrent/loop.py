@@ -141,16 +141,11 @@ def jacobians(
     identity = tf.eye(cell.state_count * units, dtype=recurrent_kernel.dtype)
     # Each row of the product is a gradient carried back by the same steps.
     product = tuple(tf.split(identity, cell.state_count, axis=1))
-    shape = [cell.state_count * units, units]
+    carried_back = _in_graph(_carried_back, cell)
     products, end = [], tf.shape(previous[0])[0]
     for nearer, distance in zip([0, *distances], distances, strict=False):
-
-        def steps(sequence: tf.Tensor, begin: tf.Tensor = end - distance) -> _Steps:
-            return lambda t: tf.broadcast_to(sequence[begin + t], shape)
-
-        trace = _Trace(*(tuple(map(steps, sequences)) for sequences in (previous, kept)))
-        length = tf.constant(distance - nearer)
-        _, product = _backward(cell, trace, length, (), product, recurrent_kernel, Masks())
+        steps = [tuple(sequence[end - distance : end - nearer] for sequence in of) for of in (previous, kept)]
+        product = carried_back(*steps, product, recurrent_kernel)
         products.append(tf.concat(product, axis=1))
     return tf.stack(products)
 
@@ -214,6 +209,19 @@ def _run_forward(
 ) -> tuple[tf.Tensor, State]:
     states, _, final = _forward(cell, projections, state, weights, masks, keeps=False)
     return states[0].stack()[1:], final
+
+
+def _carried_back(
+    cell: Cell, previous: State, kept: State, gradients: State, recurrent_kernel: tf.Tensor
+) -> State:
+    """Carries gradients, [batch, units] for each state, back by some steps of one sequence, [time, units] each."""
+
+    def steps(sequence: tf.Tensor) -> _Steps:
+        return lambda t: tf.broadcast_to(sequence[t], tf.shape(gradients[0]))
+
+    trace = _Trace(*(tuple(map(steps, sequences)) for sequences in (previous, kept)))
+    length = tf.shape(previous[0])[0]
+    return _backward(cell, trace, length, (), gradients, recurrent_kernel, Masks())[1]
 
 
 def _in_graph(function: Callable, cell: Cell) -> Callable:

@@ -89,7 +89,7 @@ def batch_by_tokens(
     def pad(tensor: tf.Tensor) -> tf.Tensor:
         return tensor if tensor.shape.rank != 2 else at_least_one_step(tensor)
 
-    return batches.map(lambda batch: tf.nest.map_structure(pad, batch))
+    return batches.map(lambda batch: tf.nest.map_structure(pad, batch), num_parallel_calls=2)
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:

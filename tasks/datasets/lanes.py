@@ -30,6 +30,7 @@ import tensorflow as tf
 from ...models.blocks.transpose import transpose_discrete
 from ...models.text import BOUNDARY
 from .batching import chunks
+from .pipelines import untuned
 
 # Windows read at a time.
 _WINDOWS = 2048
@@ -146,7 +147,8 @@ class Lanes:
             rows = tf.reshape(tf.io.decode_raw(record, tf.int32), [self.lanes, self.steps + 3])
             return {"ids": rows[:, :-2], "length": rows[:, -2], "reset": rows[:, -1] > 0}
 
-        return tf.data.FixedLengthRecordDataset(os.fspath(self._path), self._row * self.lanes).map(parse)
+        records = tf.data.FixedLengthRecordDataset(os.fspath(self._path), self._row * self.lanes)
+        return untuned(records).map(parse, num_parallel_calls=2)
 
     def documents(self) -> Iterator[Iterator[np.ndarray]]:
         """Yields the documents of the text, each as pieces of ids without boundaries."""

@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from .pipelines import untuned
+
 # Many examples by name: vectors as int32 [examples, (length)], scalars as int32 [examples].
 Examples = dict[str, tf.Tensor | tf.RaggedTensor]
 # (examples, their numbers in the order of the data set as int64 [examples]) -> the same examples in another form.
@@ -89,9 +91,11 @@ def read_shards(
     def as_tensors(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return {name: tf.convert_to_tensor(value) for name, value in example.items()}
 
-    records = tf.data.TFRecordDataset(files).shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
+    records = untuned(tf.data.TFRecordDataset(files)).shuffle(
+        buffer, seed=seed, reshuffle_each_iteration=False
+    )
     if change is None:
         return records.batch(256).map(parse, num_parallel_calls=2).unbatch().map(as_tensors)
     numbered = records.enumerate().batch(256)
-    changed = numbered.map(lambda numbers, records: change(parse(records), numbers))
+    changed = numbered.map(lambda numbers, records: change(parse(records), numbers), num_parallel_calls=2)
     return changed.unbatch().map(as_tensors)

@@ -7,7 +7,6 @@ import numpy as np
 import tensorflow as tf
 
 from ...models.recurrent import RecurrentLayer, loop
-from ...models.recurrent.cell import State
 from .flow import Track
 
 # Steps in a product of Jacobians; fewer for states of more than 600 numbers, whose matrices would fill the memory.
@@ -61,9 +60,5 @@ def jacobian_norms(layer: RecurrentLayer, track: Track) -> dict[str, list]:
 
 def _products(layer: RecurrentLayer, track: Track, distances: Sequence[int]) -> tf.Tensor:
     kernel = tf.constant(layer.recurrent_kernel.numpy(), tf.float32)
-
-    @tf.function(autograph=False)
-    def compiled(kept: State, previous: State) -> tf.Tensor:
-        return loop.jacobians(layer.cell, kept, previous, kernel, distances)
-
-    return compiled(*tf.nest.map_structure(tf.constant, (track.kept, track.previous)))
+    kept, previous = tf.nest.map_structure(tf.constant, (track.kept, track.previous))
+    return loop.jacobians(layer.cell, kept, previous, kernel, distances)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from ..models.decoding import Beams, Hypotheses
-from ..models.options import SearchOptions
 from ..models.text import PADDING, UNKNOWN, SubwordCodec
+from ..models.text_options import SearchOptions
 
 
 def beams_of(config: SearchOptions, tokens: int) -> Beams:

@@ -8,8 +8,8 @@ import keras
 import tensorflow as tf
 
 from ..models.blocks.losses import shifted
-from ..models.options import RewardOptions
 from ..models.text import END, PADDING
+from ..models.text_options import RewardOptions
 from ..models.writing.cider import NgramRarities, cider_d
 from ..models.writing.rewards import rewarded, sentence_bleu
 from .training.objective import Batch, Loss, Objective

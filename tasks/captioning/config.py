@@ -7,14 +7,8 @@ from typing import Any, Self
 from ...common.errors import UserError
 from ...common.files import PICTURES
 from ...common.options import OptionGroup, When, fixed, option, override
-from ...models.options import (
-    CaptioningOptions,
-    RecurrentOptions,
-    RewardOptions,
-    SearchOptions,
-    SegmentationOptions,
-    VocabularyOptions,
-)
+from ...models.options import CaptioningOptions, RecurrentOptions
+from ...models.text_options import RewardOptions, SearchOptions, SegmentationOptions, VocabularyOptions
 from ..training.config import TrainingConfig
 
 _PRETRAINED = When("image_encoder", "!=", "small")

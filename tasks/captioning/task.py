@@ -10,7 +10,8 @@ from ...export.bundle import Bundle
 from ...models.blocks.losses import shifted, twice
 from ...models.captioning import CaptioningModel, MeanCaptioningModel
 from ...models.images.trained_part import TrainedLayers
-from ...models.options import CaptioningOptions, RewardOptions
+from ...models.options import CaptioningOptions
+from ...models.text_options import RewardOptions
 from ..beam_search import beams_of
 from ..rewards import RewardedTexts, rewarded_phase
 from ..task import Task

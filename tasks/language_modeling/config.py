@@ -3,7 +3,8 @@
 import dataclasses
 
 from ...common.options import OptionGroup, When, option, override
-from ...models.options import LanguageModelOptions, RecurrentOptions, VocabularyOptions
+from ...models.options import LanguageModelOptions, RecurrentOptions
+from ...models.text_options import VocabularyOptions
 from ..training.config import DataConfig, TrainingConfig
 
 # Tokenizers with a vocabulary of pieces of text, which may be large.

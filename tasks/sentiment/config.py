@@ -3,7 +3,8 @@
 import dataclasses
 
 from ...common.options import OptionGroup, When, option, override
-from ...models.options import SentimentOptions, VocabularyOptions
+from ...models.options import SentimentOptions
+from ...models.text_options import VocabularyOptions
 from ..training.config import TrainingConfig
 
 

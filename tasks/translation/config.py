@@ -5,14 +5,8 @@ import dataclasses
 from ...common.errors import UserError
 from ...common.files import PICTURES
 from ...common.options import OptionGroup, When, option, override
-from ...models.options import (
-    RecurrentOptions,
-    RewardOptions,
-    SearchOptions,
-    SegmentationOptions,
-    TranslationOptions,
-    VocabularyOptions,
-)
+from ...models.options import RecurrentOptions, TranslationOptions
+from ...models.text_options import RewardOptions, SearchOptions, SegmentationOptions, VocabularyOptions
 from ..training.config import TrainingConfig
 
 

@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from ...export.bundle import Bundle
 from ...models.blocks.losses import shifted, twice
-from ...models.options import RewardOptions, TranslationOptions
+from ...models.options import TranslationOptions
+from ...models.text_options import RewardOptions
 from ...models.translation import MeanTranslationModel, TranslationModel, Translator
 from ..beam_search import beams_of
 from ..rewards import RewardedTexts, rewarded_phase

@@ -395,17 +395,13 @@ def _with_any_weights(task: Any, data: Any) -> tuple[Any, str]:
     """Returns the model of a run and a description of its weights: the best, or else those of the newest checkpoint."""
     import tensorflow as tf
 
-    from .training.checkpoints import Checkpoints
-    from .training.optimizers import build_optimizer
+    from .training.checkpoints import Checkpoints, tensors_of
 
     run, model = data.run, task.build_model(data.config, data.sizes)
     if run.has_best_weights:
         run.load_best_weights(model)
         return model, "best weights"
-    # A checkpoint finds layers in lists only through the optimiser, which has all trained weights.
-    optimizer = build_optimizer(data.config)
-    optimizer.build(model.trainable_variables)
-    progress = Checkpoints(run.checkpoints).load(tf.train.Checkpoint(model=model, optimizer=optimizer))
+    progress = Checkpoints(run.checkpoints).load(tf.train.Checkpoint(model=tensors_of(model)))
     if progress is None:
         raise UserError(f"The run in {run.path} has no weights yet; `unroll train` resumes it.")
     return model, f"weights of step {progress.step}"

@@ -178,9 +178,31 @@ class _Kill(keras.callbacks.Callback):
             raise _KilledError
 
 
+def network_with_statistics(path):
+    """Writes a network whose last layers are a convolution and its normalisation, frozen as in many files."""
+    keras.utils.set_random_seed(0)
+    images = keras.Input([16, 16, 3])
+    maps = keras.layers.Conv2D(6, 4, strides=4, name="low")(images)
+    maps = keras.layers.Conv2D(5, 2, strides=2, name="top")(maps)
+    network = keras.Model(images, keras.layers.BatchNormalization(name="normalization")(maps))
+    for layer in network.layers:
+        layer.trainable = False
+    for variable in network.get_layer("normalization").variables:
+        variable.assign(variable + np.random.uniform(0.1, 0.9, variable.shape))
+    network.save(path)
+    return network
+
+
 def test_a_run_that_was_killed_ends_with_the_same_bits(tmp_path, data):
-    """Killed in an ordinary epoch and in a rewarded one."""
+    """Killed in an ordinary epoch and in a rewarded one; with layers of a pretrained encoder, too."""
+    network_with_statistics(tmp_path / "encoder.keras")
     options = data | tiny_model_flags() | {"checkpoint_every": 1, "dropout": 0.3, "average_last": 2}
+    del options["image_size"]
+    options |= {
+        "image_encoder": str(tmp_path / "encoder.keras"),
+        "train_encoder_from": "low",
+        "encoder_rate": 0.5,
+    }
     options |= {"cell": "simple_rnn", "rewarded_epochs": 1, "monitor": "bleu_4", "r_drop": 1.0}
     options |= {"rewarded_cider": 0.5, "rewarded_likelihood": 0.1}
     options |= {"tokenizer": "subwords", "segmentation_dropout": 0.3}
@@ -288,11 +310,7 @@ def test_a_frozen_encoder_is_cached_kept_and_exported(tmp_path, data, capsys):
 
 @pytest.mark.usefixtures("replayed_here")
 def test_the_last_layers_of_an_encoder_are_trained_and_exported(tmp_path, data, capsys):
-    keras.utils.set_random_seed(0)
-    images = keras.Input([16, 16, 3])
-    frozen = keras.layers.Conv2D(6, 4, strides=4, name="low")(images)
-    network = keras.Model(images, keras.layers.Conv2D(5, 2, strides=2, name="top")(frozen))
-    network.save(tmp_path / "encoder.keras")
+    network = network_with_statistics(tmp_path / "encoder.keras")
     options = data | tiny_model_flags() | QUICK | {"image_encoder": tmp_path / "encoder.keras"}
     del options["image_size"]
     options |= {"train_encoder_from": "low", "encoder_rate": 0.5, "random_crops": 2, "mirror_images": True}

@@ -33,9 +33,11 @@ def pixels(rng, count=2):
     return rng.uniform(0, 255, (count, 32, 24, 3)).astype(np.float32)
 
 
-def trained_from(name="fine", rate=0.1):
+def trained_from(name="fine", rate=0.1, frozen=()):
     """The whole network, its frozen part, and the trained layers with their first weights."""
     whole = network()
+    for layer in frozen:
+        whole.get_layer(layer).trainable = False
     below, above = cut(whole, name)
     _, rows, columns, features = below.output_shape
     layers = TrainedLayers(TrainedPart(above.to_json(), (rows, columns), features), rate)
@@ -91,6 +93,15 @@ def test_an_adaptive_step_is_a_share_of_the_learning_rate(rng, rate):
         assert np.abs(variable * rate - old).max() == pytest.approx(0.01 * rate, rel=0.05)
     for old, variable in zip(statistics, layers.non_trainable_variables, strict=True):
         np.testing.assert_array_equal(old, variable)
+
+
+@pytest.mark.parametrize("frozen", [["coarse"], ["inner", "normalization", "coarse"]])
+def test_layers_are_trained_that_the_file_says_are_frozen(rng, frozen):
+    whole, below, layers = trained_from(frozen=frozen)
+    assert len(layers.trainable_variables) == 6
+    images = pixels(rng)
+    expected = tf.reshape(whole(images, training=False), [2, 12, 7])
+    np.testing.assert_allclose(layers(below(images, training=False)), expected, rtol=1e-5, atol=1e-4)
 
 
 def test_no_image_changes_the_features_of_another(rng):

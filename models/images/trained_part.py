@@ -119,7 +119,7 @@ class TrainedLayers(keras.layers.Layer):
         super().__init__(dtype="float32", **kwargs)
         self.part, self.rate = TrainedPart(*part), rate
         network: Any = keras.models.model_from_json(self.part.network)
-        network.trainable = True
+        _unfreeze(network)
         _, rows, columns, self.features = network.compute_output_shape(
             (None, *self.part.grid, self.part.features)
         )
@@ -135,7 +135,7 @@ class TrainedLayers(keras.layers.Layer):
 
     def start(self, network: keras.Model) -> None:
         """Takes the weights of a network with the same layers."""
-        network.trainable = True
+        _unfreeze(network)
         for variable, weight in zip(self.scaled, network.trainable_variables, strict=True):
             variable.assign(np.asarray(weight) / self.rate)
         for variable, weight in zip(self.fixed, network.non_trainable_variables, strict=True):
@@ -155,3 +155,10 @@ class TrainedLayers(keras.layers.Layer):
         return self.add_weight(
             name=name, shape=like.shape, dtype=like.dtype, initializer="zeros", trainable=trainable
         )
+
+
+def _unfreeze(network: keras.Model) -> None:
+    """Makes the weights of all layers trainable, whatever the file of the network says."""
+    # Keras passes over an assignment that changes nothing, although layers inside may differ.
+    network.trainable = False
+    network.trainable = True

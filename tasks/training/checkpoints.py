@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from ...common.checksums import seal, verify
@@ -21,6 +22,12 @@ _PROGRESS = "progress.json"
 _ADVICE = "the one before it is used"
 # Errors of a damaged checkpoint; TensorFlow's readers turn some of theirs into Python's own.
 _DAMAGE = (OSError, ValueError, TypeError, LookupError, RuntimeError, AssertionError, tf.errors.OpError)
+
+
+def tensors_of(model: keras.Model) -> list[tf.Variable]:
+    """Returns the weights and random seeds of a model, as checkpoints hold them: of these TensorFlow finds by itself
+    neither the seeds nor what stands in lists."""
+    return [variable.value for variable in model.variables]
 
 
 class Checkpoints:

@@ -7,6 +7,7 @@ import tensorflow as tf
 from ..data import PreparedData
 from ..task import Task
 from .averaging import EpochAverage, WeightAverage
+from .checkpoints import tensors_of
 from .clipping import Clipping
 from .optimizers import build_optimizer
 from .phases import Phase, find_phase
@@ -53,13 +54,9 @@ class TrainingState:
                 self.phases[0].objective.initial_carry(self.model),
             )
         averages = {"average": self.average} if self.average else {}
-        # Seeds are among `variables` but not `weights`, and TensorFlow does not find them in the model.
-        weights = {id(weight) for weight in self.model.weights}
-        random_state = [v.value for v in self.model.variables if id(v) not in weights]
         self.tensors = tf.train.Checkpoint(
-            model=self.model,
+            model=tensors_of(self.model),
             optimizer=self.optimizer,
-            random_state=random_state,
             carry=tf.nest.flatten(self.carry),
             **averages,
         )

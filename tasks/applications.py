@@ -40,6 +40,8 @@ def read_config(run: RunDirectory) -> tuple[str, TrainingConfig]:
         UserError: If the run does not exist, or comes from another version.
     """
     application, values = run.read_config()
+    # JSON has no tuples.
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     try:
         return application, config_class(application)(**values)
     except (ValueError, TypeError) as error:

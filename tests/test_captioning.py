@@ -298,8 +298,11 @@ def test_the_last_layers_of_an_encoder_are_trained_and_exported(tmp_path, data, 
     options = data | tiny_model_flags() | QUICK | {"image_encoder": tmp_path / "encoder.keras"}
     del options["image_size"]
     options |= {"train_encoder_from": "low", "encoder_rate": 0.5, "random_crops": 2, "mirror_images": True}
+    options |= {"image_encoder_layers": "low"}
     assert train(tmp_path / "run", options) == 0
     assert "Encoding 32 train images" in capsys.readouterr().err
+    # The same command resumes.
+    assert train(tmp_path / "run", options) == 0
     (folder,) = (path for path in (tmp_path / "run" / "features").iterdir() if path.name.endswith("-32"))
     assert np.load(next(folder.glob("*.npy"))).shape == (32, 4, 4, 6)
     _, model = best_model(tmp_path / "run")

@@ -146,6 +146,22 @@ def test_an_adaptive_step_is_a_share_of_the_learning_rate(rng, rate):
         np.testing.assert_array_equal(old, variable)
 
 
+def test_a_checkpoint_keeps_the_statistics(tmp_path):
+    options = CaptioningOptions(units=4, embedding_size=3, encoder_rate=0.1)
+    _, _, layers = trained_from()
+    models = [CaptioningModel(9, 5, options, trained_part=layers.part) for _ in range(2)]
+    for model in models:
+        model.build()
+    statistics = models[0].image_encoder.fixed
+    assert len(statistics) == 2
+    for variable in statistics:
+        variable.assign(variable + 3)
+    path = tf.train.Checkpoint(model=models[0]).write(str(tmp_path / "checkpoint"))
+    tf.train.Checkpoint(model=models[1]).read(path)
+    for variable in models[1].image_encoder.fixed:
+        assert np.all(np.array(variable) == 3)
+
+
 def test_no_image_changes_the_features_of_another(rng):
     _, below, layers = trained_from()
     maps = below(pixels(rng, 3))

@@ -187,6 +187,9 @@ class TrainedLayers(keras.layers.Layer):
         network = self._network()
         self.scaled = [self._variable(v, trainable=True) for v in network.trainable_variables]
         self.fixed = [self._variable(v, trainable=False) for v in network.non_trainable_variables]
+        # A checkpoint finds no variables in lists, and only the trained ones through the optimiser.
+        for number, variable in enumerate(self.fixed):
+            setattr(self, f"fixed_{number}", variable)
 
     def start(self, network: keras.Model) -> None:
         """Takes the weights of a network with the same layers."""

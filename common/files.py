@@ -73,8 +73,16 @@ def replacing(path: Path) -> Generator[Path]:
 
 
 def behind_link(path: Path) -> Path:
-    """Returns the path that a symbolic link leads to, whether it exists or not; other paths unchanged."""
-    return path.resolve() if path.is_symlink() else path
+    """Returns the path that a symbolic link leads to, whether it exists or not; other paths unchanged.
+
+    Raises:
+        UserError: If the link leads to itself.
+    """
+    try:
+        return path.resolve() if path.is_symlink() else path
+    # Of Python 3.11 and 3.12; later ones return the link.
+    except RuntimeError as error:
+        raise UserError(f"{path} is a symbolic link that leads to itself; give another name.") from error
 
 
 def is_writable(directory: Path) -> bool:

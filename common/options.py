@@ -178,6 +178,8 @@ def refuse_without_effect(config: OptionGroup, names: Iterable[str]) -> None:
         only: When | None = fields[name].metadata["only"]
         if only and not only.holds(config):
             value, other = getattr(config, name), getattr(config, only.name)
+            if isinstance(value, tuple):
+                value = ",".join(typing.cast("tuple[str, ...]", value))
             raise UserError(
                 f"--{name}={value} has an effect only {only}, but --{only.name} is {other}; leave it out, or change "
                 f"--{only.name}."

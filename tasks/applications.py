@@ -39,7 +39,9 @@ def read_config(run: RunDirectory) -> tuple[str, TrainingConfig]:
     Raises:
         UserError: If the run does not exist, or comes from another version.
     """
-    application, values = run.read_config()
+    application, saved = run.read_config()
+    # JSON has no tuples.
+    values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in saved.items()}
     try:
         return application, config_class(application)(**values)
     except (ValueError, TypeError) as error:

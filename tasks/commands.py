@@ -373,6 +373,12 @@ def _trained(workdirs: Sequence[str], changed: Mapping[str, Any]) -> tuple:
                 f"{other_data.run.path} has another application or vocabulary than {data.run.path}; --runs takes runs "
                 "of the same training data and the same options of the vocabulary."
             )
+        if other_data.encoder != data.encoder:
+            raise UserError(
+                f"{other_data.run.path} has another frozen encoder than {data.run.path}, and one model reads the "
+                "features of one; --runs takes runs of the same --image_encoder, --image_encoder_layers, "
+                "--train_encoder_from and --image_size."
+            )
     return task, data, task.mean([model, *(of for *_, of in others)])
 
 

@@ -101,6 +101,8 @@ class PreparedData(abc.ABC):
     # Class of a kept validation example, a named tuple of JSON values; and the name of the file that holds them.
     kept_class: ClassVar[Callable[..., Any]]
     kept_name: ClassVar[str] = "validation.jsonl"
+    # Files beside the vocabulary that speak of the run's own examples: a run that starts from this one has others.
+    of_examples: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, config: Any, run: RunDirectory) -> None:
         self.config = config
@@ -120,7 +122,8 @@ class PreparedData(abc.ABC):
             folder.mkdir()
             examples = self._learn(folder)
             for path in self._initial_vocabulary.glob("*.json") if self._initial_vocabulary else ():
-                shutil.copy(path, folder)
+                if path.name not in self.of_examples:
+                    shutil.copy(path, folder)
             seal(folder)
         with replacing(self.run.data) as folder:
             folder.mkdir()
@@ -281,7 +284,13 @@ class PreparedData(abc.ABC):
     @property
     def vocabulary(self) -> dict[str, Any]:
         """The contents of the files of the vocabulary, by name."""
-        return {path.name: self._read_json(path.name) for path in self.run.vocabulary.glob("*.json")}
+        names = {path.name for path in self.run.vocabulary.glob("*.json")} - self.of_examples
+        return {name: self._read_json(name) for name in names}
+
+    @property
+    def encoder(self) -> str:
+        """A string that differs between runs whose models read different arrays of the same examples."""
+        return ""
 
     def _read_json(self, name: str) -> Any:
         """Reads a JSON file of the vocabulary, written by `_learn`."""

@@ -16,11 +16,13 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from captioned_images import as_flags, image_of, tiny_model_flags, write_captioned_images
+from exported import not_verified
 from PIL import Image
 from tiny_training import best_model, best_weights, checkpoint_tensors, checkpoints, metrics_lines
 
 import unroll.serving as ue
 from unroll.common.errors import UserError
+from unroll.export import saved_model
 from unroll.models.text import END, START
 from unroll.serving.c_api import SavedModelSession
 from unroll.tasks import cli
@@ -314,8 +316,11 @@ def test_the_last_layers_of_an_encoder_are_trained_and_exported(tmp_path, data, 
     options = data | tiny_model_flags() | QUICK | {"image_encoder": tmp_path / "encoder.keras"}
     del options["image_size"]
     options |= {"train_encoder_from": "low", "encoder_rate": 0.5, "random_crops": 2, "mirror_images": True}
+    options |= {"image_encoder_layers": "low"}
     assert train(tmp_path / "run", options) == 0
     assert "Encoding 32 train images" in capsys.readouterr().err
+    # The same command resumes.
+    assert train(tmp_path / "run", options) == 0
     (folder,) = (path for path in (tmp_path / "run" / "features").iterdir() if path.name.endswith("-32"))
     assert np.load(next(folder.glob("*.npy"))).shape == (32, 4, 4, 6)
     _, model = best_model(tmp_path / "run")
@@ -327,6 +332,50 @@ def test_the_last_layers_of_an_encoder_are_trained_and_exported(tmp_path, data, 
     assert cli.main(["export", f"--workdir={tmp_path / 'run'}", f"--output={tmp_path / 'exports'}"]) == 0
     exported = ue.load(tmp_path / "exports")
     assert exported.caption([image_of("red", "left")])[0].error == ""
+
+
+def test_a_run_starts_from_another_one_with_its_encoder_and_images_of_its_own(
+    tmp_path, data, capsys, monkeypatch
+):
+    keras.utils.set_random_seed(0)
+    images = keras.Input([16, 16, 3])
+    frozen = keras.layers.Conv2D(6, 4, strides=4, name="low")(images)
+    keras.Model(images, keras.layers.Conv2D(5, 2, strides=2)(frozen)).save(tmp_path / "encoder.keras")
+    options = data | QUICK | {name: tiny_model_flags()[name] for name in ("learning_rate", "batch_tokens")}
+    chosen = {"image_encoder": tmp_path / "encoder.keras", "train_encoder_from": "low"}
+    assert train(tmp_path / "first", options | chosen | {"units": 8, "embedding_size": 4}) == 0
+    # The second run needs the file no more.
+    (tmp_path / "encoder.keras").unlink()
+    start = {"initialize_from": tmp_path / "first", "random_crops": 1}
+    assert train(tmp_path / "second", options | start) == 0
+    counts = sorted(path.name.split("-")[1] for path in (tmp_path / "second" / "features").iterdir())
+    assert counts == ["16", "3"]
+    # Crops change the features of the training, not those that a model reads.
+    runs = f"--runs={tmp_path / 'first'},{tmp_path / 'second'}"
+    assert cli.main(["evaluate", runs]) == 0
+    monkeypatch.setattr(saved_model, "verification", not_verified)
+    assert cli.main(["export", runs, f"--output={tmp_path / 'exports'}"]) == 0
+    capsys.readouterr()
+    assert train(tmp_path / "third", options | start | {"train_encoder_from": "top"}) == 2
+    assert "has --train_encoder_from=low; leave it out" in capsys.readouterr().err
+    assert train(tmp_path / "small", options | tiny_model_flags() | QUICK) == 0
+    assert cli.main(["evaluate", f"--runs={tmp_path / 'first'},{tmp_path / 'small'}"]) == 2
+    assert "small has another frozen encoder than" in capsys.readouterr().err
+
+
+def test_mistakes_in_the_layers_of_an_encoder_name_their_option(tmp_path, data, capsys):
+    network = keras.Sequential([keras.Input([16, 16, 3]), keras.layers.Conv2D(6, 8, strides=4, name="only")])
+    network.save(tmp_path / "encoder.keras")
+    options = data | QUICK | {"image_encoder": tmp_path / "encoder.keras"}
+    for name, value, message in (
+        ("train_encoder_from", "only", "--train_encoder_from=only does not fit --image_encoder="),
+        ("train_encoder_from", "", "the network has no layer ''"),
+        ("image_encoder_layers", "no", "--image_encoder_layers=no does not fit --image_encoder="),
+        ("image_encoder_weights", "a.h5", "a.h5 has an effect only with a network of keras.applications"),
+    ):
+        assert train(tmp_path / "run", options | {name: value}) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert message in line
 
 
 def test_rewarded_epochs_raise_the_reward(tmp_path, data):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from unroll.common.errors import UserError
 from unroll.common.files import replacing, write_json
 
 
@@ -28,6 +29,12 @@ def test_a_link_to_a_directory_stays(tmp_path):
         (folder / "new").touch()
     assert link.is_symlink()
     assert [path.name for path in target.iterdir()] == ["new"]
+
+
+def test_a_link_to_itself_is_refused(tmp_path):
+    (tmp_path / "link.json").symlink_to(tmp_path / "link.json")
+    with pytest.raises((UserError, OSError)):
+        write_json(tmp_path / "link.json", {})
 
 
 def test_nothing_is_replaced_after_an_error(tmp_path):

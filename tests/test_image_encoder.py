@@ -73,6 +73,18 @@ def test_the_fingerprint_is_that_of_the_weights(tmp_path):
     assert len(others) == 3
 
 
+def test_the_fingerprint_is_that_of_the_layers_but_not_of_their_names_or_random_states(tmp_path):
+    def made(scale, name=None):
+        noise = keras.layers.Dropout(0.5, name=name)
+        kernel = keras.layers.Conv2D(5, 8, strides=8, kernel_initializer="ones", name=name and f"{name}_2")
+        return keras.Sequential([keras.Input((32, 24, 3)), keras.layers.Rescaling(scale), kernel, noise])
+
+    made(1 / 255).save(tmp_path / "a.keras")
+    found = FrozenEncoder(load_network(tmp_path / "a.keras")).fingerprint
+    assert found == FrozenEncoder(made(1 / 255, name="other")).fingerprint
+    assert found != FrozenEncoder(made(1 / 127.5)).fingerprint
+
+
 def test_files_that_are_no_networks(tmp_path):
     (tmp_path / "a.keras").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="not a file that Keras wrote"):
@@ -97,6 +109,8 @@ def test_unknown_applications_and_weights_that_do_not_fit(tmp_path):
     assert "ResNet50" in applications()
     with pytest.raises(ValueError, match=r"keras\.applications has"):
         application("ResNet51", None, None)
+    with pytest.raises(ValueError, match="there is no file missing with its weights"):
+        application("MobileNet", 32, "missing")
     network().save_weights(tmp_path / "a.weights.h5")
     with pytest.raises(ValueError, match="do not fit"):
         application("MobileNet", 32, str(tmp_path / "a.weights.h5"))

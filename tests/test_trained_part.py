@@ -12,6 +12,7 @@ from unroll.models.images.trained_part import TrainedLayers, TrainedPart, cut, w
 from unroll.models.options import CaptioningOptions
 from unroll.tasks.captioning.config import CaptioningConfig
 from unroll.tasks.captioning.image_features import ImageFeatures
+from unroll.tasks.training.checkpoints import tensors_of
 
 
 def network(seed=0):
@@ -59,15 +60,15 @@ def test_the_parts_together_are_the_network(rng, name):
 
 @pytest.mark.parametrize("name", ["inner", "normalization"])
 def test_a_network_is_not_cut_beside_a_shortcut(name):
-    with pytest.raises(ValueError, match=f"{name} is no place to cut it"):
+    with pytest.raises(ValueError, match=f"pass around {name}; name a layer"):
         cut(network(), name)
 
 
 def test_unknown_layers_and_layers_without_a_map_or_weights():
-    with pytest.raises(ValueError, match="no weights follow its layer coarse"):
+    with pytest.raises(ValueError, match="no weights follow the layer coarse"):
         cut(network(), "coarse")
     with pytest.raises(
-        ValueError, match="no layer top; its last ones are, from the end, last, coarse, added"
+        ValueError, match="no layer 'top'; its last ones are, from the end, last, coarse, added"
     ):
         cut(network(), "top")
     vector = keras.Sequential(
@@ -75,6 +76,59 @@ def test_unknown_layers_and_layers_without_a_map_or_weights():
     )
     with pytest.raises(ValueError, match=r"flat gives \(None, 192\), but a feature map"):
         cut(vector, "flat")
+
+
+def test_a_network_is_not_cut_behind_its_last_layer_or_one_called_twice():
+    with pytest.raises(ValueError, match="no weights follow the layer last"):
+        cut(network(), "last")
+    images, shared = keras.Input((8, 8, 3)), keras.layers.Conv2D(3, 1, name="shared")
+    twice = shared(shared(images))
+    with pytest.raises(ValueError, match="calls shared 2 times"):
+        cut(keras.Model(images, keras.layers.Conv2D(2, 1)(twice)), "shared")
+    with pytest.raises(ValueError, match="1 inputs and 2 outputs"):
+        cut(keras.Model(images, [twice, shared(twice)]), "shared")
+
+
+def nested():
+    images = keras.Input((32, 24, 3))
+    inner = keras.Input((32, 24, 3))
+    body = keras.Model(inner, keras.layers.Conv2D(5, 4, strides=4)(inner), name="fine")
+    return keras.Model(images, keras.layers.Conv2D(7, 2, strides=2)(body(images)))
+
+
+def in_a_row(shape):
+    row = [keras.layers.Conv2D(5, 4, strides=4, name="fine"), keras.layers.Conv2D(7, 2, strides=2)]
+    return keras.Sequential([keras.Input(shape), *row])
+
+
+@pytest.mark.parametrize("make", [nested, lambda: in_a_row((32, 24, 3)), lambda: in_a_row((None, None, 3))])
+def test_layers_in_a_row_and_networks_within_are_read_and_cut(rng, tmp_path, make):
+    made, images = make(), pixels(rng)
+    # In a file, as users have it: Keras calls the layers again when it loads one.
+    made.save(tmp_path / "network.keras")
+    whole = keras.saving.load_model(tmp_path / "network.keras")
+    below, above = cut(whole, "fine", (32, 24))
+    assert below.output_shape == (None, 8, 6, 5)
+    np.testing.assert_allclose(above(below(images)), made(images), atol=1e-3)
+    maps = with_maps(whole, ["fine"], (32, 24))
+    assert maps.output_shape == (None, 4, 3, 5 + 7)
+    np.testing.assert_allclose(maps(images)[..., 5:], made(images), atol=1e-3)
+
+
+def test_trained_layers_that_give_a_vector_are_a_grid_of_one_position(rng):
+    images = keras.Input((8, 8, 3))
+    fine = keras.layers.Conv2D(5, 2, strides=2, name="fine")(images)
+    vector = keras.layers.Dense(4)(keras.layers.GlobalAveragePooling2D()(fine))
+    below, above = cut(keras.Model(images, vector), "fine")
+    layers = TrainedLayers(TrainedPart(above.to_json(), (4, 4), 5), 0.1)
+    layers.build()
+    layers.start(above)
+    shown = rng.uniform(0, 255, (2, 8, 8, 3)).astype(np.float32)
+    assert layers.grid == (1, 1)
+    np.testing.assert_allclose(layers(below(shown))[:, 0], above(below(shown)), rtol=1e-4, atol=1e-4)
+    rows = keras.Model(images, keras.layers.Dense(4)(keras.layers.Reshape((16, 5))(fine)))
+    with pytest.raises(ValueError, match=r"gives \(None, 16, 4\), but a feature map"):
+        cut(rows, "fine")
 
 
 @pytest.mark.parametrize("rate", [0.02, 1.0])
@@ -104,6 +158,22 @@ def test_layers_are_trained_that_the_file_says_are_frozen(rng, frozen):
     np.testing.assert_allclose(layers(below(images, training=False)), expected, rtol=1e-5, atol=1e-4)
 
 
+def test_a_checkpoint_keeps_the_statistics(tmp_path):
+    options = CaptioningOptions(units=4, embedding_size=3, encoder_rate=0.1)
+    _, _, layers = trained_from()
+    models = [CaptioningModel(9, 5, options, trained_part=layers.part) for _ in range(2)]
+    for model in models:
+        model.build()
+    statistics = models[0].image_encoder.fixed
+    assert len(statistics) == 2
+    for variable in statistics:
+        variable.assign(variable + 3)
+    path = tf.train.Checkpoint(model=tensors_of(models[0])).write(str(tmp_path / "checkpoint"))
+    tf.train.Checkpoint(model=tensors_of(models[1])).read(path)
+    for variable in models[1].image_encoder.fixed:
+        assert np.all(np.array(variable) == 3)
+
+
 def test_no_image_changes_the_features_of_another(rng):
     _, below, layers = trained_from()
     maps = below(pixels(rng, 3))
@@ -131,14 +201,27 @@ def test_maps_of_several_layers_lie_side_by_side(rng):
     fine = keras.Model(whole.input, whole.get_layer("fine").output)(images)
     np.testing.assert_allclose(found[..., :5], tf.nn.avg_pool2d(fine, 2, 2, "VALID"), rtol=1e-5)
     np.testing.assert_allclose(found[..., 12:], whole(images, training=False), rtol=1e-5)
-    with pytest.raises(ValueError, match="no layer nothing"):
+    with pytest.raises(ValueError, match="no layer 'nothing'"):
         with_maps(whole, ["fine", "nothing"])
+    with pytest.raises(ValueError, match="fine is named twice"):
+        with_maps(whole, ["fine", "fine"])
+
+
+def test_maps_need_no_names_that_the_network_has(rng):
+    images = keras.Input((8, 8, 3))
+    both = [keras.layers.Conv2D(2, 2, strides=2, name=name)(images) for name in ("one", "other")]
+    joined = keras.layers.Concatenate(name="concatenate")(both)
+    pooled = keras.layers.AveragePooling2D(2, name="average_pooling2d")(joined)
+    keras.backend.clear_session()
+    assert with_maps(keras.Model(images, pooled), ["one"]).output_shape == (None, 2, 2, 6)
 
 
 def test_a_finer_map_than_the_networks_must_divide(rng):
     images = keras.Input((10, 10, 3))
     odd = keras.layers.Conv2D(2, 4, strides=4)(keras.layers.Conv2D(2, 2, name="nine")(images))
-    with pytest.raises(ValueError, match=r"nine, \(None, 9, 9, 2\), does not fit its own, \(None, 2, 2, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"nine, \(None, 9, 9, 2\), does not fit the network's own, \(None, 2, 2, 2\)"
+    ):
         with_maps(keras.Model(images, odd), ["nine"])
 
 

@@ -1,6 +1,7 @@
 """Encodes pixels as a grid of feature vectors, by a pretrained network or by a small one trained with the decoder."""
 
 import hashlib
+import json
 import os
 import sys
 import warnings
@@ -41,7 +42,7 @@ class FrozenEncoder(tf.Module):
     def __init__(self, network: keras.Model, image_size: int | None = None) -> None:
         super().__init__()
         network.trainable = False
-        self.image_size = _image_size(network, image_size)
+        self.image_size = size_of_images(network, image_size)
         output = network.compute_output_shape((None, *self.image_size, 3))
         if isinstance(output, Mapping | list) or len(output) not in (2, 4) or None in output[1:]:
             raise ValueError(
@@ -51,6 +52,9 @@ class FrozenEncoder(tf.Module):
         self.grid = tuple(output[1:-1]) or (1, 1)
         self.features = output[-1]
         self._variables = [variable.value for variable in network.variables]
+        # Without the states of random numbers, which depend on the seed of the run.
+        self._weights = [variable.value for variable in network.weights]
+        self._layers = _layers_of(network)
         # In a closure: TensorFlow would track an attribute, and save its variables a second time.
         self._network = lambda pixels: network(pixels, training=False)
 
@@ -61,9 +65,10 @@ class FrozenEncoder(tf.Module):
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the weights and shapes, which identifies the encoder of cached features."""
-        digest = hashlib.blake2b(repr((self.image_size, self.grid, self.features)).encode(), digest_size=8)
-        for variable in self._variables:
+        """A hash of the layers, weights and shapes, which identifies the encoder of cached features."""
+        shapes = (self.image_size, self.grid, self.features)
+        digest = hashlib.blake2b(repr((self._layers, shapes)).encode(), digest_size=8)
+        for variable in self._weights:
             digest.update(repr(variable.shape).encode() + np.ascontiguousarray(variable.numpy()).tobytes())
         return digest.hexdigest()
 
@@ -99,6 +104,8 @@ def application(name: str, image_size: int | None, weights: str | None) -> keras
     """
     if name not in applications():
         raise ValueError(f"keras.applications has {', '.join(applications())}")
+    if weights and not Path(weights).is_file():
+        raise ValueError(f"there is no file {weights} with its weights")
     build = getattr(keras.applications, name)
     size = image_size or _USUAL_SIZE
     images = keras.Input((size, size, 3))
@@ -179,8 +186,23 @@ class SmallImageEncoder(keras.layers.Layer):
         return super().get_config() | {"features": self.features}
 
 
-def _image_size(network: keras.Model, asked: int | None) -> tuple[int, int]:
-    """Returns height and width of the images that a network takes."""
+def _layers_of(network: keras.Model) -> str:
+    """Returns the layers of a frozen network with their options, and what they are called with, as JSON."""
+    found = json.loads(network.to_json())
+    # Keras numbers the networks, layers and inputs that a process makes.
+    found["config"].pop("name", None)
+    text = json.dumps(found, sort_keys=True).replace('"trainable": true', '"trainable": false')
+    for number, layer in enumerate(found["config"]["layers"]):
+        text = text.replace(json.dumps(layer["config"]["name"]), f'"layer {number}"')
+    return text
+
+
+def size_of_images(network: keras.Model, asked: int | None) -> tuple[int, int]:
+    """Returns height and width of the images that a network takes.
+
+    Raises:
+        ValueError: If it does not take images, or not those of the size asked for.
+    """
     shape = network.input_shape
     if isinstance(shape, Mapping | list) or len(shape) != 4 or shape[3] not in (3, None):
         raise ValueError(f"it takes {shape}, but RGB images [batch, height, width, 3] were expected")

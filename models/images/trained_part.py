@@ -7,8 +7,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ...common.errors import first_line
-
 # Layers named in a message.
 _NAMED = 50
 
@@ -27,73 +25,131 @@ class TrainedPart(NamedTuple):
     features: int
 
 
-def cut(network: keras.Model, name: str) -> tuple[keras.Model, keras.Model]:
+def cut(
+    network: keras.Model, name: str, image_size: tuple[int, int] | None = None
+) -> tuple[keras.Model, keras.Model]:
     """Cuts a network behind a layer.
 
     Args:
         network: Has one input and one output.
         name: Name of the layer.
+        image_size: Height and width of the images, for a network that takes any size.
 
     Returns:
         The network up to the layer's output, and the layers that follow; they share the network's weights.
 
     Raises:
-        ValueError: If there is no such layer, it gives no feature map, no weights follow it, or other layers pass
-            features around it.
+        ValueError: If there is no such layer, it gives no feature map, no weights follow it, other layers pass
+            features around it, or the network gives neither a feature map nor a vector.
     """
-    output = layer_output(network, name)
+    network, outputs = _called(network, image_size)
+    own = network.outputs[0]
+    if len(own.shape) not in (2, 4):
+        raise ValueError(
+            f"the network gives {own.shape}, but a feature map [batch, rows, columns, features] or a vector "
+            "[batch, features] was expected"
+        )
+    output = _map_of(outputs, name)
     try:
-        after = keras.Model(output, network.outputs[0])
+        after = None if output is own else keras.Model(output, own)
     except ValueError as error:
         raise ValueError(
-            f"its layer {name} is no place to cut it, since other layers pass features around it"
+            f"features of earlier layers, by a shortcut or as maps of their own, pass around {name}; name a layer that "
+            "all paths to the end lead through, such as the end of a block"
         ) from error
-    if not after.weights:
-        raise ValueError(f"no weights follow its layer {name}")
+    if after is None or not after.weights:
+        raise ValueError(f"no weights follow the layer {name}; name an earlier one")
     return keras.Model(network.inputs[0], output), after
 
 
-def layer_output(network: keras.Model, name: str) -> keras.KerasTensor:
-    """Returns the feature map that a layer of a network gives, [batch, rows, columns, features].
-
-    Raises:
-        ValueError: If there is no such layer, or it gives something else.
-    """
-    layers = {layer.name: layer for layer in network.layers}
-    if name not in layers:
-        known = list(reversed(layers))[:_NAMED]
-        raise ValueError(f"it has no layer {name}; its last ones are, from the end, {', '.join(known)}")
-    try:
-        output = layers[name].output
-    except (AttributeError, ValueError) as error:
-        raise ValueError(f"the output of its layer {name} cannot be read ({first_line(error)})") from error
-    if not isinstance(output, keras.KerasTensor) or len(output.shape) != 4:
-        raise ValueError(
-            f"its layer {name} gives {getattr(output, 'shape', output)}, but a feature map "
-            "[batch, rows, columns, features] was expected"
-        )
-    return output
-
-
-def with_maps(network: keras.Model, names: Sequence[str]) -> keras.Model:
+def with_maps(
+    network: keras.Model, names: Sequence[str], image_size: tuple[int, int] | None = None
+) -> keras.Model:
     """Returns a network that also gives the feature maps of other layers, beside its own at each position.
 
     Args:
         network: Gives a feature map, [batch, rows, columns, features].
         names: Names of the layers. Maps with more rows and columns are averaged down to the network's.
+        image_size: Height and width of the images, for a network that takes any size.
 
     Raises:
-        ValueError: If there is no such layer, or its map does not fit the network's.
+        ValueError: If there is no such layer, it is named twice, or its map does not fit the network's.
     """
+    network, outputs = _called(network, image_size)
     own = network.outputs[0]
     maps = []
-    for name in names:
-        found = layer_output(network, name)
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise ValueError(f"{name} is named twice")
+        found = _map_of(outputs, name)
         sizes = [*own.shape[1:3], *found.shape[1:3]]
         if None in sizes or len(own.shape) != 4 or sizes[2] % sizes[0] or sizes[3] % sizes[1]:
-            raise ValueError(f"the map of its layer {name}, {found.shape}, does not fit its own, {own.shape}")
-        maps.append(keras.layers.AveragePooling2D((sizes[2] // sizes[0], sizes[3] // sizes[1]))(found))
-    return keras.Model(network.inputs[0], keras.layers.Concatenate()([*maps, own]))
+            raise ValueError(
+                f"the map of {name}, {found.shape}, does not fit the network's own, {own.shape}; its rows and columns "
+                "must be multiples of the network's"
+            )
+        # Other names could be those of the network's layers.
+        average = keras.layers.AveragePooling2D(
+            (sizes[2] // sizes[0], sizes[3] // sizes[1]), name=f"unroll_map_{number}"
+        )
+        maps.append(average(found))
+    return keras.Model(network.inputs[0], keras.layers.Concatenate(name="unroll_maps")([*maps, own]))
+
+
+def _called(
+    network: keras.Model, image_size: tuple[int, int] | None
+) -> tuple[keras.Model, dict[str, list[Any]]]:
+    """Calls the layers of a network once more, on images of one size.
+
+    The attribute `output` of a layer is that of its first call, which need not be one in this network: `Sequential`
+    calls its layers while it grows, and a network inside another has an output of its own.
+
+    Returns:
+        A network with the same layers, and their outputs in it, by name.
+    """
+    if len(network.inputs) != 1 or len(network.outputs) != 1:
+        raise ValueError(
+            f"the network has {len(network.inputs)} inputs and {len(network.outputs)} outputs; one of each was expected"
+        )
+    (images,) = network.inputs
+    known = keras.Model(images, network.outputs[0])
+    name = next(layer.name for layer in known.layers if isinstance(layer, keras.layers.InputLayer))
+    outputs: dict[str, list[Any]] = {}
+
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        outputs.setdefault(layer.name, []).append(layer(*args, **kwargs))
+        return outputs[layer.name][-1]
+
+    sides = image_size or images.shape[1:3]
+    outputs[name] = [keras.Input((*sides, images.shape[3]), name=name, dtype=images.dtype)]
+    called = keras.models.clone_model(
+        known, input_tensors=outputs[name][0], clone_function=lambda layer: layer, call_function=call
+    )
+    return called, outputs
+
+
+def _map_of(outputs: dict[str, list[Any]], name: str) -> keras.KerasTensor:
+    """Returns the feature map that a layer gives, [batch, rows, columns, features].
+
+    Raises:
+        ValueError: If there is no such layer, it is called several times, or it gives something else.
+    """
+    if name not in outputs:
+        known = list(reversed(outputs))[:_NAMED]
+        raise ValueError(
+            f"the network has no layer {name!r}; its last ones are, from the end, {', '.join(known)}"
+        )
+    if len(outputs[name]) > 1:
+        raise ValueError(
+            f"the network calls {name} {len(outputs[name])} times; name a layer that it calls once"
+        )
+    (output,) = outputs[name]
+    if not isinstance(output, keras.KerasTensor) or len(output.shape) != 4:
+        raise ValueError(
+            f"{name} gives {getattr(output, 'shape', output)}, but a feature map [batch, rows, columns, features] was "
+            "expected"
+        )
+    return output
 
 
 @keras.saving.register_keras_serializable("unroll")
@@ -120,10 +176,9 @@ class TrainedLayers(keras.layers.Layer):
         self.part, self.rate = TrainedPart(*part), rate
         network: Any = keras.models.model_from_json(self.part.network)
         _unfreeze(network)
-        _, rows, columns, self.features = network.compute_output_shape(
-            (None, *self.part.grid, self.part.features)
-        )
-        self.grid = (rows, columns)
+        _, *grid, self.features = network.compute_output_shape((None, *self.part.grid, self.part.features))
+        # A vector is a grid of one position.
+        self.grid = tuple(grid) or (1, 1)
         # In a closure: Keras would track an attribute, and train its variables, too.
         self._network = lambda: network
 

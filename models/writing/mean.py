@@ -21,6 +21,8 @@ class MeanWriter(TextWriter):
         super().__init__(**kwargs)
         self.members = list(members)
         self.target_vocabulary_size = members[0].target_vocabulary_size
+        # The members have all their weights.
+        self.built = True
 
     def encode(self, inputs: tf.Tensor, training: bool = False) -> Any:
         return tuple(model.encode(inputs, training) for model in self.members)

@@ -59,29 +59,34 @@ class CaptioningConfig(
         "encoder of images as a grid of features: a .keras file, the name of a network in keras.applications, or small "
         "(three convolutions, trained with the decoder)",
         is_name_or_path=True,
+        fits_weights=True,
     )
     image_encoder_weights: str | None = option(
         None,
         "file with the weights of a network in keras.applications; default: downloads those of ImageNet",
         is_path=True,
         only=_PRETRAINED,
+        fits_weights=True,
     )
     image_encoder_layers: tuple[str, ...] = option(
         (),
         "layer of the network whose features are read at each position, too, beside those of its last; may be given "
         "several times",
         only=_PRETRAINED,
+        fits_weights=True,
     )
     train_encoder_from: str | None = option(
         None,
         "layer of the network behind which its weights are trained with the decoder; default: all are frozen",
         only=_PRETRAINED,
+        fits_weights=True,
     )
     image_size: int | None = option(
         None,
         "height and width of the resized images in pixels; default: the encoder's (224 if it takes any size, 64 for "
         "small)",
         minimum=8,
+        fits_weights=True,
     )
     feature_cache: str | None = option(
         None,

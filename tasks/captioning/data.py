@@ -25,6 +25,9 @@ from .image_features import ImageFeatures
 from .views import cropped, mirrored
 from .words import normalized
 
+# The keys of the features of training and validation images.
+_IMAGES = "images.json"
+
 
 class References(NamedTuple):
     """The reference captions of an image.
@@ -58,6 +61,7 @@ class CaptioningData(PreparedData):
 
     config: CaptioningConfig
     kept_class = References
+    of_examples = frozenset({_IMAGES})
 
     def prepare(self) -> None:
         if self.run.data.exists():
@@ -156,8 +160,12 @@ class CaptioningData(PreparedData):
         """The encoder of images for the model."""
         # Until the data is prepared, the user may choose another encoder.
         if not self.run.data.exists():
-            return ImageFeatures(self.config, None)
+            return ImageFeatures(self.config, self._initial_vocabulary)
         return ImageFeatures(self.config, self.run.intact(self.run.vocabulary))
+
+    @property
+    def encoder(self) -> str:
+        return self.image_features.fingerprint
 
     def features(self, split: str) -> FeatureCache:
         """Returns the features of the images of a part, in the order of `examples`."""
@@ -210,7 +218,7 @@ class CaptioningData(PreparedData):
         if self.has_validation:
             keys["validation"] = self._key(self._images("validation"))
         write_json(folder / "captions.json", codec.get_config())
-        write_json(folder / "images.json", keys)
+        write_json(folder / _IMAGES, keys)
         self.image_features.keep(folder)
         return key.images
 
@@ -264,7 +272,7 @@ class CaptioningData(PreparedData):
     @property
     def _keys(self) -> dict[str, str]:
         """The keys of the features of training and validation images."""
-        return self._read_json("images.json")
+        return self._read_json(_IMAGES)
 
     def _key(self, images: Iterable[Image]) -> str:
         key = CacheKey(self.image_features.fingerprint)

@@ -14,6 +14,7 @@ from ...models.images.encoders import (
     application,
     applications,
     load_network,
+    size_of_images,
 )
 from ...models.images.trained_part import TrainedPart, cut, with_maps
 from .config import CaptioningConfig
@@ -53,6 +54,8 @@ class ImageFeatures:
             return None
         try:
             return FrozenEncoder(self._parts[0], config.image_size)
+        except UserError:
+            raise
         except ValueError as error:
             raise UserError(
                 f"--image_encoder={config.image_encoder} cannot be used: {error}. Give a .keras file, the name of a "
@@ -91,10 +94,8 @@ class ImageFeatures:
             return SmallImageEncoder.grid(*self.image_size)
         if self.trained is None:
             return self.frozen.grid
-        _, rows, columns, _ = self.trained.compute_output_shape(
-            (None, *self.frozen.grid, self.frozen.features)
-        )
-        return rows, columns
+        _, *grid, _ = self.trained.compute_output_shape((None, *self.frozen.grid, self.frozen.features))
+        return tuple(grid) or (1, 1)
 
     @property
     def features(self) -> int | None:
@@ -141,15 +142,35 @@ class ImageFeatures:
     def _parts(self) -> tuple[keras.Model, keras.Model | None]:
         """The frozen encoder, and the layers above it that are trained with the decoder."""
         config = self._config
-        maps = config.image_encoder_layers
-        network = with_maps(self._network, maps) if maps else self._network
-        return cut(network, config.train_encoder_from) if config.train_encoder_from else (network, None)
+        names, first = config.image_encoder_layers, config.train_encoder_from
+        network = self._network
+        if not names and first is None:
+            return network, None
+        size = size_of_images(network, config.image_size)
+        option = f"--image_encoder_layers={','.join(names)}"
+        try:
+            if names:
+                network = with_maps(network, names, size)
+            if first is None:
+                return network, None
+            option = f"--train_encoder_from={first}"
+            return cut(network, first, size)
+        except ValueError as error:
+            raise UserError(
+                f"{option} does not fit --image_encoder={config.image_encoder}: {error}."
+            ) from error
 
     @cached_property
     def _network(self) -> keras.Model:
         name = self._config.image_encoder
         if self._folder is not None:
             return load_network(self._folder / _NETWORK)
+        weights = self._config.image_encoder_weights
         if name in applications():
-            return application(name, self._config.image_size, self._config.image_encoder_weights)
+            return application(name, self._config.image_size, weights)
+        if weights is not None:
+            raise UserError(
+                f"--image_encoder_weights={weights} has an effect only with a network of keras.applications; leave it "
+                f"out, since --image_encoder={name} has weights of its own."
+            )
         return load_network(name)

@@ -139,12 +139,9 @@ class CaptioningData(PreparedData):
         return change
 
     def load(self, batch: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
-        images = tf.numpy_function(
-            self._cache(self._keys["train"]).take,
-            [batch["image"]],
-            self.image_features.dtype,
-            stateful=False,
-        )
+        cache = self._cache(self._keys["train"])
+        dtype = tf.as_dtype(cache.taken_dtype)
+        images = tf.numpy_function(cache.take, [batch["image"]], dtype, stateful=False)
         return {
             "captions": batch["captions"],
             "images": tf.ensure_shape(images, [None, *self.image_features.shape]),

@@ -108,14 +108,14 @@ class ImageFeatures:
         if self.frozen is None:
             return (*self.image_size, 3)
         positions = self.frozen.grid[0] * self.frozen.grid[1]
-        # Convolutions that follow need the grid. A reshaped float16 in a graph makes oneDNN print errors on many CPUs.
+        # Convolutions that follow need the grid.
         return (
             (*self.frozen.grid, self.frozen.features) if self.trained else (positions, self.frozen.features)
         )
 
     @property
     def dtype(self) -> tf.DType:
-        """Dtype of the array of an image."""
+        """Dtype of the array of an image in the cache."""
         return tf.uint8 if self.frozen is None else tf.float16
 
     @property
@@ -135,7 +135,7 @@ class ImageFeatures:
 
     @cached_property
     def encode(self) -> tf.types.experimental.PolymorphicFunction:
-        """`of` as a graph. The cache changes the dtype: float16 in a graph makes oneDNN print errors on many CPUs."""
+        """`of` as a graph; the cache changes the dtype."""
         return tf.function(self.of, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
 
     @cached_property

@@ -42,8 +42,7 @@ class CaptionTokens(Objective):
         # Without dropout both passes would be the same.
         r_drop = self._r_drop if training else 0.0
         if r_drop:
-            # Joined as float16, features make oneDNN print errors on many CPUs.
-            images, inputs = twice(tf.cast(images, tf.float32)), twice(inputs)
+            images, inputs = twice(images), twice(inputs)
         outputs, attention = model(images, inputs, training=training)
         losses, real = model.token_losses(outputs, targets, self._label_smoothing, r_drop)
         total, weight = tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)

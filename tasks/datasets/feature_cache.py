@@ -102,6 +102,8 @@ class FeatureCache:
         self.images = int(key.rsplit("-", 1)[1])
         self.shape = tuple(shape)
         self.dtype = np.dtype(dtype)
+        # Of the arrays that are taken: float16 in a graph makes oneDNN print errors on many CPUs.
+        self.taken_dtype = np.dtype(np.float32) if self.dtype == np.float16 else self.dtype
         # Numbers of the files whose checksums were compared.
         self._intact: set[int] = set()
 
@@ -146,8 +148,8 @@ class FeatureCache:
             )
 
     def take(self, numbers: np.ndarray) -> np.ndarray:
-        """Returns the arrays of some images, [numbers, ...], by their numbers from 0."""
-        taken = np.empty((len(numbers), *self.shape), self.dtype)
+        """Returns the arrays of some images, [numbers, ...], by their numbers from 0; those of float16 as float32."""
+        taken = np.empty((len(numbers), *self.shape), self.taken_dtype)
         for position, number in enumerate(numbers):
             taken[position] = self._shards[number // _SHARD][number % _SHARD]
         return taken

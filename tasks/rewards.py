@@ -46,18 +46,17 @@ class RewardedTexts(Objective):
 
     def loss(self, model: keras.Model, batch: Batch, training: bool, carry: Any = ()) -> tuple[Loss, Any]:
         source, references = self._parts(batch)
-        encoded = model.encode(source)
-        inputs, targets = shifted(model.draw_texts(encoded, _DRAWN, tf.shape(references)[2] - 1))
-        # Without dropout, as the texts were drawn: only of texts from the distribution that it changes is the gradient
-        # that of the mean reward.
-        losses = model.token_losses(model.decode_texts(inputs, encoded, False)[0], targets)
+        drawn = model.draw_texts(model.encode(source), _DRAWN, tf.shape(references)[2] - 1)
+        encoded = model.encode(source, training)
+        inputs, targets = shifted(drawn)
+        losses = model.token_losses(model.decode_texts(inputs, encoded, training)[0], targets)
         by_text = rewarded(
             self._rewards(targets, references[..., 1:]), tf.reduce_sum(losses.by_position(), axis=2)
         )
         by_row, share = tf.reduce_mean(by_text, axis=1), self._options.rewarded_likelihood
         if share:
             inputs, targets = shifted(references)
-            outputs = model.decode_texts(inputs, model.encode(source, training), training)[0]
+            outputs = model.decode_texts(inputs, encoded, training)[0]
             likelihood = model.token_losses(outputs, targets, self._label_smoothing).by_position()
             # By text, as the gradient of a drawn one: by token it would weigh less by the length of a text.
             texts = tf.math.count_nonzero(targets[..., 0], axis=1, dtype=tf.float32)

@@ -3,18 +3,12 @@
 import itertools
 from collections import Counter
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from unroll.models.captioning import CaptioningModel
-from unroll.models.options import CaptioningOptions
-from unroll.models.text import END, START
-from unroll.models.text_options import RewardOptions
 from unroll.models.writing.cider import NgramRarities, cider_d
 from unroll.models.writing.rewards import rewarded, sentence_bleu
-from unroll.tasks.rewards import RewardedTexts
 
 
 def ngrams(text, n):
@@ -82,33 +76,6 @@ def test_the_gradient_is_that_of_the_expected_reward():
             np.prod(probabilities[list(pair)]) * tf.convert_to_tensor(tape.gradient(loss, logits)).numpy()
         )
     np.testing.assert_allclose(total, wanted, atol=1e-6)
-
-
-@pytest.mark.parametrize("share", [0.0, 0.5])
-def test_drawn_texts_are_scored_without_dropout_and_references_with_it(rng, share):
-    """Else the scored texts would be those of another distribution."""
-    images = rng.normal(size=(3, 6, 5)).astype(np.float32)
-    captions = np.tile(np.array([START, 4, 5, 6, 7, 8, END], np.int32), (3, 2, 1))
-
-    def loss_and_gradients(dropout):
-        keras.utils.set_random_seed(0)
-        options = CaptioningOptions(units=8, embedding_size=6, dropout=dropout)
-        model = CaptioningModel(9, 5, options, seed=1)
-        model.build()
-        rewards = RewardedTexts(lambda batch: batch, RewardOptions(rewarded_likelihood=share), 0.0)
-
-        @tf.function(autograph=False)
-        def compute():
-            with tf.GradientTape() as tape:
-                loss, _ = rewards.loss(model, (images, captions), training=True)
-            return loss.total, tape.gradient(loss.total, [v.value for v in model.trainable_variables])
-
-        return tf.nest.map_structure(tf.convert_to_tensor, compute())
-
-    found, expected = (tf.nest.flatten(loss_and_gradients(dropout)) for dropout in (0.6, 0.0))
-    same = [np.allclose(a, b, atol=1e-6) for a, b in zip(found, expected, strict=True)]
-    assert all(same) if not share else not any(same)
-    assert max(np.abs(gradient).max() for gradient in found[1:]) > 1e-4
 
 
 def test_cider_equals_that_of_the_coco_challenge(rng):

@@ -401,13 +401,13 @@ def _with_any_weights(task: Any, data: Any) -> tuple[Any, str]:
     """Returns the model of a run and a description of its weights: the best, or else those of the newest checkpoint."""
     import tensorflow as tf
 
-    from .training.checkpoints import Checkpoints, tensors_of
+    from .training.checkpoints import Checkpoints, variables_of
 
     run, model = data.run, task.build_model(data.config, data.sizes)
     if run.has_best_weights:
         run.load_best_weights(model)
         return model, "best weights"
-    progress = Checkpoints(run.checkpoints).load(tf.train.Checkpoint(model=tensors_of(model)))
+    progress = Checkpoints(run.checkpoints).load(tf.train.Checkpoint(model=variables_of(model)))
     if progress is None:
         raise UserError(f"The run in {run.path} has no weights yet; `unroll train` resumes it.")
     return model, f"weights of step {progress.step}"

@@ -196,6 +196,18 @@ WITHOUT_EFFECT = {
         [*TRAIN_ON_TEXT, "--vocabulary_size=20"],
         "with --tokenizer=subwords or words, but --tokenizer is characters",
     ),
+    "image_encoder_layers": (
+        [*TRAIN_CAPTIONER, "--image_encoder_layers=a,b"],
+        "--image_encoder_layers=a,b has an effect only with another --image_encoder than small, but",
+    ),
+    "train_encoder_from": (
+        [*TRAIN_CAPTIONER, "--train_encoder_from=a"],
+        "with another --image_encoder than small, but --image_encoder is small",
+    ),
+    "encoder_rate": (
+        [*TRAIN_CAPTIONER, "--encoder_rate=0.1"],
+        "with --train_encoder_from, but --train_encoder_from is None",
+    ),
     "segmentation_dropout": (
         [*TRAIN_CAPTIONER, "--segmentation_dropout=0.1"],
         "--segmentation_dropout=0.1 has an effect only with --tokenizer=subwords, but --tokenizer is words",

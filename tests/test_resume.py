@@ -138,11 +138,13 @@ def assert_same_run(workdir, undisturbed):
 
 def test_checkpoint_holds_weights_optimizer_averages_and_random_state(undisturbed):
     names = checkpoint_tensors(checkpoints(undisturbed)[-1])
-    for part in ("optimizer/_variables", "optimizer/_iterations", "average/averages", "random_state"):
+    for part in ("optimizer/_variables", "optimizer/_iterations", "average/averages", "model"):
         assert any(name.startswith(part) for name in names), part
     # Embedding, two directions of three weights each, and the last layer's two.
     assert sum(name.startswith("average/averages") for name in names) == 9
-    random_state = [value for name, value in names.items() if name.startswith("random_state")]
+    random_state = [
+        value for name, value in names.items() if name.startswith("model/") and value.dtype == np.int64
+    ]
     # The model's own generator, and one in each direction; two draws a step.
     steps = saved_progress(undisturbed)["step"]
     assert [value[1] for value in random_state] == [2 * steps] * 3

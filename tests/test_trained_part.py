@@ -12,7 +12,7 @@ from unroll.models.images.trained_part import TrainedLayers, TrainedPart, cut, w
 from unroll.models.options import CaptioningOptions
 from unroll.tasks.captioning.config import CaptioningConfig
 from unroll.tasks.captioning.image_features import ImageFeatures
-from unroll.tasks.training.checkpoints import tensors_of
+from unroll.tasks.training.checkpoints import variables_of
 
 
 def network(seed=0):
@@ -168,8 +168,8 @@ def test_a_checkpoint_keeps_the_statistics(tmp_path):
     assert len(statistics) == 2
     for variable in statistics:
         variable.assign(variable + 3)
-    path = tf.train.Checkpoint(model=tensors_of(models[0])).write(str(tmp_path / "checkpoint"))
-    tf.train.Checkpoint(model=tensors_of(models[1])).read(path)
+    path = tf.train.Checkpoint(model=variables_of(models[0])).write(str(tmp_path / "checkpoint"))
+    tf.train.Checkpoint(model=variables_of(models[1])).read(path)
     for variable in models[1].image_encoder.fixed:
         assert np.all(np.array(variable) == 3)
 

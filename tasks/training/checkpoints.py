@@ -24,10 +24,10 @@ _ADVICE = "the one before it is used"
 _DAMAGE = (OSError, ValueError, TypeError, LookupError, RuntimeError, AssertionError, tf.errors.OpError)
 
 
-def tensors_of(model: keras.Model) -> list[tf.Variable]:
+def variables_of(model: keras.Model) -> list[keras.Variable]:
     """Returns the weights and random seeds of a model, as checkpoints hold them: of these TensorFlow finds by itself
     neither the seeds nor what stands in lists."""
-    return [variable.value for variable in model.variables]
+    return list(model.variables)
 
 
 class Checkpoints:

@@ -7,7 +7,7 @@ import tensorflow as tf
 from ..data import PreparedData
 from ..task import Task
 from .averaging import EpochAverage, WeightAverage
-from .checkpoints import tensors_of
+from .checkpoints import variables_of
 from .clipping import Clipping
 from .optimizers import build_optimizer
 from .phases import Phase, find_phase
@@ -55,7 +55,7 @@ class TrainingState:
             )
         averages = {"average": self.average} if self.average else {}
         self.tensors = tf.train.Checkpoint(
-            model=tensors_of(self.model),
+            model=variables_of(self.model),
             optimizer=self.optimizer,
             carry=tf.nest.flatten(self.carry),
             **averages,

@@ -18,7 +18,15 @@ import tensorflow_datasets as tfds
 from captioned_images import as_flags, image_of, tiny_model_flags, write_captioned_images
 from exported import not_verified
 from PIL import Image
-from tiny_training import best_model, best_weights, checkpoint_tensors, checkpoints, metrics_lines
+from tiny_training import (
+    Kill,
+    KilledError,
+    best_model,
+    best_weights,
+    checkpoint_tensors,
+    checkpoints,
+    metrics_lines,
+)
 
 import unroll.serving as ue
 from unroll.common.errors import UserError
@@ -166,20 +174,6 @@ def test_prediction_draws_and_prints(exported, tmp_path, capsys):
     assert "cannot be drawn" in capsys.readouterr().err
 
 
-class _KilledError(Exception):
-    pass
-
-
-class _Kill(keras.callbacks.Callback):
-    def __init__(self, batch):
-        super().__init__()
-        self.batch = batch
-
-    def on_train_batch_end(self, batch, logs=None):
-        if batch == self.batch:
-            raise _KilledError
-
-
 def network_with_statistics(path):
     """Writes a network whose last layers are a convolution and its normalisation, frozen as in many files."""
     keras.utils.set_random_seed(0)
@@ -219,8 +213,8 @@ def test_a_run_that_was_killed_ends_with_the_same_bits(tmp_path, data):
     trainer("whole").train()
     # In each of the two epochs, before the last checkpoint.
     for batch in (1, 3):
-        with pytest.raises(_KilledError):
-            trainer("killed", _Kill(batch)).train()
+        with pytest.raises(KilledError):
+            trainer("killed", Kill(batch)).train()
     # Not even the features need be there any more.
     shutil.rmtree(tmp_path / "killed" / "features")
     assert train(tmp_path / "killed", options) == 0

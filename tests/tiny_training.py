@@ -19,6 +19,22 @@ from unroll.tasks.training.run_directory import RunDirectory
 OF_THE_PROCESS = {"tokens_per_second", "data_wait_share", "compilations"}
 
 
+class KilledError(Exception):
+    """Ends a training as a kill does: without a checkpoint."""
+
+
+class Kill(keras.callbacks.Callback):
+    """Ends a training after a step, counted from 0."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step = step
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        if batch == self.step:
+            raise KilledError
+
+
 def write_reviews(path: Path, rows: int, seed: int) -> str:
     """A table of short texts whose label one word decides."""
     chance = random.Random(seed)
@@ -177,3 +193,15 @@ def best_weights(run: Path) -> dict[str, np.ndarray]:
     with h5py.File(run / "best" / "model.weights.h5") as file:
         file.visititems(keep)
     return weights
+
+
+def assert_same_ends(run: Path, other: Path) -> None:
+    """Two runs have the same last checkpoints, best weights and metrics, bit by bit."""
+    one, two = (checkpoint_tensors(checkpoints(path)[-1]) for path in (run, other))
+    assert one.keys() == two.keys()
+    for name in one:
+        if not name.startswith("_CHECKPOINTABLE"):
+            np.testing.assert_array_equal(one[name], two[name], strict=True, err_msg=name)
+    for name, weight in best_weights(run).items():
+        np.testing.assert_array_equal(weight, best_weights(other)[name])
+    assert metrics_lines(run) == metrics_lines(other)

@@ -43,20 +43,13 @@ class FrozenEncoder(tf.Module):
         super().__init__()
         network.trainable = False
         self.image_size = size_of_images(network, image_size)
-        output = network.compute_output_shape((None, *self.image_size, 3))
-        if isinstance(output, Mapping | list) or len(output) not in (2, 4) or None in output[1:]:
-            raise ValueError(
-                f"it gives {output}, but a feature map [batch, rows, columns, features] or a vector [batch, features] "
-                "was expected"
-            )
-        self.grid = tuple(output[1:-1]) or (1, 1)
-        self.features = output[-1]
+        self.grid, self.features = grid_of(network.compute_output_shape((None, *self.image_size, 3)))
         self._variables = [variable.value for variable in network.variables]
         # Without the states of random numbers, which depend on the seed of the run.
         self._weights = [variable.value for variable in network.weights]
-        self._layers = _layers_of(network)
-        # In a closure: TensorFlow would track an attribute, and save its variables a second time.
+        # In closures: TensorFlow would track an attribute, and save its variables a second time.
         self._network = lambda pixels: network(pixels, training=False)
+        self._layers = lambda: _layers_of(network)
 
     def __call__(self, pixels: tf.Tensor) -> tf.Tensor:
         found = self._network(tf.cast(pixels, tf.float32))
@@ -67,10 +60,27 @@ class FrozenEncoder(tf.Module):
     def fingerprint(self) -> str:
         """A hash of the layers, weights and shapes, which identifies the encoder of cached features."""
         shapes = (self.image_size, self.grid, self.features)
-        digest = hashlib.blake2b(repr((self._layers, shapes)).encode(), digest_size=8)
+        digest = hashlib.blake2b(repr((self._layers(), shapes)).encode(), digest_size=8)
         for variable in self._weights:
             digest.update(repr(variable.shape).encode() + np.ascontiguousarray(variable.numpy()).tobytes())
         return digest.hexdigest()
+
+
+def grid_of(output: Any) -> tuple[tuple[int, int], int]:
+    """Returns the grid, rows and columns, and the features of a position of what a network gives.
+
+    Args:
+        output: Shape of a map [batch, rows, columns, features], or of a vector [batch, features]: one position.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    if isinstance(output, Mapping | list) or len(output) not in (2, 4) or None in output[1:]:
+        raise ValueError(
+            f"it gives {output}, but a feature map [batch, rows, columns, features] or a vector [batch, features] "
+            "was expected"
+        )
+    return tuple(output[1:-1]) or (1, 1), output[-1]
 
 
 def load_network(path: str | os.PathLike[str]) -> keras.Model:

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from .encoders import grid_of
+
 # Layers named in a message.
 _NAMED = 50
 
@@ -44,11 +46,7 @@ def cut(
     """
     network, outputs = _called(network, image_size)
     own = network.outputs[0]
-    if len(own.shape) not in (2, 4):
-        raise ValueError(
-            f"the network gives {own.shape}, but a feature map [batch, rows, columns, features] or a vector "
-            "[batch, features] was expected"
-        )
+    grid_of(own.shape)
     output = _map_of(outputs, name)
     try:
         after = None if output is own else keras.Model(output, own)
@@ -176,9 +174,8 @@ class TrainedLayers(keras.layers.Layer):
         self.part, self.rate = TrainedPart(*part), rate
         network: Any = keras.models.model_from_json(self.part.network)
         _unfreeze(network)
-        _, *grid, self.features = network.compute_output_shape((None, *self.part.grid, self.part.features))
-        # A vector is a grid of one position.
-        self.grid = tuple(grid) or (1, 1)
+        output = network.compute_output_shape((None, *self.part.grid, self.part.features))
+        self.grid, self.features = grid_of(output)
         # In a closure: Keras would track an attribute, and train its variables, too.
         self._network = lambda: network
 

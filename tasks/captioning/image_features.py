@@ -13,6 +13,7 @@ from ...models.images.encoders import (
     SmallImageEncoder,
     application,
     applications,
+    grid_of,
     load_network,
     size_of_images,
 )
@@ -94,8 +95,8 @@ class ImageFeatures:
             return SmallImageEncoder.grid(*self.image_size)
         if self.trained is None:
             return self.frozen.grid
-        _, *grid, _ = self.trained.compute_output_shape((None, *self.frozen.grid, self.frozen.features))
-        return tuple(grid) or (1, 1)
+        frozen = (None, *self.frozen.grid, self.frozen.features)
+        return grid_of(self.trained.compute_output_shape(frozen))[0]
 
     @property
     def features(self) -> int | None:

@@ -52,6 +52,20 @@ def test_features_are_found_by_the_number_of_the_image(tmp_path):
     np.testing.assert_array_equal(taken, encode(tf.constant(["9", "0", "4", "4", "3"]))[0].numpy())
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e6])
+def test_features_that_float16_cannot_hold_are_refused(value, tmp_path):
+    several = images(10)
+    cache = FeatureCache(tmp_path, key_of(several), SHAPE, "float16")
+
+    def broken(batch):
+        arrays, errors = encode(batch)
+        return tf.where(batch[:, None, None] == "4", value, tf.cast(arrays, tf.float32)), errors
+
+    with pytest.raises(UserError, match="features of 4.jpg that are not numbers or too large for float16"):
+        cache.fill(several, broken, "images")
+    assert not cache.complete
+
+
 def test_the_files_are_arrays_of_numpy(tmp_path):
     cache = filled(tmp_path)
     arrays = [np.load(path) for path in sorted(cache.directory.glob("*.npy"))]

@@ -126,6 +126,7 @@ class FeatureCache:
 
         Raises:
             UnusableImagesError: If some images cannot be used; the others were encoded.
+            UserError: If the features of an image are not finite.
         """
         if self.complete:
             return
@@ -187,10 +188,17 @@ class FeatureCache:
         for batch in chunks(chunk, _BATCH):
             contents, unread = zip(*map(_read, batch), strict=True)
             arrays, errors = encode(tf.constant(contents, tf.string))
-            for image, reading, error in zip(batch, unread, errors.numpy(), strict=True):
+            with np.errstate(over="ignore"):
+                shard.append(arrays.numpy().astype(self.dtype))
+            finite = np.isfinite(shard[-1]).reshape(len(batch), -1).all(axis=1)
+            for image, reading, error, usable in zip(batch, unread, errors.numpy(), finite, strict=True):
                 if reading or error:
                     unusable[image.name] = reading or error.decode()
-            shard.append(arrays.numpy().astype(self.dtype))
+                elif not usable:
+                    raise UserError(
+                        f"The image encoder gives features of {image.name} that are not numbers or too large for "
+                        f"{self.dtype.name}; check its weights, and that it takes pixels from 0 to 255."
+                    )
             bar.update(len(batch))
         if unusable:
             return unusable

@@ -61,7 +61,7 @@ def test_features_that_float16_cannot_hold_are_refused(value, tmp_path):
         arrays, errors = encode(batch)
         return tf.where(batch[:, None, None] == "4", value, tf.cast(arrays, tf.float32)), errors
 
-    with pytest.raises(UserError, match="features of 4.jpg that are not numbers or too large for float16"):
+    with pytest.raises(UserError, match=r"features of 4\.jpg that are not numbers or too large for float16"):
         cache.fill(several, broken, "images")
     assert not cache.complete
 

@@ -5,7 +5,7 @@
 
 or `make benchmarks`, which installs PyTorch and ONNX Runtime, too. Each section runs alone and keeps its results in
 `runs/speed/`, so that a page can be made section by section; it has the sections that were measured. All of them take
-about fifteen minutes on two quiet cores; other work on the machine spoils the figures.
+15 to 35 minutes on two quiet cores; other work on the machine spoils the figures.
 """
 
 import json

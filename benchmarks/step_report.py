@@ -1,5 +1,6 @@
 """The flags and the report of the commands that time an application's training steps."""
 
+import sys
 from collections.abc import Callable, Mapping
 
 from absl import flags
@@ -26,6 +27,8 @@ def report(
         torch_steps: Makes a contender that imports PyTorch, if it is installed.
     """
     contenders = dict(contenders)
+    # PyTorch's builds for GPUs import Triton, which crashes beside TensorFlow; on CPUs nothing needs it.
+    sys.modules.setdefault("triton", None)  # pyright: ignore[reportArgumentType]
     try:
         if torch_steps:
             contenders["PyTorch"] = torch_steps()

@@ -27,10 +27,10 @@ def report(
         torch_steps: Makes a contender that imports PyTorch, if it is installed.
     """
     contenders = dict(contenders)
-    # PyTorch's builds for GPUs import Triton, which crashes beside TensorFlow; on CPUs nothing needs it.
-    sys.modules.setdefault("triton", None)  # pyright: ignore[reportArgumentType]
     try:
         if torch_steps:
+            # PyTorch's builds for GPUs import Triton, which crashes beside TensorFlow; on CPUs nothing needs it.
+            sys.modules.setdefault("triton", None)  # pyright: ignore[reportArgumentType]
             contenders["PyTorch"] = torch_steps()
     except ImportError:
         print("PyTorch is not installed: its row is left out.")

@@ -191,10 +191,10 @@ class FeatureCache:
             with np.errstate(over="ignore"):
                 shard.append(arrays.numpy().astype(self.dtype))
             finite = np.isfinite(shard[-1]).reshape(len(batch), -1).all(axis=1)
-            for image, reading, error, usable in zip(batch, unread, errors.numpy(), finite, strict=True):
+            for image, reading, error, is_finite in zip(batch, unread, errors.numpy(), finite, strict=True):
                 if reading or error:
                     unusable[image.name] = reading or error.decode()
-                elif not usable:
+                elif not is_finite:
                     raise UserError(
                         f"The image encoder gives features of {image.name} that are not numbers or too large for "
                         f"{self.dtype.name}; check its weights, and that it takes pixels from 0 to 255."

@@ -38,6 +38,8 @@ def import_tensorflow(without: Iterable[str] = ()) -> None:
         without: Packages that TensorFlow, or Keras, which it imports, takes only if they are there. Each takes time.
     """
     if "tensorflow" in sys.modules:
+        # The libraries of GPUs are loaded by the first work on one, which may lie ahead.
+        _ask_for_exact_arithmetic()
         return
     with _told("loading TensorFlow ..."), quiet_start(), _hidden(without), _kept():
         import tensorflow as tf

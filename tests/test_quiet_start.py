@@ -100,6 +100,20 @@ def test_nothing_is_waited_for_where_tensorflow_is_already_imported(fake_tensorf
     assert python(program, path) == ""
 
 
+SWITCHES = "NVIDIA_TF32_OVERRIDE", "CUBLAS_WORKSPACE_CONFIG"
+
+
+@pytest.mark.parametrize("before", ["", "import tensorflow\n"])
+def test_gpus_are_asked_for_exact_arithmetic_whoever_imported_tensorflow(fake_tensorflow, before):
+    path = fake_tensorflow("")
+    program = FAKE + (
+        f"for name in {SWITCHES}:\n    os.environ.pop(name, None)\n"
+        f"{before}import_tensorflow()\n"
+        f"print(*(os.environ[name] for name in {SWITCHES}), file=sys.stderr)"
+    )
+    assert python(program, path) == "0 :4096:8\n"
+
+
 def test_commands_are_quiet(tmp_path, reviews_table, exported_model, trained_run):
     flags = [
         "--dataset=files",

@@ -8,7 +8,7 @@ from machine import measured
 from rounds import Comparison, times, write_results
 
 STEPS = flags.DEFINE_integer("steps", 5, "steps of a contender in a round")
-_ROUNDS = flags.DEFINE_integer("rounds", 7, "each contender makes some steps a round")
+_ROUNDS = flags.DEFINE_integer("rounds", 7, "each contender makes some steps a round", lower_bound=2)
 _RESULTS = flags.DEFINE_string("results", None, "JSON file for the results")
 
 

@@ -402,7 +402,10 @@ def test_epochs_hold_no_more_files_open(tmp_path, data):
     ("changed", "message"),
     [
         ({"image_encoder": "ResNet51"}, "--image_encoder=ResNet51 cannot be used"),
-        ({"image_encoder": "mobilenetv2"}, "no such file; keras.applications has MobileNetV2"),
+        (
+            {"image_encoder": "mobilenetv2", "image_encoder_weights": "a.h5"},
+            "no such file; keras.applications has MobileNetV2",
+        ),
         ({"image_encoder": "missing.keras"}, "no such file"),
         ({"captions": "missing.txt"}, "missing.txt cannot be read"),
         ({"images": "missing.zip"}, "missing.zip cannot be read"),

@@ -7,7 +7,6 @@ import sys
 import warnings
 import zipfile
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +90,7 @@ def load_network(path: str | os.PathLike[str]) -> keras.Model:
         ValueError: If the file cannot be read.
     """
     if not Path(path).is_file():
-        known = {name.casefold(): name for name in applications()}
-        close = get_close_matches(os.fspath(path).casefold(), known, n=1)
-        hint = f"; keras.applications has {known[close[0]]}" if close else ""
-        raise ValueError(f"there is no such file{hint}")
+        raise ValueError("there is no such file")
     if not zipfile.is_zipfile(path):
         raise ValueError("it is not a file that Keras wrote")
     try:

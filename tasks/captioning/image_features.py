@@ -1,5 +1,6 @@
 """Turns encoded images into the features that a run's decoder reads, in training and in the exported model."""
 
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
@@ -169,6 +170,11 @@ class ImageFeatures:
         weights = self._config.image_encoder_weights
         if name in applications():
             return application(name, self._config.image_size, weights)
+        if not Path(name).is_file():
+            known = {known.casefold(): known for known in applications()}
+            close = get_close_matches(name.casefold(), known, n=1)
+            hint = f"; keras.applications has {known[close[0]]}" if close else ""
+            raise ValueError(f"there is no such file{hint}")
         if weights is not None:
             raise UserError(
                 f"--image_encoder_weights={weights} has an effect only with a network of keras.applications; leave it "

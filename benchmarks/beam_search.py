@@ -37,9 +37,7 @@ _UNITS = flags.DEFINE_integer("units", 512, "units of encoder and decoder")
 _EMBEDDING = flags.DEFINE_integer("embedding_size", 256, "size of a token's vector")
 _VOCABULARY = flags.DEFINE_integer("vocabulary", 6000, "tokens in each language")
 _PRECISION = flags.DEFINE_enum("precision", "float32", ["float32", "mixed_bfloat16"], "dtype of both models")
-_ROUNDS = flags.DEFINE_integer(
-    "rounds", 3, "rounds, each with a fresh process for each contender", lower_bound=2
-)
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "rounds, each with a fresh process for each contender")
 _CALLS = flags.DEFINE_integer("calls", 9, "calls that are timed in a process")
 _RESULTS = flags.DEFINE_string("results", None, "JSON file for the results")
 _ONLY = flags.DEFINE_string("only", None, "for the processes: the contender")

@@ -26,9 +26,7 @@ _TOKENS = flags.DEFINE_integer("tokens", 230, "words of a text")
 _UNITS = flags.DEFINE_integer("units", 128, "units of each direction")
 _EMBEDDING = flags.DEFINE_integer("embedding_size", 128, "size of a word's vector")
 _VOCABULARY = flags.DEFINE_integer("vocabulary", 30000, "words known")
-_ROUNDS = flags.DEFINE_integer(
-    "rounds", 3, "rounds, each with a fresh process for each contender", lower_bound=2
-)
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "rounds, each with a fresh process for each contender")
 _CALLS = flags.DEFINE_integer("calls", 41, "calls that are timed in a process")
 _RESULTS = flags.DEFINE_string("results", None, "JSON file for the results")
 _MODEL = flags.DEFINE_string(

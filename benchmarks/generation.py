@@ -18,9 +18,7 @@ _MODEL = flags.DEFINE_string(
     "model", None, "directory of an exported language model of LSTM layers", required=True
 )
 _CHARACTERS = flags.DEFINE_integer("characters", 1000, "characters to write")
-_ROUNDS = flags.DEFINE_integer(
-    "rounds", 3, "rounds, each with a fresh process for each contender", lower_bound=2
-)
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "rounds, each with a fresh process for each contender")
 _CALLS = flags.DEFINE_integer("calls", 7, "calls that are timed in a process")
 _ONLY = flags.DEFINE_string("only", None, "for the processes: the contender")
 

@@ -1,6 +1,7 @@
 """Decodes JPEG and PNG images to pixels inside the graph, with TensorFlow's core ops alone."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import tensorflow as tf
 
@@ -34,8 +35,23 @@ def read_images(images: tf.Tensor, height: int, width: int) -> tuple[tf.Tensor, 
         The pixels, RGB, uint8 [batch, height, width, 3], and an error message per image, string [batch]: empty for a
         good image. The pixels of a bad image are black.
     """
+    return _reader(height, width)(images)
+
+
+@cache
+def _reader(height: int, width: int) -> tf.types.experimental.PolymorphicFunction:
+    """Returns `read_images` for one size, as a graph: it takes a second to trace, and each signature of a model needs
+    it."""
+    return tf.function(
+        lambda images: _read_images(images, tf.zeros([height, width, 3], tf.uint8)),
+        input_signature=[tf.TensorSpec([None], tf.string)],
+        autograph=False,
+    )
+
+
+def _read_images(images: tf.Tensor, black: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns pixels in the shape of `black`, and errors."""
     count = tf.shape(images)[0]
-    black = tf.zeros([height, width, 3], tf.uint8)
 
     def read(position: tf.Tensor, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         return position, *_read_image(image, black)
@@ -47,7 +63,7 @@ def read_images(images: tf.Tensor, height: int, width: int) -> tuple[tf.Tensor, 
     whole = filler.concatenate(found).batch(tf.cast(count, tf.int64) + 1)
     positions, pixels, errors = whole.get_single_element()
     rows = tf.scatter_nd(positions[1:, None], tf.range(1, tf.shape(positions)[0]), [count])
-    pixels = tf.ensure_shape(tf.gather(pixels, rows), [None, height, width, 3])
+    pixels = tf.ensure_shape(tf.gather(pixels, rows), [None, *black.shape])
     return pixels, tf.ensure_shape(tf.gather(errors, rows), [None])
 
 

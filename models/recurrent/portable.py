@@ -34,11 +34,13 @@ class _DevicePortable(Tracing):
         weights = layer.recurrent_weights()
         inference = loop.Masks(masks.real, zoneout=masks.zoneout)
 
-        def on_cpu() -> tuple[tf.Tensor, State]:
+        def by_loop() -> tuple[tf.Tensor, State]:
             return loop.run_forward(layer.cell, layer.projections(sequences), state, weights, inference)
 
         if not cudnn.suits(layer.cell, inference):
-            return on_cpu()
+            return by_loop()
+        # Traced once for the three places where it stands.
+        on_cpu = tf.function(by_loop, autograph=False)
 
         def on_gpu() -> tuple[tf.Tensor, State]:
             return cudnn.run(layer, sequences, state, weights, inference.real, False, on_cpu)

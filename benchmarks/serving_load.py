@@ -229,7 +229,8 @@ def _watch(
         time.sleep(0.2)
         report.memory.append(memory.memory_info().rss / 2**20)
         if time.monotonic() >= change:
-            newest += 1
+            # Under load a change of all models may itself take most of that time.
+            change, newest = change + change_every, newest + 1
             for name in names:
                 shutil.copytree(served / name / str(newest - 1), served / name / str(newest))
             while any(states(server, name).get(newest) != "AVAILABLE" for name in names):
@@ -237,7 +238,6 @@ def _watch(
             for name in names:
                 shutil.rmtree(served / name / str(newest - 1))
             report.changes += 1
-            change = time.monotonic() + change_every
 
 
 _MODELS = flags.DEFINE_string("models", None, "directory of exported models")

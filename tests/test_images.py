@@ -1,12 +1,14 @@
 """Decoding of images: every kind of JPEG and PNG, and other bytes."""
 
 import io
+from unittest import mock
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
+from unroll.models.images import decoding
 from unroll.models.images.decoding import MOST_PIXELS, read_images
 
 SIDE = 32
@@ -227,3 +229,14 @@ def test_no_images(read):
     pixels, errors = read([])
     assert pixels.shape == (0, SIDE, SIDE, 3)
     assert errors == []
+
+
+def test_graphs_of_one_size_share_one_trace():
+    image = tf.constant([encoded(blocks(), "PNG")])
+    with mock.patch.object(decoding, "_read_image", wraps=decoding._read_image) as traced:
+        found = [
+            tf.function(lambda images, size=size: read_images(images, *size))(image)
+            for size in ((33, 17), (33, 17), (17, 33))
+        ]
+    assert traced.call_count == 2
+    assert [pixels.shape[1:3] for pixels, _ in found] == [(33, 17), (33, 17), (17, 33)]

@@ -156,6 +156,13 @@ def test_equals_the_ordinary_layer_on_cpu_without_mask(mode, x, rng):
     assert_close(traced(layer, SEQUENCES)(x), layer(x))
 
 
+def test_the_loop_of_a_layer_stands_in_the_graph_once(mode, x, rng):
+    """Both devices, and what cuDNN lacks, call one function."""
+    layer = randomized(make(mode), x, rng)
+    function = traced(lambda x, mask: layer(x, mask=mask), SEQUENCES, MASK)
+    assert sum(len(nodes(function, op)) for op in ("While", "StatelessWhile")) == 1
+
+
 def test_bidirectional_equals_the_ordinary_layer_on_cpu(mode, x, rng):
     layer = randomized(keras.layers.Bidirectional(make(mode, return_sequences=True)), x, rng)
     function = traced(lambda x, mask: layer(x, mask=mask), SEQUENCES, MASK)
